@@ -1,0 +1,1 @@
+"""How far can an embedding table shrink? Online embedding compression, measured."""
