@@ -1,0 +1,80 @@
+import json
+import struct
+
+import numpy as np
+import pytest
+import torch
+
+from ccompress import storage
+
+
+@pytest.fixture
+def stored(tmp_path):
+    path = tmp_path / "deep" / "file.safetensors"
+    tensors = {"a": np.arange(12, dtype=np.float32).reshape(3, 4), "b": np.zeros(0, dtype=np.uint8)}
+    storage.save(path, tensors, {"note": "ü"})
+    return path, tensors
+
+
+def test_round_trip(stored):
+    path, tensors = stored
+    arrays, metadata = storage.load_numpy(path)
+    assert metadata == {"note": "ü"}
+    assert arrays.keys() == tensors.keys()
+    for name, array in tensors.items():
+        assert arrays[name].dtype == array.dtype
+        assert np.array_equal(arrays[name], array)
+
+
+def test_torch_tensors_of_any_layout_round_trip(tmp_path):
+    tensor = torch.arange(6, dtype=torch.float64).reshape(2, 3).t().requires_grad_()
+    storage.save(tmp_path / "t", {"t": tensor})
+    loaded, _ = storage.load(tmp_path / "t")
+    assert torch.equal(loaded["t"], tensor)
+
+
+def test_every_flipped_byte_of_the_data_is_noticed(stored):
+    path, _ = stored
+    whole = path.read_bytes()
+    start = 8 + struct.unpack("<Q", whole[:8])[0]
+    for position in range(start, len(whole)):
+        damaged = bytearray(whole)
+        damaged[position] ^= 0x10
+        path.write_bytes(damaged)
+        with pytest.raises(storage.DamagedFile):
+            storage.load_numpy(path)
+
+
+def test_altered_metadata_is_noticed(stored):
+    path, _ = stored
+    whole = path.read_bytes()
+    size = struct.unpack("<Q", whole[:8])[0]
+    header = json.loads(whole[8 : 8 + size])
+    header["__metadata__"]["note"] = "other"
+    text = json.dumps(header).encode()
+    path.write_bytes(struct.pack("<Q", len(text)) + text + whole[8 + size :])
+    with pytest.raises(storage.DamagedFile, match="checksum"):
+        storage.load_numpy(path)
+
+
+@pytest.mark.parametrize("keep", [0, 1, 8, 50, -1])
+def test_a_truncated_file_is_noticed(stored, keep):
+    path, _ = stored
+    path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(storage.DamagedFile):
+        storage.load_numpy(path)
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path):
+    path = tmp_path / "text"
+    storage.write_text(path, "old")
+    with pytest.raises(RuntimeError), storage.replacing(path) as temporary:
+        temporary.write_text("half", encoding="utf-8")
+        raise RuntimeError
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_missing_file_is_said_to_be_missing(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        storage.load(tmp_path / "nothing")
