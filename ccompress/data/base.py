@@ -1,0 +1,160 @@
+"""What every data set gives: three splits of tokenized, labelled examples, checked."""
+
+import hashlib
+import os
+from abc import ABC, abstractmethod
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from platformdirs import user_cache_dir
+
+from ccompress.errors import InputError
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Tokenized texts and their labels, in order; the two lists are of one length."""
+
+    tokens: list[list[str]]
+    labels: list[str]
+
+    def __post_init__(self) -> None:
+        if len(self.tokens) != len(self.labels):
+            raise ValueError(f"{len(self.tokens)} texts but {len(self.labels)} labels")
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True)
+class Splits:
+    """The train, dev and test examples of one data set.
+
+    Raises:
+        InputError: A split has no examples or a text without words, train has one class only, or
+            dev or test has a label that train lacks.
+    """
+
+    train: Examples
+    dev: Examples
+    test: Examples
+
+    def __post_init__(self) -> None:
+        classes = set(self.train.labels)
+        for split in ("train", "dev", "test"):
+            examples: Examples = getattr(self, split)
+            if not len(examples):
+                raise InputError(f"the {split} split has no examples; it needs at least one")
+            for number, (tokens, label) in enumerate(
+                zip(examples.tokens, examples.labels, strict=True), start=1
+            ):
+                if not tokens:
+                    raise InputError(
+                        f"the {split} split has a text without words (example {number}, label"
+                        f" {label!r}); leave it out or give it words"
+                    )
+                if label not in classes:
+                    raise InputError(
+                        f"the {split} split has the label {label!r} (example {number}), which"
+                        " train lacks; every label must occur in train"
+                    )
+        if len(classes) < 2:
+            raise InputError(
+                f"the train split has one class only ({self.train.labels[0]!r}); a classifier"
+                " needs two or more"
+            )
+
+
+@dataclass(kw_only=True)
+class Dataset(ABC):
+    """A labelled text data set; the fields of a subclass are the options of its YAML file.
+
+    Attributes:
+        name: The data set's name on the command line and in results.
+        tokenizer: A name known to `ccompress.data.tokenizers.get`, used on raw text everywhere.
+        vectors: What `vectors=auto` means for it: `glove` or `cooccurrence`.
+        min_count: Training words seen fewer times become `<unk>`.
+    """
+
+    name: str
+    tokenizer: str
+    vectors: str
+    min_count: int = 1
+
+    @abstractmethod
+    def load(self, root: Path) -> Splits:
+        """Read the data set from the data root, tokenized.
+
+        Raises:
+            InputError: The data are not there (the message names the command that fetches them),
+                cannot be read, or fail the checks of `Splits`.
+        """
+
+    def files(self) -> dict[str, Path]:
+        """Option name -> file named by the user, whose contents identify a run."""
+        return {}
+
+
+def default_root() -> Path:
+    """The data root where no option names one: `CCOMPRESS_DATA`, else the user's cache folder."""
+    named = os.environ.get("CCOMPRESS_DATA")
+    return Path(named) if named else Path(user_cache_dir("ccompress")) / "data"
+
+
+def read_text(path: Path, encoding: str = "utf-8") -> str:
+    """Read a whole text file.
+
+    Raises:
+        InputError: The file cannot be read, or is not in `encoding` (names the line).
+    """
+    try:
+        contents = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from error
+    try:
+        return contents.decode(encoding)
+    except UnicodeDecodeError as error:
+        line = contents.count(b"\n", 0, error.start) + 1
+        raise InputError(
+            f"{path} is not {encoding.upper()} (line {line}); save it as {encoding.upper()}"
+        ) from error
+
+
+def examples_from(texts: list[tuple[str, str]], tokenize: Callable[[str], list[str]]) -> Examples:
+    """Tokenize (text, label) pairs."""
+    return Examples([tokenize(text) for text, _ in texts], [label for _, label in texts])
+
+
+def hold_out(examples: Examples) -> tuple[Examples, Examples]:
+    """Split the examples into train and dev where upstream has no dev split.
+
+    Of every label, a tenth (at least one, where there are two or more) becomes dev: those whose
+    text has the smallest SHA-256. So the choice is the same for every seed, machine and order of
+    the file, and copies of a text stay on one side (up to one text per label, at the tenth).
+
+    Returns:
+        Train (nine tenths) and dev (one tenth), each in the order of `examples`.
+    """
+    by_label: defaultdict[str, list[int]] = defaultdict(list)
+    for index, label in enumerate(examples.labels):
+        by_label[label].append(index)
+
+    def digest(index: int) -> bytes:
+        return hashlib.sha256(" ".join(examples.tokens[index]).encode()).digest()
+
+    held: set[int] = set()
+    for indices in by_label.values():
+        tenth = max(1, round(len(indices) / 10)) if len(indices) > 1 else 0
+        held.update(sorted(indices, key=digest)[:tenth])
+
+    def take(indices: list[int]) -> Examples:
+        return Examples(
+            [examples.tokens[i] for i in indices], [examples.labels[i] for i in indices]
+        )
+
+    everything = range(len(examples))
+    return take([i for i in everything if i not in held]), take(
+        [i for i in everything if i in held]
+    )
