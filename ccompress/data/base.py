@@ -1,12 +1,14 @@
 """What every data set gives: three splits of tokenized, labelled examples, checked."""
 
 import hashlib
+import json
 import os
 from abc import ABC, abstractmethod
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from platformdirs import user_cache_dir
 
@@ -103,28 +105,55 @@ def default_root() -> Path:
     return Path(named) if named else Path(user_cache_dir("ccompress")) / "data"
 
 
-def read_text(path: Path, encoding: str = "utf-8") -> str:
+def read_bytes(path: Path) -> bytes:
+    """Read a whole file.
+
+    Raises:
+        InputError: The file cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from error
+
+
+def read_text(path: Path, encoding: str = "UTF-8") -> str:
     """Read a whole text file.
 
     Raises:
         InputError: The file cannot be read, or is not in `encoding` (names the line).
     """
-    try:
-        contents = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from error
+    contents = read_bytes(path)
     try:
         return contents.decode(encoding)
     except UnicodeDecodeError as error:
         line = contents.count(b"\n", 0, error.start) + 1
         raise InputError(
-            f"{path} is not {encoding.upper()} (line {line}); save it as {encoding.upper()}"
+            f"{path} is not {encoding} (line {line}); save it as {encoding}"
         ) from error
 
 
-def examples_from(texts: list[tuple[str, str]], tokenize: Callable[[str], list[str]]) -> Examples:
+def parse_json(text: str, where: str) -> Any:
+    """Parse JSON text that comes from `where` (a file, a line).
+
+    Raises:
+        InputError: It is not JSON.
+    """
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise InputError(f"{where} is not JSON: {error}") from error
+
+
+def tokenized(pairs: Iterable[tuple[str, str]], tokenize: Callable[[str], list[str]]) -> Examples:
     """Tokenize (text, label) pairs."""
-    return Examples([tokenize(text) for text, _ in texts], [label for _, label in texts])
+    # One object for all copies of a word: the 13 million tokens of IMDB fit in 0.1 GB, not 0.8.
+    shared: dict[str, str] = {}
+    tokens, labels = [], []
+    for text, label in pairs:
+        tokens.append([shared.setdefault(token, token) for token in tokenize(text)])
+        labels.append(label)
+    return Examples(tokens, labels)
 
 
 def hold_out(examples: Examples) -> tuple[Examples, Examples]:

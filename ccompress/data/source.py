@@ -1,0 +1,81 @@
+"""Where data come from, and whether they are there and whole."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ccompress.errors import InputError
+
+
+@dataclass(frozen=True)
+class File:
+    """A file of a data set or of word vectors.
+
+    Attributes:
+        path: Where it lies under the data root.
+        sha256: Of its contents; "" where only that of its archive is known.
+        url: Its upstream address, or that of the zip archive which holds it.
+        member: Its name inside that archive; "" where `url` is the file itself.
+    """
+
+    path: str
+    sha256: str
+    url: str
+    member: str = ""
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a data set, or a set of word vectors, is made of.
+
+    A module of `ccompress.data` that holds one names it `SOURCE`; `ccompress data` finds it there.
+
+    Attributes:
+        name: What `ccompress data fetch` calls it.
+        title: What it is, and who made it.
+        home: The web page that describes it.
+        licence: Its licence, as its makers state it.
+        files: What fetching it brings; none where the package itself makes the data.
+        sizes: Numbers of train, dev and test examples and of classes; none for word vectors.
+        archives: SHA-256 of the zip archives among the addresses, where it is known.
+        alternatives: Other forms that serve as well: path under the data root -> SHA-256 of the
+            contents, or "" where it is not known.
+    """
+
+    name: str
+    title: str
+    home: str
+    licence: str
+    files: tuple[File, ...]
+    sizes: tuple[int, int, int, int] | None = None
+    archives: Mapping[str, str] = field(default_factory=dict)
+    alternatives: Mapping[str, str] = field(default_factory=dict)
+
+    def find(self, root: Path, *paths: str) -> Path:
+        """Return the first of `paths` (under the data root) that is there.
+
+        Raises:
+            InputError: None is there (names the command that fetches it), or the data root is not
+                a folder that can be read.
+        """
+        try:
+            if root.exists() and not root.is_dir():
+                raise InputError(f"the data root {root} is not a folder")
+            for path in paths:
+                if (root / path).exists():
+                    return root / path
+        except OSError as error:
+            raise InputError(f"cannot read the data root {root}: {error.strerror}") from error
+        raise InputError(
+            f"{self.name} is not in the data root {root} (no {paths[0]});"
+            f" run: ccompress data fetch {self.name}"
+        )
+
+    def checksums(self) -> dict[str, str]:
+        """Every path under the data root that may hold this source -> SHA-256, or ""."""
+        return {file.path: file.sha256 for file in self.files} | dict(self.alternatives)
+
+    def here(self, root: Path) -> bool:
+        """Whether it can be read: all its files are there, or one of the alternatives."""
+        whole = all((root / file.path).is_file() for file in self.files)
+        return whole or any((root / path).exists() for path in self.alternatives)
