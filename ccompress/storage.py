@@ -58,7 +58,7 @@ def _digest(tensors: Mapping[str, np.ndarray[Any, Any]], metadata: Mapping[str, 
     for key in sorted(metadata):
         digest.update(f"{key}={metadata[key]}\0".encode())
     for name in sorted(tensors):
-        array = np.ascontiguousarray(tensors[name])
+        array = tensors[name]
         digest.update(f"{name}:{array.dtype}:{array.shape}\0".encode())
         digest.update(array.reshape(-1).view(np.uint8).data)
     return digest.hexdigest()
@@ -71,8 +71,8 @@ def save(
 ) -> None:
     """Store named tensors (on any device) with their metadata and a checksum, atomically."""
     arrays = {
-        name: np.ascontiguousarray(
-            tensor if isinstance(tensor, np.ndarray) else tensor.detach().cpu().numpy()
+        name: np.asarray(
+            tensor if isinstance(tensor, np.ndarray) else tensor.detach().cpu().numpy(), order="C"
         )
         for name, tensor in tensors.items()
     }

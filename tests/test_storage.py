@@ -28,9 +28,10 @@ def test_round_trip(stored):
 
 def test_torch_tensors_of_any_layout_round_trip(tmp_path):
     tensor = torch.arange(6, dtype=torch.float64).reshape(2, 3).t().requires_grad_()
-    storage.save(tmp_path / "t", {"t": tensor})
+    storage.save(tmp_path / "t", {"t": tensor, "scalar": torch.tensor(3.0)})
     loaded, _ = storage.load(tmp_path / "t")
     assert torch.equal(loaded["t"], tensor)
+    assert loaded["scalar"].shape == ()
 
 
 def test_every_flipped_byte_of_the_data_is_noticed(stored):

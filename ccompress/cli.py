@@ -1,0 +1,136 @@
+"""The entry point: verbs, Hydra, exit codes; nothing else."""
+
+import importlib
+import os
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
+from hydra.types import RunMode
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from ccompress.config import nearest, register_resolvers
+from ccompress.errors import InputError
+
+# verb -> module with main(arguments) -> exit code
+VERBS = {
+    "data": "ccompress.data.command",
+    "report": "ccompress.report.command",
+    "runs": "ccompress.runs_command",
+}
+# Options that say where and how a run happens, not what it is: no part of its command line.
+ELSEWHERE = ("device", "threads", "data.root", "runs_dir", "results_dir", "force", "save_model")
+
+
+def main() -> None:
+    """The console script `ccompress`."""
+    sys.exit(command(sys.argv[1:]))
+
+
+def command(arguments: list[str]) -> int:
+    """Do what the arguments say; the exit code.
+
+    0: done. 1: a run failed. 2: bad input. 130: Ctrl-C. 143: SIGTERM.
+    """
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        if arguments and arguments[0][:1] not in "-+~" and "=" not in arguments[0]:
+            return _verb(arguments[0], arguments[1:])
+        return _hydra()
+    except InputError as error:
+        return _complain(str(error), 2)
+    except (HydraException, OmegaConfBaseException) as error:
+        return _complain(_explained(error), 2)
+    except _Terminated:
+        return _complain("terminated; the same command goes on from what is finished", 143)
+    except KeyboardInterrupt:
+        return _complain("interrupted; the same command goes on from what is finished", 130)
+    except BrokenPipeError:
+        # The reader of standard output has gone (as in `ccompress runs | head`): so do we.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+class _Terminated(BaseException):
+    """SIGTERM arrived; no Exception, so that nothing on the way takes it for a failed run."""
+
+
+def _terminate(signum: int, frame: FrameType | None) -> None:
+    raise _Terminated
+
+
+def _complain(message: str, code: int) -> int:
+    print(f"ccompress: {message}", file=sys.stderr)
+    return code
+
+
+def _verb(verb: str, arguments: list[str]) -> int:
+    if verb not in VERBS:
+        raise InputError(
+            f"{verb!r} is no verb{nearest(verb, VERBS)}; verbs are {', '.join(sorted(VERBS))}, "
+            f"options are KEY=VALUE (ccompress --help)"
+        )
+    return int(importlib.import_module(VERBS[verb]).main(arguments))
+
+
+def _hydra() -> int:
+    """Let Hydra read the command line, compose the configuration, and call `_task`."""
+    register_resolvers()
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come to us as they are, to be said in one line
+    here = Path(__file__).parent
+    conf = here / "conf" if (here / "conf").is_dir() else here.parent / "conf"
+    hydra.main(version_base="1.3", config_path=str(conf), config_name="config")(_task)()
+    return 0
+
+
+def _task(config: DictConfig) -> dict[str, Any] | None:
+    """One run, here or in a launcher's process; in a sweep the run's folder tells of a failure."""
+    from ccompress import console
+    from ccompress.config import check
+    from ccompress.run import finished, run
+    from ccompress.train import Diverged
+
+    register_resolvers()  # a launcher's process has not been through `_hydra`
+    context = HydraConfig.get()
+    settings = check(config, context.runtime.choices)
+    elsewhere = ELSEWHERE if settings.method.uses_rate else (*ELSEWHERE, "rate")
+    own = [o for o in context.overrides.task if o.lstrip("+~").split("=")[0] not in elsewhere]
+    command_line = " ".join(["ccompress", *own])
+    if context.mode == RunMode.MULTIRUN:
+        return console.guarded(lambda: run(settings, command_line, on_epoch=lambda row: None))
+    if row := finished(settings):
+        console.show(row, settings, "finished before; force=true runs it again")
+        return row
+    try:
+        with console.epochs(settings.epochs) as on_epoch:
+            row = run(settings, command_line, on_epoch)
+    except Diverged as error:
+        raise SystemExit(_complain(str(error), 1)) from error
+    console.show(row, settings, "")
+    return row
+
+
+def _explained(error: Exception) -> str:
+    """What Hydra or OmegaConf complains of, in one line, with what would be right."""
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file:
+        group, _, option = str(error.missing_cfg_file).rpartition("/")
+        known = list(error.options or [])
+        if group and known:
+            return f"{group}={option} is not known{nearest(option, known)}; it is one of " + (
+                ", ".join(known)
+            )
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    cause = error.__cause__
+    if isinstance(error, ConfigCompositionException) and cause is not None:
+        lines += [line.strip() for line in str(cause).splitlines()[:1]]
+    return " ".join(lines[:3])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,376 @@
+"""From Hydra's configuration to checked settings, and the identity of a run.
+
+The YAML files hold the options; this module holds their types. An option group (`dataset`,
+`vectors`, `network`, `method`, `schedule`) names a class with `_target_`, and its options are that
+class's keyword parameters, so a class of the user's own is checked as strictly as ours.
+"""
+
+import dataclasses
+import difflib
+import functools
+import hashlib
+import inspect
+import json
+import os
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hydra.utils import get_object
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from ccompress import storage
+from ccompress.data.base import Dataset, default_root
+from ccompress.data.vectors import Auto, Vectors
+from ccompress.errors import InputError
+
+if TYPE_CHECKING:
+    from ccompress.methods.base import Method
+
+# Raised whenever a change of the code alters results.
+PROTOCOL = 1
+
+GROUPS = ("dataset", "vectors", "network", "method", "schedule")
+POLICIES = ("train", "train+vectors")
+DEVICES = ("auto", "cpu", "cuda")
+
+
+class Schedule(typing.Protocol):
+    """A learning rate as a function of the step."""
+
+    def learning_rate(self, step: int, steps_per_epoch: int) -> float:
+        """The learning rate of a step, counted from 0 over the whole training."""
+
+
+@dataclass
+class Vocab:
+    """Which words get a row: `policy`, most rows, fewest occurrences in train."""
+
+    policy: str
+    max_size: int
+    min_count: int
+
+
+@dataclass
+class Train:
+    """The budget: epochs, sentences a step, and the upper learning rate of each schedule."""
+
+    epochs: int
+    batch_size: int
+    upper: dict[str, float]
+
+
+@dataclass
+class Data:
+    """Where data sets and vectors lie."""
+
+    root: str
+
+
+@dataclass
+class Schema:
+    """Every key of the configuration, with its type."""
+
+    dataset: Any
+    vectors: Any
+    network: Any
+    method: Any
+    schedule: Any
+    vocab: Vocab
+    train: Train
+    data: Data
+    rate: float
+    seed: int
+    device: str
+    threads: int | None
+    save_model: bool
+    force: bool
+    results_dir: str
+    runs_dir: str
+    experiment: str | None
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One run, checked: what it is made of, and where it happens.
+
+    Attributes:
+        network: The network's class and its options, for an embedding that is made later.
+        resolved: The whole configuration as plain values, as config.yaml stores it.
+        files: SHA-256 of the files that the configuration names, by option.
+    """
+
+    dataset: Dataset
+    vectors: Vectors
+    network: functools.partial[Any]
+    method: "Method"
+    schedule: Schedule
+    vocab: Vocab
+    epochs: int
+    batch_size: int
+    rate: float
+    seed: int
+    device: str
+    threads: int
+    save_model: bool
+    force: bool
+    root: Path
+    results_dir: Path
+    runs_dir: Path
+    experiment: str | None
+    names: Mapping[str, str]
+    resolved: Mapping[str, Any]
+    files: Mapping[str, str]
+
+    @property
+    def data_identity(self) -> dict[str, Any]:
+        """What the prepared data depend on."""
+        return {
+            "dataset": self._described("dataset"),
+            "vectors": self._described("vectors"),
+            "vocab": self.resolved["vocab"],
+        }
+
+    @property
+    def reference_identity(self) -> dict[str, Any]:
+        """What the training of the uncompressed network depends on, but for its length."""
+        return {
+            **self.data_identity,
+            "network": self.resolved["network"],
+            "schedule": self.resolved["schedule"],
+            "batch_size": self.batch_size,
+            "seed": self.seed,
+            "protocol": PROTOCOL,
+        }
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What the results depend on; nothing of the machine, nor where anything lies."""
+        return {
+            **self.reference_identity,
+            "method": self.resolved["method"],
+            "epochs": self.epochs,
+            "rate": self.rate,
+        }
+
+    @property
+    def run_id(self) -> str:
+        """Twelve hexadecimal digits, equal for equal identities."""
+        return digest(self.identity)[:12]
+
+    @property
+    def folder(self) -> Path:
+        """The run's folder."""
+        return self.runs_dir / self.run_id
+
+    def _described(self, group: str) -> dict[str, Any]:
+        """A group's options, with the contents in the place of every file."""
+        options = dict(self.resolved[group])
+        for key, sha256 in self.files.items():
+            owner, option = key.split(".")
+            if owner == group:
+                options[option] = sha256
+        return options
+
+
+def digest(value: Any) -> str:
+    """SHA-256 of plain values, in hexadecimal digits; equal values give equal digests."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def check(raw: DictConfig, names: Mapping[str, str]) -> Settings:
+    """Check a composed configuration and build what it names.
+
+    Args:
+        raw: The configuration that Hydra composed.
+        names: The option chosen in each group, such as `{"dataset": "sst2"}`.
+
+    Raises:
+        InputError: A key is unknown, a value has the wrong type or is out of range, or a file that
+            the configuration names cannot be read.
+    """
+    from ccompress.low_rank import kept  # imports torch, which --help does without
+
+    _refuse_unknown(raw, [field.name for field in dataclasses.fields(Schema)], "")
+    for section, of in (("vocab", Vocab), ("train", Train), ("data", Data)):
+        _refuse_unknown(raw[section], [field.name for field in dataclasses.fields(of)], section)
+    config = _merged(Schema, raw, "")
+    plain = {group: _options(raw[group], group, names[group]) for group in GROUPS}
+    built = {group: _build(plain[group], group) for group in GROUPS if group != "network"}
+    if isinstance(built["vectors"], Auto):
+        built["vectors"] = built["vectors"].resolve(built["dataset"].vectors)
+        plain["vectors"] = {
+            "_target_": _path(type(built["vectors"])),
+            **dataclasses.asdict(built["vectors"]),
+        }
+    _check_values(config)
+    method = built["method"]
+    rate = config.rate if method.uses_rate else 0.0
+    kept(rate)  # refuses what is no rate
+    target = plain["network"]["_target_"]
+    options = {key: value for key, value in plain["network"].items() if key != "_target_"}
+    root = Path(config.data.root).expanduser()
+    named = {
+        **{f"dataset.{key}": path for key, path in built["dataset"].files().items()},
+        **{f"vectors.{key}": path for key, path in built["vectors"].files(root).items()},
+    }
+    threads = config.threads or os.cpu_count() or 1
+    resolved: dict[str, Any] = {
+        **typing.cast(dict[str, Any], OmegaConf.to_container(config, resolve=True)),
+        **plain,
+        "rate": rate,
+        "threads": threads,
+    }
+    return Settings(
+        **built,
+        network=functools.partial(get_object(target), **options),
+        vocab=Vocab(**resolved["vocab"]),
+        epochs=config.train.epochs,
+        batch_size=config.train.batch_size,
+        rate=rate,
+        seed=config.seed,
+        device=config.device,
+        threads=threads,
+        save_model=config.save_model,
+        force=config.force,
+        root=root,
+        results_dir=Path(config.results_dir),
+        runs_dir=Path(config.runs_dir),
+        experiment=config.experiment,
+        names=dict(names),
+        resolved=resolved,
+        files={key: _contents(key, path) for key, path in named.items()},
+    )
+
+
+def _check_values(config: Any) -> None:
+    """Refuse values out of their range."""
+    for key, least in (("train.epochs", 1), ("train.batch_size", 1), ("vocab.min_count", 1)):
+        if (value := OmegaConf.select(config, key)) < least:
+            raise InputError(f"{key}={value}: it is at least {least}")
+    if config.vocab.max_size < 3:
+        raise InputError(f"vocab.max_size={config.vocab.max_size}: <pad>, <unk> and a word need 3")
+    if config.threads is not None and config.threads < 1:
+        raise InputError(f"threads={config.threads}: it is at least 1, or null for all cores")
+    if not 0 <= config.seed < 2**31:
+        raise InputError(f"seed={config.seed}: it is a whole number from 0 to 2147483647")
+    for key, value, known in (
+        ("vocab.policy", config.vocab.policy, POLICIES),
+        ("device", config.device, DEVICES),
+    ):
+        if value not in known:
+            raise InputError(
+                f"{key}={value}: it is one of {', '.join(known)}{nearest(value, known)}"
+            )
+
+
+def nearest(word: str, known: typing.Iterable[str]) -> str:
+    """` (did you mean X?)`, or nothing where no known word is near."""
+    close = difflib.get_close_matches(word, list(known), n=1)
+    return f" (did you mean {close[0]}?)" if close else ""
+
+
+def parameters(target: Any) -> dict[str, tuple[Any, Any]]:
+    """Keyword parameters of a class: name -> (type, default), `MISSING` where there is none.
+
+    They are the options that a YAML with this `_target_` may have.
+    """
+    signature = inspect.signature(target)
+    hints = typing.get_type_hints(target.__init__)
+    return {
+        name: (
+            hints.get(name, Any),
+            dataclasses.MISSING if parameter.default is parameter.empty else parameter.default,
+        )
+        for name, parameter in signature.parameters.items()
+        if parameter.kind is parameter.KEYWORD_ONLY
+    }
+
+
+def _options(node: Any, group: str, name: str) -> dict[str, Any]:
+    """The options of one group as plain values, with their types checked against its class."""
+    if not isinstance(node, DictConfig) or "_target_" not in node:
+        raise InputError(f"{group}={name} has no _target_; its YAML names the class to build")
+    target = _located(str(node["_target_"]), group)
+    known = parameters(target)
+    _refuse_unknown(node, ["_target_", *known], group)
+    for option, (_, default) in known.items():
+        if default is dataclasses.MISSING and (
+            option not in node or OmegaConf.is_missing(node, option)
+        ):
+            raise InputError(
+                f"{group}.{option} is needed by {group}={name}: give {group}.{option}=…"
+            )
+    schema = dataclasses.make_dataclass(
+        type(target).__name__,
+        [(option, kind) for option, (kind, _) in known.items() if option in node],
+    )
+    given = {option: node[option] for option in known if option in node}
+    checked = OmegaConf.to_container(_merged(schema, OmegaConf.create(given), group), resolve=True)
+    return {"_target_": str(node["_target_"]), **typing.cast(dict[str, Any], checked)}
+
+
+def _build(options: Mapping[str, Any], group: str) -> Any:
+    """The object that options with their `_target_` describe."""
+    target = _located(options["_target_"], group)
+    return target(**{key: value for key, value in options.items() if key != "_target_"})
+
+
+def _located(path: str, group: str) -> Any:
+    """The class at a dotted path."""
+    try:
+        return get_object(path)
+    except Exception as error:  # whatever a user's module raises when it is imported
+        raise InputError(f"{group}._target_={path} cannot be imported: {error}") from error
+
+
+def _path(kind: type) -> str:
+    """The dotted path of a class."""
+    return f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _refuse_unknown(node: Any, known: list[str], section: str) -> None:
+    """Refuse keys of `node` that are not `known`."""
+    for key in node:
+        if key not in known:
+            where = f"{section}.{key}" if section else str(key)
+            options = ", ".join(sorted(name for name in known if name != "_target_"))
+            what = f"options of {section}" if section else "keys"
+            raise InputError(
+                f"{where} is not known{nearest(str(key), known)}; {what}: {options or 'none'}"
+            )
+
+
+def _merged(schema: type, node: DictConfig, section: str) -> Any:
+    """`node` with the types of `schema` checked."""
+    try:
+        merged = OmegaConf.merge(OmegaConf.structured(schema), node)
+        OmegaConf.resolve(merged)
+    except OmegaConfBaseException as error:
+        key = ".".join(filter(None, [section, error.full_key or ""]))
+        raise InputError(f"{key}: {str(error).splitlines()[0]}") from error
+    return merged
+
+
+def _contents(key: str, path: Path) -> str:
+    """SHA-256 of a file that an option names."""
+    try:
+        status = path.stat()
+        return _file_sha256(path, status.st_mtime_ns, status.st_size)
+    except OSError as error:
+        raise InputError(f"{key}: cannot read {path}: {error.strerror}") from error
+
+
+@functools.lru_cache
+def _file_sha256(path: Path, modified: int, size: int) -> str:
+    """As `storage.file_sha256`; a sweep asks for the same file at every run."""
+    return storage.file_sha256(path)
+
+
+def register_resolvers() -> None:
+    """Make `${data_root:}`, the default data root, known to configurations."""
+    OmegaConf.register_new_resolver("data_root", lambda: str(default_root()), replace=True)

@@ -1,0 +1,122 @@
+"""Sentences as flat tensors, and batches of sentences of similar length."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+# Batches made at a time: one sort finds the distinct words of all of them, and the host looks at
+# the device once for all of them, not once a step.
+_BLOCK = 16
+
+
+class Batch(NamedTuple):
+    """Some sentences, as the networks read them.
+
+    Attributes:
+        words: Distinct words' rows of the table, ascending (n,).
+        positions: Of every token the index of its word in `words`, sentence after sentence.
+        offsets: Where each sentence begins in `positions` (sentences,).
+        lengths: Tokens of each sentence (sentences,), at least 1.
+        longest: The largest of `lengths`.
+        labels: Class of each sentence (sentences,).
+        sentences: Index of each sentence in its split (sentences,).
+    """
+
+    words: Tensor
+    positions: Tensor
+    offsets: Tensor
+    lengths: Tensor
+    longest: int
+    labels: Tensor
+    sentences: Tensor
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A split as integers, on one device.
+
+    Attributes:
+        tokens: Rows of the table, sentence after sentence (tokens,), int64.
+        lengths: Tokens of each sentence (sentences,), int64, at least 1.
+        labels: Class of each sentence (sentences,), int64.
+    """
+
+    tokens: Tensor
+    lengths: Tensor
+    labels: Tensor
+
+    def __len__(self) -> int:
+        """Number of sentences."""
+        return len(self.lengths)
+
+    def to(self, device: torch.device) -> "Encoded":
+        """The same split on `device`."""
+        return Encoded(self.tokens.to(device), self.lengths.to(device), self.labels.to(device))
+
+
+def training_batches(
+    split: Encoded, batch_size: int, generator: torch.Generator
+) -> Iterator[Batch]:
+    """One epoch of `split`: every sentence once, neighbours in length together, in random order.
+
+    Sentences are shuffled, then sorted by length (stably, so that equal lengths stay shuffled), cut
+    into batches, and the batches shuffled. `generator` is a generator on the CPU: the order is the
+    same on every device.
+    """
+    shuffled = torch.randperm(len(split), generator=generator)
+    lengths = split.lengths.cpu()
+    order = shuffled[torch.argsort(lengths[shuffled], stable=True)]
+    batches = order.split(batch_size)
+    turn = torch.randperm(len(batches), generator=generator)
+    return _batches(split, [batches[i] for i in turn.tolist()])
+
+
+def evaluation_batches(split: Encoded, batch_size: int = 256) -> Iterator[Batch]:
+    """Every sentence of `split` once, from the shortest to the longest."""
+    order = torch.argsort(split.lengths.cpu(), stable=True)
+    return _batches(split, list(order.split(batch_size)))
+
+
+def _batches(split: Encoded, groups: list[Tensor]) -> Iterator[Batch]:
+    """The batches of the sentences named by `groups`, a block of them made at a time."""
+    device = split.tokens.device
+    starts = split.lengths.cumsum(0) - split.lengths
+    for first in range(0, len(groups), _BLOCK):
+        block = groups[first : first + _BLOCK]
+        sizes = [len(group) for group in block]
+        sentences = torch.cat(block).to(device)
+        lengths = split.lengths[sentences]
+        ends = lengths.cumsum(0)
+        number = torch.arange(len(block), device=device)
+        batch_of_sentence = number.repeat_interleave(torch.tensor(sizes, device=device))
+        tokens_of_batch = torch.zeros_like(number).index_add_(0, batch_of_sentence, lengths)
+
+        places = torch.arange(int(ends[-1]), device=device)
+        places += (starts[sentences] - (ends - lengths)).repeat_interleave(lengths)
+        tokens = split.tokens[places]
+
+        # (batch, word) pairs as one number, sorted: the distinct words of every batch at once.
+        rows = int(split.tokens.max()) + 1
+        batch_of_token = batch_of_sentence.repeat_interleave(lengths)
+        pairs, positions = torch.unique(tokens + batch_of_token * rows, return_inverse=True)
+        words_of_batch = torch.bincount(pairs // rows, minlength=len(block))
+        positions -= (words_of_batch.cumsum(0) - words_of_batch)[batch_of_token]
+        offsets = ends - lengths - (tokens_of_batch.cumsum(0) - tokens_of_batch)[batch_of_sentence]
+
+        longest = torch.stack([part.max() for part in lengths.split(sizes)])
+        words_each, tokens_each, longest_each = torch.stack(
+            [words_of_batch, tokens_of_batch, longest]
+        ).tolist()
+        yield from map(
+            Batch,
+            (pairs % rows).split(words_each),
+            positions.split(tokens_each),
+            offsets.split(sizes),
+            lengths.split(sizes),
+            longest_each,
+            split.labels[sentences].split(sizes),
+            sentences.split(sizes),
+        )

@@ -1,0 +1,165 @@
+"""From a data set and vectors to integers and a table, once: later runs read the stored result."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ccompress import storage
+from ccompress.data import vocabulary
+from ccompress.data.base import Dataset, Examples
+from ccompress.data.vectors import Vectors
+
+# Raised whenever a change alters what is prepared from the same data.
+_FORMAT = 1
+# The vectors are data: words without one start the same in every run, whatever its seed.
+_VECTORS_SEED = 0
+
+
+@dataclass(frozen=True)
+class Split:
+    """A split as integers.
+
+    Attributes:
+        tokens: Rows of the table, one sentence after another (tokens,), int32.
+        lengths: Tokens of each sentence (sentences,), int64.
+        labels: Class of each sentence (sentences,), int64.
+    """
+
+    tokens: np.ndarray[Any, Any]
+    lengths: np.ndarray[Any, Any]
+    labels: np.ndarray[Any, Any]
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What training reads.
+
+    Attributes:
+        table: The embedding table that training starts with (V, d), float32; row 0 `<pad>`, row 1
+            `<unk>`.
+        words: The word of each row.
+        counts: How often each row's word occurs in train (V,), int64.
+        train_rows: Training touches only the rows before this one.
+        with_vector: Number of words that have a pretrained vector.
+        vectors_sha256: Of the file that the vectors were read from, or "".
+        labels: Names of the classes, in the order of their numbers.
+        splits: `train`, `dev` and `test`.
+    """
+
+    table: np.ndarray[Any, Any]
+    words: list[str]
+    counts: np.ndarray[Any, Any]
+    train_rows: int
+    with_vector: int
+    vectors_sha256: str
+    labels: list[str]
+    splits: dict[str, Split]
+
+
+def prepare(
+    dataset: Dataset,
+    vectors: Vectors,
+    *,
+    policy: str,
+    max_size: int,
+    min_count: int,
+    root: Path,
+    cache: Path,
+    identity: Mapping[str, Any],
+) -> Prepared:
+    """Read, tokenize and encode `dataset`, and build its table from `vectors`.
+
+    Args:
+        dataset: The data set.
+        vectors: Its vectors.
+        policy: Vocabulary policy, `train` or `train+vectors`.
+        max_size: Most rows of the table.
+        min_count: Training words seen fewer times become `<unk>`.
+        root: The data root.
+        cache: Folder of stored results, made when it is not there.
+        identity: What the result depends on (options, checksums of files); equal identities share
+            one stored result.
+
+    Raises:
+        InputError: The data set or the vectors cannot be read.
+    """
+    key = json.dumps({**identity, "format": _FORMAT}, sort_keys=True)
+    path = cache / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.safetensors"
+    try:
+        return _restore(*storage.load_numpy(path))
+    except FileNotFoundError:
+        pass
+    except storage.DamagedFile:
+        path.unlink()  # made anew below
+    splits = dataset.load(root)
+    found = vectors.load(root, cache, splits.train.tokens, _VECTORS_SEED)
+    vocab = vocabulary.build(splits.train.tokens, found, policy, max_size, min_count)
+    table, with_vector = vocabulary.embedding_table(vocab, found, _VECTORS_SEED)
+    labels = sorted(set(splits.train.labels))
+    number = {label: index for index, label in enumerate(labels)}
+
+    def encode(examples: Examples) -> Split:
+        rows = [vocab.encode(tokens) for tokens in examples.tokens]
+        return Split(
+            tokens=np.fromiter((row for sentence in rows for row in sentence), np.int32),
+            lengths=np.array([len(sentence) for sentence in rows], np.int64),
+            labels=np.array([number[label] for label in examples.labels], np.int64),
+        )
+
+    prepared = Prepared(
+        table=table,
+        words=vocab.words,
+        counts=vocab.counts,
+        train_rows=vocab.train_rows,
+        with_vector=with_vector,
+        vectors_sha256=found.sha256,
+        labels=labels,
+        splits={name: encode(getattr(splits, name)) for name in ("train", "dev", "test")},
+    )
+    storage.save(path, *_stored(prepared))
+    return prepared
+
+
+def _stored(prepared: Prepared) -> tuple[dict[str, np.ndarray[Any, Any]], dict[str, str]]:
+    """`prepared` as tensors and metadata."""
+    tensors = {
+        "table": prepared.table,
+        "counts": prepared.counts,
+        # Words hold no white space, so a newline parts them.
+        "words": np.frombuffer("\n".join(prepared.words).encode(), np.uint8),
+    }
+    for name, split in prepared.splits.items():
+        for field in ("tokens", "lengths", "labels"):
+            tensors[f"{name}.{field}"] = getattr(split, field)
+    metadata = {
+        "train_rows": str(prepared.train_rows),
+        "with_vector": str(prepared.with_vector),
+        "vectors_sha256": prepared.vectors_sha256,
+        "labels": json.dumps(prepared.labels),
+    }
+    return tensors, metadata
+
+
+def _restore(tensors: dict[str, np.ndarray[Any, Any]], metadata: Mapping[str, str]) -> Prepared:
+    """The inverse of `_stored`."""
+    return Prepared(
+        table=tensors["table"],
+        words=tensors["words"].tobytes().decode().split("\n"),
+        counts=tensors["counts"],
+        train_rows=int(metadata["train_rows"]),
+        with_vector=int(metadata["with_vector"]),
+        vectors_sha256=metadata["vectors_sha256"],
+        labels=json.loads(metadata["labels"]),
+        splits={
+            name: Split(*(tensors[f"{name}.{field}"] for field in ("tokens", "lengths", "labels")))
+            for name in ("train", "dev", "test")
+        },
+    )

@@ -1,0 +1,57 @@
+"""What a method of compression is asked by a run."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+PAD = 0  # the row of the table that pads sentences: always exact zeros
+
+
+@dataclass(frozen=True)
+class Size:
+    """What a rate leaves of a table: a rank, a number of bits, or neither (nothing removed)."""
+
+    rank: int | None = None
+    bits: int | None = None
+
+
+@dataclass(kw_only=True)
+class Method(ABC):
+    """A way to make the embedding table smaller; its dataclass fields are the options of its YAML.
+
+    A run trains the network over `prepare`d embeddings for `stages` epochs, replaces the embedding
+    by what `compress` makes of its table, and goes on training for the rest of the budget.
+    """
+
+    # False for a method that removes nothing: one run stands for all rates.
+    uses_rate: ClassVar[bool] = True
+
+    @abstractmethod
+    def size(self, rows: int, dim: int, rate: float) -> Size:
+        """Rank or bits that `rate` leaves of a table of rows x dim.
+
+        Raises:
+            InputError: The rate leaves nothing, or nothing smaller; the message names the largest
+                rate that works.
+        """
+
+    @abstractmethod
+    def stages(self, epochs: int) -> int:
+        """How many of the `epochs` train the uncompressed network, before `compress`.
+
+        They do not depend on the rate and are the first epochs of the reference training (`none`),
+        so that runs share them. 0: `prepare` compresses already, and there is no later step.
+        """
+
+    def prepare(self, table: Tensor, rate: float) -> nn.Module:
+        """The embedding that training starts with: the whole table (V, d), trainable."""
+        return nn.Embedding.from_pretrained(table, freeze=False, padding_idx=PAD, sparse=True)
+
+    def compress(self, table: Tensor, rate: float) -> nn.Module:
+        """The embedding that takes the place of the trained `table` (V, d).
+
+        It maps ids to vectors of the same d columns. Only asked for where 0 < `stages`.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no step after training begins")

@@ -1,0 +1,55 @@
+"""The paper's method: the table is factored during training, and the factors train on."""
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from ccompress import low_rank
+from ccompress.embeddings import LowRankEmbedding
+from ccompress.errors import InputError
+from ccompress.methods.base import PAD, Method, Size
+
+
+@dataclass(kw_only=True)
+class InTrainingSVD(Method):
+    """Acharya et al. 2019: E (V x d) becomes A (V x k) and B (k x d), two linear layers.
+
+    Minimised at the step itself: the Frobenius norm of E - A B over all matrices of rank k, solved
+    by the truncated SVD (Eckart and Young 1936); its singular values are shared evenly,
+    A = U_k sqrt(S_k), B = sqrt(S_k) V_k^T. Afterwards both factors train on the task's own loss.
+
+    Every other parameter and its optimizer state are carried over, and the schedule's step counts
+    on; A and B get a fresh optimizer state. Bytes: 4 k (V + d) of 4 V d. It wins when k is small,
+    since training mends what the truncation lost; at low rates it has nothing to mend.
+
+    Args:
+        compress_at: Share of the epochs before the step: the first round(compress_at * epochs), at
+            least 1 and at most all but one.
+    """
+
+    compress_at: float = 0.5
+
+    def __post_init__(self) -> None:
+        if not 0 < self.compress_at < 1:
+            raise InputError(
+                f"method.compress_at is a share of the epochs, above 0 and below 1, "
+                f"not {self.compress_at}"
+            )
+
+    def size(self, rows: int, dim: int, rate: float) -> Size:
+        """Rank k = floor((1 - p) V d / (V + d)), so that k (V + d) <= (1 - p) V d."""
+        return Size(rank=low_rank.rank_of_factors(rows, dim, rate))
+
+    def stages(self, epochs: int) -> int:
+        """The epochs before the decomposition."""
+        if epochs < 2:
+            raise InputError(
+                f"train.epochs={epochs} leaves nothing to train after the compression: "
+                f"in_training_svd needs at least 2"
+            )
+        return min(max(round(self.compress_at * epochs), 1), epochs - 1)
+
+    def compress(self, table: Tensor, rate: float) -> nn.Module:
+        """The two factors of the table as it stands."""
+        rank = low_rank.rank_of_factors(*table.shape, rate)
+        return LowRankEmbedding.from_table(table, rank, padding_idx=PAD, sparse=True)

@@ -1,0 +1,27 @@
+"""The reference: nothing is compressed."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+from ccompress.methods.base import Method, Size
+
+
+@dataclass(kw_only=True)
+class NoCompression(Method):
+    """Trains the uncompressed network, whatever the rate."""
+
+    uses_rate: ClassVar[bool] = False
+
+    def size(self, rows: int, dim: int, rate: float) -> Size:
+        """Neither rank nor bits."""
+        return Size()
+
+    def stages(self, epochs: int) -> int:
+        """All epochs: this is the training that other methods begin with."""
+        return epochs
+
+    def compress(self, table: Tensor, rate: float) -> nn.Module:
+        """The table as it is."""
+        return self.prepare(table, rate)

@@ -1,0 +1,32 @@
+"""Even quantization of the trained table, without retraining."""
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from ccompress import packing
+from ccompress.embeddings import QuantizedEmbedding
+from ccompress.methods.base import PAD, Method, Size
+
+
+@dataclass(kw_only=True)
+class Quantization(Method):
+    """The trained table rounded to 2^b evenly spaced reference values, b = floor(32 (1 - p)).
+
+    Minimised: nothing over the data; each number moves to the nearest of the reference values
+    between the table's smallest and largest (the baseline of Acharya et al. 2019), so the largest
+    number decides how coarse all are. Bytes: b bits a number, rows filled up to whole bytes, and
+    the two ends of the scale. It costs nothing down to 8 bits and fails suddenly below 4.
+    """
+
+    def size(self, rows: int, dim: int, rate: float) -> Size:
+        """Bits b = floor(32 (1 - p))."""
+        return Size(bits=packing.bits(rate))
+
+    def stages(self, epochs: int) -> int:
+        """All epochs: the reference network is trained to its end."""
+        return epochs
+
+    def compress(self, table: Tensor, rate: float) -> nn.Module:
+        """The packed table."""
+        return QuantizedEmbedding.from_table(table, packing.bits(rate), padding_idx=PAD)

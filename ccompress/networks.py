@@ -1,0 +1,164 @@
+"""The two networks of the paper: a deep averaging network and an LSTM.
+
+Both read a `Batch`: the distinct words of some sentences, and for every token which of these words
+it is. So the table is read once a word, its gradient names each row once, and whatever stands
+between the table and the network (the second factor, unpacking) is done once a word as well.
+
+The embedding is any module that turns word ids (n,) into vectors (n, width).
+"""
+
+import itertools
+from abc import ABC, abstractmethod
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ccompress.data.batches import Batch
+
+
+class Network(nn.Module, ABC):
+    """A classifier of sentences over an embedding.
+
+    Args:
+        embedding: Maps word ids (n,) to vectors (n, width).
+        width: Number of columns of these vectors.
+        classes: Number of classes.
+    """
+
+    embedding: nn.Module
+
+    def __init__(self, embedding: nn.Module, width: int, classes: int) -> None:
+        super().__init__()
+        self.embedding = embedding
+        self.width = width
+        self.classes = classes
+
+    @abstractmethod
+    def forward(self, batch: Batch) -> Tensor:
+        """Scores before the softmax, (sentences, classes)."""
+
+    @abstractmethod
+    def flops(self, tokens: float, width: int) -> float:
+        """Floating point operations for a sentence of `tokens` words, 2 a multiply-add.
+
+        Counted are the matrix products, for an embedding of `width` columns that are read without
+        arithmetic: a factorised one is folded, its B multiplied into the first layer once and for
+        all, so that `width` is its rank.
+        """
+
+
+class DAN(Network):
+    """Deep averaging network (Iyyer et al. 2015, section 3): mean of the words, then dense layers.
+
+    In training each token is dropped with probability `word_dropout` (section 3.1 there); the mean
+    is taken over those that are left.
+
+    Args:
+        hidden: Units of each ReLU layer.
+        layers: Number of ReLU layers.
+        word_dropout: Probability that a token is left out, in training.
+        dropout: Probability that a hidden unit is zeroed, in training.
+    """
+
+    def __init__(
+        self,
+        embedding: nn.Module,
+        width: int,
+        classes: int,
+        *,
+        hidden: int = 300,
+        layers: int = 2,
+        word_dropout: float = 0.3,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__(embedding, width, classes)
+        self.word_dropout = word_dropout
+        self.dropout = dropout
+        sizes = [width, *[hidden] * layers]
+        self.hidden = nn.ModuleList(
+            nn.Linear(inputs, outputs) for inputs, outputs in itertools.pairwise(sizes)
+        )
+        self.output = nn.Linear(hidden, classes)
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Scores before the softmax, (sentences, classes)."""
+        words = self.embedding(batch.words)  # (distinct words, width)
+        return self.classify(self.average(words, batch))
+
+    def average(self, words: Tensor, batch: Batch) -> Tensor:
+        """Mean of each sentence's words (sentences, width); of those kept, in training."""
+        if not (self.training and self.word_dropout):
+            return F.embedding_bag(batch.positions, words, batch.offsets, mode="mean")
+        kept = torch.rand(batch.positions.shape, device=words.device) >= self.word_dropout
+        weights = kept.to(words.dtype)
+        total = F.embedding_bag(
+            batch.positions, words, batch.offsets, mode="sum", per_sample_weights=weights
+        )
+        # A sentence that lost every word reads as zeros, not as 0 / 0.
+        count = torch.segment_reduce(weights, "sum", lengths=batch.lengths, unsafe=True)
+        return total / count.clamp(min=1).unsqueeze(1)
+
+    def classify(self, mean: Tensor) -> Tensor:
+        """Scores (sentences, classes) from the mean word of each sentence (sentences, width)."""
+        for layer in self.hidden:
+            mean = F.dropout(F.relu(layer(mean)), self.dropout, self.training)
+        return self.output(mean)
+
+    def flops(self, tokens: float, width: int) -> float:
+        """See `Network.flops`: 2 (width h + (layers - 1) h^2 + h C); the mean has no product."""
+        hidden = self.output.in_features
+        inner = (len(self.hidden) - 1) * hidden**2
+        return 2.0 * (width * hidden + inner + hidden * self.classes)
+
+
+class LSTM(Network):
+    """One LSTM layer, the mean of its states over the words, dropout, softmax layer.
+
+    Sentences are laid side by side and padded at their end; a state never depends on what comes
+    after it and the mean runs over the sentence's own words, so padding changes no output. With
+    batches of similar lengths there is little of it, and one padded call is several times faster
+    than packed sequences.
+
+    Args:
+        hidden: Units of the layer.
+        dropout: Probability that a unit of the mean state is zeroed, in training.
+    """
+
+    def __init__(
+        self,
+        embedding: nn.Module,
+        width: int,
+        classes: int,
+        *,
+        hidden: int = 150,
+        dropout: float = 0.5,
+    ) -> None:
+        super().__init__(embedding, width, classes)
+        self.dropout = dropout
+        self.lstm = nn.LSTM(width, hidden)
+        self.output = nn.Linear(hidden, classes)
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Scores before the softmax, (sentences, classes)."""
+        words = self.embedding(batch.words)  # (distinct words, width)
+        steps = torch.arange(batch.longest, device=words.device).unsqueeze(1)
+        inside = steps < batch.lengths  # (longest, sentences)
+        places = (steps + batch.offsets).clamp_(max=len(batch.positions) - 1)
+        padded = F.embedding(batch.positions[places], words)  # (longest, sentences, width)
+        states, _ = self.lstm(padded)
+        return self.classify(states, inside)
+
+    def classify(self, states: Tensor, inside: Tensor) -> Tensor:
+        """Scores (sentences, classes) from states (longest, sentences, hidden).
+
+        `inside` (longest, sentences) says which of the states belong to a word.
+        """
+        lengths = inside.sum(0).clamp(min=1).unsqueeze(1)
+        mean = states.masked_fill(~inside.unsqueeze(2), 0.0).sum(0) / lengths
+        return self.output(F.dropout(mean, self.dropout, self.training))
+
+    def flops(self, tokens: float, width: int) -> float:
+        """See `Network.flops`: 2 (n 4 h (width + h) + h C) for n tokens."""
+        hidden = self.output.in_features
+        return 2.0 * (tokens * 4 * hidden * (width + hidden) + hidden * self.classes)

@@ -1,0 +1,149 @@
+"""What runs leave behind: the run folder, its files, and the table of many runs."""
+
+import csv
+import io
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ccompress import storage
+
+RESULT = "result.json"
+
+# Keys of result.json and columns of runs.csv. Fractions in 0..1, accuracies in percent, sizes in
+# bytes, times in seconds (latency in milliseconds).
+COLUMNS = (
+    "run_id",
+    "protocol",
+    "status",
+    "overrides",
+    "dataset",
+    "network",
+    "method",
+    "rate",
+    "schedule",
+    "seed",
+    "vectors",
+    "vectors_sha256",
+    "dim",
+    "vocab_policy",
+    "vocab_size",
+    "vocab_with_vector",
+    "classes",
+    "train_size",
+    "dev_size",
+    "test_size",
+    "epochs",
+    "rank",
+    "bits",
+    "dev_accuracy",
+    "test_accuracy",
+    "embedding_bytes_original",
+    "embedding_bytes",
+    "achieved_reduction",
+    "model_bytes_original",
+    "model_bytes",
+    "model_reduction",
+    "file_bytes",
+    "flops_per_sentence",
+    "latency_ms",
+    "train_seconds",
+    "total_seconds",
+    "reused_stages",
+    "peak_memory_bytes",
+    "device",
+    "threads",
+    "versions",
+    "git_commit",
+    "created",
+    "error",
+)
+# Columns that two equal runs may differ in.
+MEASURED = (
+    "latency_ms",
+    "train_seconds",
+    "total_seconds",
+    "reused_stages",
+    "peak_memory_bytes",
+    "git_commit",
+    "created",
+)
+
+
+def write_result(folder: Path, row: Mapping[str, Any]) -> dict[str, Any]:
+    """Write result.json, atomically; it is what makes a run finished. Missing keys become null."""
+    if unknown := row.keys() - set(COLUMNS):
+        raise KeyError(f"not a column of results: {', '.join(sorted(unknown))}")
+    whole = {column: row.get(column) for column in COLUMNS}
+    text = json.dumps(whole, indent=1, allow_nan=False) + "\n"
+    storage.write_text(folder / RESULT, text)
+    return whole
+
+
+def read_result(folder: Path) -> dict[str, Any] | None:
+    """A run's result, or None where there is none or only a damaged one."""
+    try:
+        row = json.loads((folder / RESULT).read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return None
+    return row if isinstance(row, dict) and row.keys() == set(COLUMNS) else None
+
+
+def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Write a CSV file (UTF-8, one header line), atomically."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    storage.write_text(path, text.getvalue())
+
+
+def write_runs(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write rows as runs.csv, sorted by run_id: equal rows give an equal file."""
+    ordered = sorted(rows, key=lambda row: str(row["run_id"]))
+    write_csv(path, COLUMNS, ([_plain(row.get(c)) for c in COLUMNS] for row in ordered))
+
+
+def read_runs(path: Path) -> list[dict[str, Any]]:
+    """The rows of a runs.csv, empty cells as None; none where there is no such file."""
+    if not path.is_file():
+        return []
+    frame = pd.read_csv(path, dtype={"run_id": str, "git_commit": str, "vectors_sha256": str})
+    return [{key: _plain(value) for key, value in row.items()} for row in frame.to_dict("records")]
+
+
+def collect(runs_dir: Path) -> list[dict[str, Any]]:
+    """The results of all runs in a folder, newest first."""
+    if not runs_dir.is_dir():
+        return []
+    found = (read_result(folder) for folder in runs_dir.iterdir() if not _hidden(folder))
+    return sorted(filter(None, found), key=lambda row: str(row["created"]), reverse=True)
+
+
+def committed(results_dir: Path) -> dict[str, dict[str, Any]]:
+    """Finished runs by id, from every experiment's runs.csv."""
+    return {
+        row["run_id"]: row
+        for path in sorted(results_dir.glob("*/runs.csv"))
+        for row in read_runs(path)
+        if row["status"] == "done"
+    }
+
+
+def _hidden(folder: Path) -> bool:
+    return folder.name.startswith(".")
+
+
+def _plain(value: Any) -> Any:
+    """`value` with pandas' and numpy's types made plain, missing values None, 5.0 made 5."""
+    if hasattr(value, "item"):
+        value = value.item()
+    if isinstance(value, float):
+        if math.isnan(value):
+            return None
+        return int(value) if value.is_integer() else value
+    return value

@@ -1,0 +1,49 @@
+"""Small things that many tests need: splits, networks, trainers."""
+
+import torch
+from torch import nn
+
+from ccompress.data.batches import Encoded
+from ccompress.networks import DAN, LSTM
+from ccompress.train import Recipe, Trainer
+
+NETWORKS = {"dan": DAN, "lstm": LSTM}
+
+
+def encoded(sentences: list[list[int]], labels: list[int] | None = None) -> Encoded:
+    """A split of these sentences, given as rows of the table."""
+    return Encoded(
+        torch.tensor([row for sentence in sentences for row in sentence]),
+        torch.tensor([len(sentence) for sentence in sentences]),
+        torch.tensor(labels or [0] * len(sentences)),
+    )
+
+
+def random_split(sentences: int, rows: int, seed: int, longest: int = 12) -> Encoded:
+    """Sentences of random words (rows 2 ..), labelled by whether their mean word is in the upper
+    half, so that there is something to learn."""
+    generator = torch.Generator().manual_seed(seed)
+    lengths = torch.randint(1, longest + 1, (sentences,), generator=generator).tolist()
+    drawn = [torch.randint(2, rows, (n,), generator=generator).tolist() for n in lengths]
+    return encoded(drawn, [int(sum(words) / len(words) > rows / 2) for words in drawn])
+
+
+def network(name: str, table: torch.Tensor, classes: int = 2, **options: float) -> nn.Module:
+    """A network over a table of its own."""
+    embedding = nn.Embedding.from_pretrained(table.clone(), freeze=False, sparse=True)
+    return NETWORKS[name](embedding, table.shape[1], classes, **options)
+
+
+def trainer(name: str = "dan", seed: int = 0, rows: int = 50, lr: float = 0.01) -> Trainer:
+    """A trainer over 100 sentences, at its beginning."""
+    torch.manual_seed(seed)
+    net = network(name, torch.randn(rows, 8), hidden=6)
+    recipe = Recipe(lambda step, steps: lr / (1 + 0.01 * step), batch_size=16, seed=seed)
+    return Trainer(
+        net,
+        random_split(100, rows - 10, 1),
+        random_split(40, rows - 10, 2),
+        recipe,
+        rows - 10,
+        lambda row: None,
+    )

@@ -1,0 +1,59 @@
+import torch
+from builders import encoded
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ccompress.data.batches import evaluation_batches, training_batches
+
+SENTENCES = st.lists(st.lists(st.integers(0, 40), min_size=1, max_size=9), min_size=1, max_size=60)
+
+
+def unpacked(batch):
+    """The sentences of a batch, as rows of the table, by their index in the split."""
+    rows = batch.words[batch.positions]
+    return {
+        int(index): rows[start : start + length].tolist()
+        for index, start, length in zip(batch.sentences, batch.offsets, batch.lengths, strict=True)
+    }
+
+
+@settings(max_examples=60, deadline=None)
+@given(SENTENCES, st.integers(1, 7))
+def test_an_epoch_holds_every_sentence_once_as_it_was(sentences, size):
+    split = encoded(sentences, list(range(len(sentences))))
+    batches = list(training_batches(split, size, torch.Generator().manual_seed(0)))
+    assert len(batches) == -(-len(sentences) // size)
+    assert sum(len(batch.labels) for batch in batches) == len(sentences)
+    found = {}
+    for batch in batches:
+        assert batch.labels.tolist() == batch.sentences.tolist()
+        assert batch.words.tolist() == sorted(set(batch.words.tolist()))
+        assert sorted(set(batch.positions.tolist())) == list(range(len(batch.words)))
+        assert batch.longest == int(batch.lengths.max())
+        found |= unpacked(batch)
+    assert found == dict(enumerate(sentences))
+
+
+def test_sentences_of_a_batch_are_neighbours_in_length():
+    sentences = [[2] * (1 + i % 10) for i in range(200)]
+    batches = training_batches(encoded(sentences), 20, torch.Generator().manual_seed(0))
+    assert {tuple(set(batch.lengths.tolist())) for batch in batches} == {(n,) for n in range(1, 11)}
+
+
+def test_the_order_is_the_generators():
+    split = encoded([[2 + i] for i in range(100)])
+
+    def order(seed):
+        generator = torch.Generator().manual_seed(seed)
+        return [b.sentences.tolist() for b in training_batches(split, 10, generator)]
+
+    assert order(1) == order(1)
+    assert order(1) != order(2)
+
+
+def test_more_batches_than_one_block_of_them():
+    split = encoded([[2 + i % 7, 3] for i in range(500)])
+    found = {}
+    for batch in evaluation_batches(split, 3):
+        found |= unpacked(batch)
+    assert found == {i: [2 + i % 7, 3] for i in range(500)}

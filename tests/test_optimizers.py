@@ -1,0 +1,47 @@
+import pytest
+import torch
+import torch.nn.functional as F
+
+from ccompress.optimizers import RowwiseAdam
+
+
+def steps(optimizer, table, batches):
+    for rows in batches:
+        optimizer.zero_grad()
+        vectors = F.embedding(torch.tensor(rows), table, sparse=True)
+        (vectors.sin() * torch.arange(1, 1 + len(rows)).unsqueeze(1)).sum().backward()
+        optimizer.step()
+
+
+def test_the_numbers_are_those_of_sparse_adam():
+    start = torch.randn(20, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    batches = [[1, 4, 7], [4, 9], [0, 1, 2, 3], [19], [4]] * 5
+    ours, theirs = (start.clone().requires_grad_() for _ in range(2))
+    steps(RowwiseAdam([ours], lr=0.05), ours, batches)
+    steps(torch.optim.SparseAdam([theirs], lr=0.05), theirs, batches)
+    # SparseAdam adds eps before the bias correction, Adam after it
+    assert torch.allclose(ours, theirs, rtol=1e-6, atol=1e-6)
+
+
+def test_with_every_row_in_every_step_it_is_adam():
+    ours, theirs = (torch.ones(4, 3, dtype=torch.float64, requires_grad=True) for _ in range(2))
+    steps(RowwiseAdam([ours], lr=0.05), ours, [[0, 1, 2, 3]] * 9)
+    optimizer = torch.optim.Adam([theirs], lr=0.05)
+    for _ in range(9):
+        optimizer.zero_grad()
+        (theirs.sin() * torch.arange(1, 5).unsqueeze(1)).sum().backward()
+        optimizer.step()
+    assert torch.allclose(ours, theirs, rtol=1e-12, atol=1e-12)
+
+
+def test_rows_without_a_gradient_stay_as_they_are():
+    table = torch.randn(10, 3, requires_grad=True)
+    before = table.detach().clone()
+    steps(RowwiseAdam([table], lr=0.1), table, [[2, 5], [5]])
+    changed = (table.detach() != before).any(1).nonzero().flatten().tolist()
+    assert changed == [2, 5]
+
+
+def test_a_closure_is_refused():
+    with pytest.raises(TypeError, match="closure"):
+        RowwiseAdam([torch.zeros(2, 2, requires_grad=True)]).step(lambda: 0.0)
