@@ -145,7 +145,9 @@ def parse_json(text: str, where: str) -> Any:
         raise InputError(f"{where} is not JSON: {error}") from error
 
 
-def tokenized(pairs: Iterable[tuple[str, str]], tokenize: Callable[[str], list[str]]) -> Examples:
+def examples_from(
+    pairs: Iterable[tuple[str, str]], tokenize: Callable[[str], list[str]]
+) -> Examples:
     """Tokenize (text, label) pairs."""
     # One object for all copies of a word: the 13 million tokens of IMDB fit in 0.1 GB, not 0.8.
     shared: dict[str, str] = {}

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ccompress.data import tokenizers
-from ccompress.data.base import Dataset, Splits, parse_json, read_text, tokenized
+from ccompress.data.base import Dataset, Splits, examples_from, parse_json, read_text
 from ccompress.data.source import File, Source
 from ccompress.errors import InputError
 
@@ -20,6 +20,7 @@ SOURCE = Source(
             "https://raw.githubusercontent.com/clinc/oos-eval/master/data/data_full.json",
         ),
     ),
+    megabytes=2.5,
     sizes=(15000, 3000, 4500, 150),
 )
 
@@ -38,7 +39,7 @@ class Clinc150(Dataset):
         tokenize = tokenizers.get(self.tokenizer)
         try:
             train, dev, test = (
-                tokenized(((text, intent) for text, intent in contents[split]), tokenize)
+                examples_from(((text, intent) for text, intent in contents[split]), tokenize)
                 for split in ("train", "val", "test")
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:

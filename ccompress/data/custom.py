@@ -14,10 +14,10 @@ from ccompress.data.base import (
     Dataset,
     Examples,
     Splits,
+    examples_from,
     hold_out,
     parse_json,
     read_text,
-    tokenized,
 )
 from ccompress.errors import InputError
 
@@ -61,7 +61,7 @@ class Custom(Dataset):
             (self._value(row, self.text, where), self._value(row, self.label, where))
             for where, row in _FORMS[path.suffix.lower()](path)
         )
-        return tokenized(pairs, tokenizers.get(self.tokenizer))
+        return examples_from(pairs, tokenizers.get(self.tokenizer))
 
     def _value(self, row: Mapping[str, Any], column: str, where: str) -> str:
         """The value of a column as text, stripped of white space around it."""

@@ -14,8 +14,6 @@ from ccompress.data.source import File, Source
 from ccompress.errors import InputError
 from ccompress.storage import file_sha256
 
-logger = logging.getLogger(__name__)
-
 # Where files wait until they are whole and verified; of the root, so that placing one is a rename.
 _STAGING = ".fetching"
 
@@ -35,6 +33,8 @@ def fetch(source: Source, root: Path) -> list[Path]:
             than the expected file, or an archive is damaged or has paths outside its folder.
     """
     staging = root / _STAGING
+    if not _wanted(source, root):  # nothing to write: the root may be read-only
+        return []
     try:
         root.mkdir(parents=True, exist_ok=True)
         with FileLock(root / f"{_STAGING}.lock"):
@@ -48,15 +48,12 @@ def fetch(source: Source, root: Path) -> list[Path]:
 
 
 def _fetch(source: Source, root: Path, staging: Path) -> list[Path]:
-    wanted = [file for file in source.files if not _intact(root / file.path, file.sha256)]
     staged: dict[Path, Path] = {}  # final place -> where it waits
-    for url, group in groupby(wanted, key=lambda file: file.url):
+    for url, group in groupby(_wanted(source, root), key=lambda file: file.url):
         download = _download(url, staging)
+        _verify(download, source.archives.get(url, ""), url)
         for file in group:
-            waiting = download
-            if file.member:
-                _verify(download, source.archives.get(url, ""), url)
-                waiting = _unpack(download, file, staging, url)
+            waiting = _unpack(download, file, staging, url) if file.member else download
             _verify(waiting, file.sha256, url)
             staged[root / file.path] = waiting
     for place, waiting in staged.items():
@@ -65,8 +62,14 @@ def _fetch(source: Source, root: Path, staging: Path) -> list[Path]:
     return list(staged)
 
 
-def _intact(path: Path, sha256: str) -> bool:
-    return path.is_file() and (not sha256 or file_sha256(path) == sha256)
+def _wanted(source: Source, root: Path) -> list[File]:
+    """The files that are not there, or not whole."""
+
+    def intact(file: File) -> bool:
+        path = root / file.path
+        return path.is_file() and (not file.sha256 or file_sha256(path) == file.sha256)
+
+    return [file for file in source.files if not intact(file)]
 
 
 def _download(url: str, folder: Path) -> Path:
@@ -80,7 +83,6 @@ def _download(url: str, folder: Path) -> Path:
         path=folder, base_url="", registry={name: None}, urls={name: url}, retry_if_failed=1
     )
     downloader = pooch.HTTPDownloader(progressbar=sys.stderr.isatty(), chunk_size=1 << 16)
-    logger.info("downloading %s", url)
     try:
         return Path(downloads.fetch(name, downloader=downloader))
     except RequestException as error:

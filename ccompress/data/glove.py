@@ -21,6 +21,7 @@ SOURCE = Source(
         )
         for dim in (50, 100, 200, 300)
     ),
+    megabytes=862.2,
     archives={_ARCHIVE: "617afb2fe6cbd085c235baf7a465b96f4112bd7f7ccb2b2cbd649fed9cbcf2fb"},
     alternatives={
         "vectors/glove.6B.100d.txt.gz": "",

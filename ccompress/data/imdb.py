@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ccompress.data import tokenizers
-from ccompress.data.base import Dataset, Examples, Splits, hold_out, read_bytes, tokenized
+from ccompress.data.base import Dataset, Examples, Splits, examples_from, hold_out, read_bytes
 from ccompress.data.source import File, Source
 from ccompress.errors import InputError
 
@@ -31,6 +31,7 @@ SOURCE = Source(
             "https://ai.stanford.edu/~amaas/data/sentiment/aclImdb_v1.tar.gz",
         ),
     ),
+    megabytes=84.1,
     sizes=(22500, 2500, 25000, 2),
     alternatives={
         _LABELLED_ARCHIVE: "4471469ec4b767dd18ffc03a4ce3bcae6fcbd25f92544c2d3f82dd3aaa5d6127",
@@ -67,7 +68,7 @@ class Imdb(Dataset):
                     f"{path} holds {len(found):,} {split} reviews, not {REVIEWS_PER_SPLIT:,};"
                     " unpack it again, or run: ccompress data fetch imdb"
                 )
-            return tokenized(((text, label) for label, _, text in found), tokenize)
+            return examples_from(((text, label) for label, _, text in found), tokenize)
 
         train, dev = hold_out(examples("train"))
         return Splits(train, dev, examples("test"))

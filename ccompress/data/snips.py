@@ -9,10 +9,10 @@ from ccompress.data.base import (
     Dataset,
     Examples,
     Splits,
+    examples_from,
     hold_out,
     parse_json,
     read_bytes,
-    tokenized,
 )
 from ccompress.data.source import File, Source
 from ccompress.errors import InputError
@@ -64,6 +64,7 @@ SOURCE = Source(
         for intent, checksums in _CHECKSUMS.items()
         for name, sha256 in zip((_TRAIN, _TEST), checksums, strict=True)
     ),
+    megabytes=4.7,
     sizes=(12406, 1378, 700, 7),
 )
 
@@ -83,7 +84,7 @@ class Snips(Dataset):
     def _requests(self, root: Path, name: str) -> Examples:
         paths = {intent: SOURCE.find(root, f"snips/{name.format(intent)}") for intent in _CHECKSUMS}
         pairs = ((text, intent) for intent, path in paths.items() for text in _texts(path, intent))
-        return tokenized(pairs, tokenizers.get(self.tokenizer))
+        return examples_from(pairs, tokenizers.get(self.tokenizer))
 
 
 def _texts(path: Path, intent: str) -> Iterator[str]:

@@ -36,6 +36,7 @@ class Source:
         home: The web page that describes it.
         licence: Its licence, as its makers state it.
         files: What fetching it brings; none where the package itself makes the data.
+        megabytes: Size of the download, in 10^6 bytes.
         sizes: Numbers of train, dev and test examples and of classes; none for word vectors.
         archives: SHA-256 of the zip archives among the addresses, where it is known.
         alternatives: Other forms that serve as well: path under the data root -> SHA-256 of the
@@ -47,6 +48,7 @@ class Source:
     home: str
     licence: str
     files: tuple[File, ...]
+    megabytes: float
     sizes: tuple[int, int, int, int] | None = None
     archives: Mapping[str, str] = field(default_factory=dict)
     alternatives: Mapping[str, str] = field(default_factory=dict)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ccompress.data.base import Dataset, Examples, Splits, read_text, tokenized
+from ccompress.data.base import Dataset, Examples, Splits, examples_from, read_text
 from ccompress.data.source import File, Source
 from ccompress.data.tokenizers import whitespace
 from ccompress.errors import InputError
@@ -25,6 +25,7 @@ SOURCE = Source(
             ("test", "6e54806dee95cf80cd918e7dfb3f6770f6df24bf826f289a4d1f709e1c8f6761"),
         )
     ),
+    megabytes=0.8,
     sizes=(6920, 872, 1821, 2),
     archives={_ARCHIVE: "5c613a4f673fc74097d523a2c83f38e0cc462984d847b82c7aaf36b01cbbbfcc"},
 )
@@ -105,7 +106,7 @@ def _sentences(trees: list[list[tuple[str, str]]]) -> Examples:
     sentences = (phrases[-1] for phrases in trees)
     # whitespace also parts the few "2 1/2" that the treebank holds together by a no-break space,
     # which nobody types
-    return tokenized(
+    return examples_from(
         ((text, _POLARITY[label]) for text, label in sentences if label in _POLARITY), whitespace
     )
 
@@ -118,4 +119,4 @@ def _distinct_phrases(trees: list[list[tuple[str, str]]]) -> Examples:
         for text, label in phrases
         if label in _POLARITY
     )
-    return tokenized(distinct, whitespace)
+    return examples_from(distinct, whitespace)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ccompress.data import tokenizers
-from ccompress.data.base import Dataset, Examples, Splits, hold_out, read_text, tokenized
+from ccompress.data.base import Dataset, Examples, Splits, examples_from, hold_out, read_text
 from ccompress.data.source import File, Source
 from ccompress.errors import InputError
 
@@ -25,6 +25,7 @@ SOURCE = Source(
             ("TREC_10.label", "033f22c028c2bbba9ca682f68ffe204dc1aa6e1cf35dd6207f2d4ca67f0d0e8e"),
         )
     ),
+    megabytes=0.4,
     sizes=(4906, 546, 500, 6),
 )
 
@@ -52,4 +53,4 @@ class Trec(Dataset):
             if not colon:
                 raise InputError(f"{path} line {number} is not `COARSE:fine question`: {line[:40]}")
             pairs.append((question, coarse))
-        return tokenized(pairs, tokenizers.get(self.tokenizer))
+        return examples_from(pairs, tokenizers.get(self.tokenizer))
