@@ -15,7 +15,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from ccompress.config import nearest, register_resolvers
+from ccompress.config import Settings, check, nearest, register_resolvers
 from ccompress.errors import InputError
 
 # verb -> module with main(arguments) -> exit code
@@ -92,28 +92,36 @@ def _hydra() -> int:
 def _task(config: DictConfig) -> dict[str, Any] | None:
     """One run, here or in a launcher's process; in a sweep the run's folder tells of a failure."""
     from ccompress import console
-    from ccompress.config import check
     from ccompress.run import finished, run
     from ccompress.train import Diverged
 
     register_resolvers()  # a launcher's process has not been through `_hydra`
     context = HydraConfig.get()
-    settings = check(config, context.runtime.choices)
-    elsewhere = ELSEWHERE if settings.method.uses_rate else (*ELSEWHERE, "rate")
-    own = [o for o in context.overrides.task if o.lstrip("+~").split("=")[0] not in elsewhere]
-    command_line = " ".join(["ccompress", *own])
     if context.mode == RunMode.MULTIRUN:
-        return console.guarded(lambda: run(settings, command_line, on_epoch=lambda row: None))
-    if row := finished(settings):
-        console.show(row, settings, "finished before; force=true runs it again")
-        return row
+        settings = check(config, context.runtime.choices)
+        return console.guarded(lambda: run(settings, _line(settings), on_epoch=lambda row: None))
+    # SystemExit, because Hydra puts a line of its own before every Exception of a task.
     try:
+        settings = check(config, context.runtime.choices)
+        if row := finished(settings):
+            console.show(row, settings, "finished before; force=true runs it again")
+            return row
         with console.epochs(settings.epochs) as on_epoch:
-            row = run(settings, command_line, on_epoch)
+            row = run(settings, _line(settings), on_epoch)
+    except InputError as error:
+        raise SystemExit(_complain(str(error), 2)) from error
     except Diverged as error:
         raise SystemExit(_complain(str(error), 1)) from error
     console.show(row, settings, "")
     return row
+
+
+def _line(settings: Settings) -> str:
+    """The command line that gives the present run again."""
+    elsewhere = ELSEWHERE if settings.method.uses_rate else (*ELSEWHERE, "rate")
+    given = HydraConfig.get().overrides.task
+    own = [text for text in given if text.lstrip("+~").split("=")[0] not in elsewhere]
+    return " ".join(["ccompress", *own])
 
 
 def _explained(error: Exception) -> str:

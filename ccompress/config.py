@@ -9,6 +9,7 @@ import dataclasses
 import difflib
 import functools
 import hashlib
+import importlib
 import inspect
 import json
 import os
@@ -18,7 +19,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -227,7 +227,7 @@ def check(raw: DictConfig, names: Mapping[str, str]) -> Settings:
     }
     return Settings(
         **built,
-        network=functools.partial(get_object(target), **options),
+        network=functools.partial(_located(target, "network"), **options),
         vocab=Vocab(**resolved["vocab"]),
         epochs=config.train.epochs,
         batch_size=config.train.batch_size,
@@ -322,8 +322,9 @@ def _build(options: Mapping[str, Any], group: str) -> Any:
 
 def _located(path: str, group: str) -> Any:
     """The class at a dotted path."""
+    module, _, name = path.rpartition(".")
     try:
-        return get_object(path)
+        return getattr(importlib.import_module(module), name)
     except Exception as error:  # whatever a user's module raises when it is imported
         raise InputError(f"{group}._target_={path} cannot be imported: {error}") from error
 
