@@ -190,3 +190,17 @@ def test_quantized_refuses_impossible_bits(table, bits):
         QuantizedEmbedding(V, D, bits)
     with pytest.raises(InputError, match="give 1 to 32"):
         QuantizedEmbedding.from_table(table, bits)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_on_cuda(embedding):
+    expected = embedding(INDICES[1])
+    torch.testing.assert_close(embedding.cuda()(INDICES[1].cuda()).cpu(), expected)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("bits", [1, 7, 31, 32])
+def test_quantized_on_cuda(table, bits):
+    embedding = QuantizedEmbedding.from_table(table.cuda(), bits)
+    expected = QuantizedEmbedding.from_table(table, bits)
+    assert torch.equal(embedding.packed.cpu(), expected.packed)

@@ -3,7 +3,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ccompress.errors import InputError
@@ -33,6 +33,7 @@ def truncated(table, rank):
     return (u[:, :rank] * s[:rank]) @ vt[:rank]
 
 
+@settings(deadline=None)
 @given(st.integers(0, 9999))
 def test_kept_is_exact_for_decimal_rates(digits):
     assert kept(float(f"0.{digits:04d}")) == Fraction(10_000 - digits, 10_000)
@@ -54,6 +55,7 @@ def test_rank_of_the_worked_example():
     assert rank_of_factors(10_000, 300, 0.897) == 30  # 309,000 of 3,000,000 numbers
 
 
+@settings(deadline=None)
 @given(st.integers(1, 10**6), st.integers(1, 1000), st.integers(0, 999))
 def test_rank_of_factors_is_the_largest_that_fits(rows, dim, thousandths):
     rate = thousandths / 1000
@@ -68,6 +70,7 @@ def test_rank_of_factors_is_the_largest_that_fits(rows, dim, thousandths):
         assert rank * (rows + dim) < rows * dim
 
 
+@settings(deadline=None)
 @given(st.integers(2, 10**6), st.integers(3, 1000))
 def test_the_largest_rate_that_the_error_names_works(rows, dim):
     with pytest.raises(InputError, match="no rank for factors") as error:
@@ -174,3 +177,13 @@ def test_refused_tables_and_ranks():
     table[3, 3] = float("nan")
     with pytest.raises(InputError, match="NaN"):
         spectrum(table)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_on_cuda():
+    table, values = random_table(BLOCK + 5, 6, torch.float32)
+    A, B = factorize(table.cuda(), 3)
+    assert A.is_cuda
+    on_cpu = factorize(table, 3)
+    torch.testing.assert_close((A @ B).cpu(), on_cpu[0] @ on_cpu[1], rtol=0, atol=1e-4)
+    np.testing.assert_allclose(spectrum(table.cuda()).cpu(), values, rtol=1e-5)
