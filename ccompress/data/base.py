@@ -102,7 +102,7 @@ class Dataset(ABC):
 def default_root() -> Path:
     """The data root where no option names one: `CCOMPRESS_DATA`, else the user's cache folder."""
     named = os.environ.get("CCOMPRESS_DATA")
-    return Path(named) if named else Path(user_cache_dir("ccompress")) / "data"
+    return Path(named).expanduser() if named else Path(user_cache_dir("ccompress")) / "data"
 
 
 def read_bytes(path: Path) -> bytes:

@@ -51,6 +51,7 @@ def _fetch(source: Source, root: Path, staging: Path) -> list[Path]:
     staged: dict[Path, Path] = {}  # final place -> where it waits
     for url, group in groupby(_wanted(source, root), key=lambda file: file.url):
         download = _download(url, staging)
+        _refuse_page(download, url)
         _verify(download, source.archives.get(url, ""), url)
         for file in group:
             waiting = _unpack(download, file, staging, url) if file.member else download
@@ -89,10 +90,8 @@ def _download(url: str, folder: Path) -> Path:
         raise InputError(f"cannot download {url}: {error}; try again later") from error
 
 
-def _verify(path: Path, sha256: str, url: str) -> None:
-    """Hold a file's contents against their checksum, where one is known."""
-    if not sha256 or (found := file_sha256(path)) == sha256:
-        return
+def _refuse_page(path: Path, url: str) -> None:
+    """Networks that ask for a log-in, and moved files, answer any address with a web page."""
     with path.open("rb") as file:
         start = file.read(512).lstrip().lower()
     if start.startswith((b"<!doctype html", b"<html")):
@@ -100,10 +99,15 @@ def _verify(path: Path, sha256: str, url: str) -> None:
             f"{url} gave an HTML page in place of the file: open it in a browser to see whether the"
             " network asks for a log-in or the file has moved"
         )
-    raise InputError(
-        f"{url} gave contents other than expected ({path.name} has SHA-256 {found}, not {sha256}):"
-        " try again, or see whether upstream has changed it"
-    )
+
+
+def _verify(path: Path, sha256: str, url: str) -> None:
+    """Hold a file's contents against their checksum, where one is known."""
+    if sha256 and (found := file_sha256(path)) != sha256:
+        raise InputError(
+            f"{url} gave contents other than expected ({path.name} has SHA-256 {found}, not"
+            f" {sha256}): try again, or see whether upstream has changed it"
+        )
 
 
 def _unpack(archive: Path, file: File, staging: Path, url: str) -> Path:

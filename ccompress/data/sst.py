@@ -58,22 +58,22 @@ class SST2(Dataset):
                 f"sst2 comes as the treebank's tokens, so dataset.tokenizer={self.tokenizer} would"
                 " train on other words than it reads; leave it at treebank"
             )
-        train = self._trees(root, "train")
+        train = _trees(root, "train")
         return Splits(
             train=_distinct_phrases(train) if self.phrases else _sentences(train),
-            dev=_sentences(self._trees(root, "dev")),
-            test=_sentences(self._trees(root, "test")),
+            dev=_sentences(_trees(root, "dev")),
+            test=_sentences(_trees(root, "test")),
         )
 
-    def _trees(self, root: Path, split: str) -> list[list[tuple[str, str]]]:
-        """All trees of a split, each as its phrases."""
-        path = SOURCE.find(root, f"sst/trees/{split}.txt")
-        lines = read_text(path).splitlines()
-        return [
-            list(_phrases(line, f"{path} line {number}"))
-            for number, line in enumerate(lines, start=1)
-            if line.strip()
-        ]
+
+def _trees(root: Path, split: str) -> list[list[tuple[str, str]]]:
+    """All trees of a split, each as its phrases."""
+    path = SOURCE.find(root, f"sst/trees/{split}.txt")
+    return [
+        list(_phrases(line, f"{path} line {number}"))
+        for number, line in enumerate(read_text(path).split("\n"), start=1)
+        if line.strip()
+    ]
 
 
 def _phrases(tree: str, where: str) -> Iterator[tuple[str, str]]:
