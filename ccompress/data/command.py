@@ -69,16 +69,12 @@ def _named(names: Sequence[str]) -> list[Source]:
 def _list(root: Path) -> int:
     print(f"data root: {root}")
     for source in sources().values():
-        if not source.files:
-            state, download = "built in", ""
-        else:
-            state = "there" if source.here(root) else "not there"
-            download = f", download {source.megabytes:,} MB"
+        download = f", download {source.megabytes:,} MB" if source.files else ""
         sizes = ""
         if source.sizes:
             train, dev, test, classes = source.sizes
             sizes = f", train {train:,}, dev {dev:,}, test {test:,}, classes {classes}"
-        print(f"\n{source.name}: {state}{sizes}{download}, licence {source.licence}")
+        print(f"\n{source.name}: {source.state(root)}{sizes}{download}, licence {source.licence}")
         print(f"    {source.title}\n    {source.home}")
     return 0
 

@@ -79,5 +79,13 @@ class Source:
 
     def here(self, root: Path) -> bool:
         """Whether it can be read: all its files are there, or one of the alternatives."""
-        whole = all((root / file.path).is_file() for file in self.files)
-        return whole or any((root / path).exists() for path in self.alternatives)
+        return self.state(root).startswith(("there", "built in"))
+
+    def state(self, root: Path) -> str:
+        """What of it is under the data root, in words."""
+        files = sum((root / file.path).is_file() for file in self.files)
+        if files == len(self.files):
+            return "there" if files else "built in"
+        if others := [path for path in self.alternatives if (root / path).exists()]:
+            return f"there as {' and '.join(others)}"
+        return f"in part there, {files} of {len(self.files)} files" if files else "not there"

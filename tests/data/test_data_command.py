@@ -42,6 +42,10 @@ def test_a_yaml_names_every_option_of_its_class(path: Path) -> None:
 def test_list_says_what_is_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "clinc150").mkdir()
     (tmp_path / "clinc150/data_full.json").touch()
+    (tmp_path / "imdb").mkdir()
+    (tmp_path / "imdb/aclImdb_labelled.tar.gz").touch()
+    (tmp_path / "trec").mkdir()
+    (tmp_path / "trec/TREC_10.label").touch()
     assert main(["list", "--root", str(tmp_path)]) == 0
     printed = capsys.readouterr().out
     assert f"data root: {tmp_path}" in printed
@@ -50,6 +54,8 @@ def test_list_says_what_is_there(tmp_path: Path, capsys: pytest.CaptureFixture[s
         " licence CC BY 3.0\n" in printed
     )
     assert "snips: not there, train 12,406" in printed
+    assert "imdb: there as imdb/aclImdb_labelled.tar.gz, train" in printed
+    assert "trec: in part there, 1 of 2 files, train" in printed
     assert "https://nlp.stanford.edu/projects/glove/" in printed
 
 
