@@ -12,8 +12,9 @@ from torch.optim import Adagrad, Optimizer, SparseAdam
 
 from ccompress.embeddings import LowRankEmbedding, QuantizedEmbedding
 from ccompress.errors import InputError
-from ccompress.low_rank import rank_of_factors, relative_error
-from ccompress.packing import bits as bits_of
+from ccompress.low_rank import relative_error
+from ccompress.rates import bits as bits_of
+from ccompress.rates import rank_of_factors
 
 METHODS = ("in_training_svd", "quantization")
 

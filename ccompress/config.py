@@ -26,6 +26,7 @@ from ccompress import storage
 from ccompress.data.base import Dataset, default_root
 from ccompress.data.vectors import Auto, Vectors
 from ccompress.errors import InputError
+from ccompress.rates import kept
 
 if TYPE_CHECKING:
     from ccompress.methods.base import Method
@@ -193,8 +194,6 @@ def check(raw: DictConfig, names: Mapping[str, str]) -> Settings:
         InputError: A key is unknown, a value has the wrong type or is out of range, or a file that
             the configuration names cannot be read.
     """
-    from ccompress.low_rank import kept  # imports torch, which --help does without
-
     _refuse_unknown(raw, [field.name for field in dataclasses.fields(Schema)], "")
     for section, of in (("vocab", Vocab), ("train", Train), ("data", Data)):
         _refuse_unknown(raw[section], [field.name for field in dataclasses.fields(of)], section)

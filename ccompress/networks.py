@@ -103,7 +103,8 @@ class DAN(Network):
         """Scores (sentences, classes) from the mean word of each sentence (sentences, width)."""
         for layer in self.hidden:
             mean = F.dropout(F.relu(layer(mean)), self.dropout, self.training)
-        return self.output(mean)
+        scores: Tensor = self.output(mean)
+        return scores
 
     def flops(self, tokens: float, width: int) -> float:
         """See `Network.flops`: 2 (width h + (layers - 1) h^2 + h C); the mean has no product."""
@@ -156,7 +157,8 @@ class LSTM(Network):
         """
         lengths = inside.sum(0).clamp(min=1).unsqueeze(1)
         mean = states.masked_fill(~inside.unsqueeze(2), 0.0).sum(0) / lengths
-        return self.output(F.dropout(mean, self.dropout, self.training))
+        scores: Tensor = self.output(F.dropout(mean, self.dropout, self.training))
+        return scores
 
     def flops(self, tokens: float, width: int) -> float:
         """See `Network.flops`: 2 (n 4 h (width + h) + h C) for n tokens."""

@@ -16,23 +16,7 @@ import torch
 from torch import Tensor
 
 from ccompress.errors import InputError
-from ccompress.low_rank import BLOCK, kept, no_room
-
-
-def bits(rate: float, width: int = 32) -> int:
-    """The bits b = floor(width (1-p)) that a rate leaves of each number, at most 32.
-
-    Args:
-        rate: p, the fraction of the table's bytes to remove.
-        width: bits of a number of the table, 32 for float32.
-
-    Raises:
-        InputError: if the rate leaves no bit.
-    """
-    left = int(width * kept(rate))
-    if left < 1:
-        raise no_room(rate, f"no bit of {width}", 1 - kept(0) / width)
-    return min(left, 32)
+from ccompress.low_rank import BLOCK
 
 
 def bytes_per_row(bits: int, dim: int) -> int:

@@ -8,8 +8,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from ccompress import storage
 
 RESULT = "result.json"
@@ -112,6 +110,8 @@ def read_runs(path: Path) -> list[dict[str, Any]]:
     """The rows of a runs.csv, empty cells as None; none where there is no such file."""
     if not path.is_file():
         return []
+    import pandas as pd  # half a second, which --help does without
+
     frame = pd.read_csv(path, dtype={"run_id": str, "git_commit": str, "vectors_sha256": str})
     return [{key: _plain(value) for key, value in row.items()} for row in frame.to_dict("records")]
 

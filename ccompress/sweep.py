@@ -29,7 +29,6 @@ from tqdm import tqdm
 
 from ccompress import results
 from ccompress.config import PROTOCOL, Settings, check, digest
-from ccompress.run import finished
 
 _POLL_SECONDS = 0.5
 
@@ -42,7 +41,7 @@ class Job:
     settings: Settings
 
 
-class RunSweeper(Sweeper):
+class Sweep(Sweeper):
     """Runs every combination of the swept options once.
 
     Args:
@@ -68,6 +67,9 @@ class RunSweeper(Sweeper):
         Raises:
             InputError: A combination cannot be composed or is not a run.
         """
+        # Hydra imports this module at every start, --help included; torch comes only now.
+        from ccompress.run import finished
+
         jobs = self._jobs(arguments)
         before = {job.settings.run_id: row for job in jobs if (row := finished(job.settings))}
         missing = _ordered([job for job in jobs if job.settings.run_id not in before])

@@ -1,5 +1,7 @@
-"""Where Hydra finds the sweeper of `ccompress`; it loads sweepers from this package alone."""
+"""Where Hydra finds the sweeper of `ccompress`: it takes sweepers defined in this package alone."""
 
-from ccompress.sweep import RunSweeper
+from ccompress.sweep import Sweep
 
-__all__ = ["RunSweeper"]
+
+class RunSweeper(Sweep):
+    """See `ccompress.sweep.Sweep`."""

@@ -1,19 +1,12 @@
-from fractions import Fraction
-
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from ccompress.errors import InputError
 from ccompress.low_rank import (
     BLOCK,
     factorize,
-    kept,
     project,
-    rank_of_factors,
-    rank_of_projection,
     relative_error,
     spectrum,
 )
@@ -31,63 +24,6 @@ def random_table(rows, dim, dtype=torch.float64, seed=0, smallest=1e-2):
 def truncated(table, rank):
     u, s, vt = np.linalg.svd(table.double().numpy(), full_matrices=False)
     return (u[:, :rank] * s[:rank]) @ vt[:rank]
-
-
-@settings(deadline=None)
-@given(st.integers(0, 9999))
-def test_kept_is_exact_for_decimal_rates(digits):
-    assert kept(float(f"0.{digits:04d}")) == Fraction(10_000 - digits, 10_000)
-
-
-def test_kept_defeats_binary_floating_point():
-    assert int((1 - 0.9) * 300) == 29
-    assert rank_of_projection(300, 0.9) == 30
-
-
-@pytest.mark.parametrize("rate", [1, 1.0, -0.1, float("nan"), float("inf"), "x", None, True])
-def test_kept_refuses_what_is_not_a_rate(rate):
-    with pytest.raises(InputError, match="0 <= rate < 1"):
-        kept(rate)
-
-
-def test_rank_of_the_worked_example():
-    assert rank_of_factors(10_000, 300, 0.9) == 29
-    assert rank_of_factors(10_000, 300, 0.897) == 30  # 309,000 of 3,000,000 numbers
-
-
-@settings(deadline=None)
-@given(st.integers(1, 10**6), st.integers(1, 1000), st.integers(0, 999))
-def test_rank_of_factors_is_the_largest_that_fits(rows, dim, thousandths):
-    rate = thousandths / 1000
-    budget = Fraction(1000 - thousandths, 1000) * rows * dim
-    try:
-        rank = rank_of_factors(rows, dim, rate)
-    except InputError:
-        fits = int(budget // (rows + dim))
-        assert fits == 0 or fits * (rows + dim) == rows * dim
-    else:
-        assert rank * (rows + dim) <= budget < (rank + 1) * (rows + dim)
-        assert rank * (rows + dim) < rows * dim
-
-
-@settings(deadline=None)
-@given(st.integers(2, 10**6), st.integers(3, 1000))
-def test_the_largest_rate_that_the_error_names_works(rows, dim):
-    with pytest.raises(InputError, match="no rank for factors") as error:
-        rank_of_factors(rows, dim, 0.99999)
-    named = float(str(error.value).rsplit(" ", 1)[1])
-    assert rank_of_factors(rows, dim, named) >= 1
-    with pytest.raises(InputError):
-        rank_of_factors(rows, dim, round(named + 0.00001, 5))
-
-
-def test_errors_of_ranks():
-    with pytest.raises(InputError, match=r"the largest rate that works is 0\.99$"):
-        rank_of_projection(100, 0.991)
-    with pytest.raises(InputError, match="every other rate"):
-        rank_of_factors(2, 2, 0.0)
-    with pytest.raises(InputError, match="no smaller than a table of 3 x 6"):
-        rank_of_factors(3, 6, 0)  # rank 2 is exactly break-even
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 1e-6)])

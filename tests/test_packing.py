@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from ccompress.errors import InputError
 from ccompress.low_rank import BLOCK
-from ccompress.packing import bits, bytes_per_row, dequantize, pack, quantize, unpack
+from ccompress.packing import bytes_per_row, dequantize, pack, quantize, unpack
 
 ALL_BITS = range(1, 33)
 
@@ -16,26 +16,6 @@ def indices_of(bits, rows, dim, seed=0):
     indices = rng.integers(0, 2**bits, size=(rows, dim))
     indices[0] = 2**bits - 1  # every bit set: what overflows, overflows here
     return torch.tensor(indices)
-
-
-@pytest.mark.parametrize(
-    ("rate", "expected"),
-    [(0, 32), (0.1, 28), (0.5, 16), (0.75, 8), (0.9, 3), (0.95, 1), (0.96875, 1)],
-)
-def test_bits_of_a_rate(rate, expected):
-    assert bits(rate) == expected
-
-
-def test_bits_of_other_widths():
-    assert bits(0.5, width=16) == 8
-    assert bits(0.25, width=64) == 32
-    with pytest.raises(InputError, match=r"works is 0\.9375$"):
-        bits(0.95, width=16)
-
-
-def test_a_rate_that_leaves_no_bit_names_the_largest_that_does():
-    with pytest.raises(InputError, match=r"rate=0\.97 leaves no bit of 32.* is 0\.96875$"):
-        bits(0.97)
 
 
 @pytest.mark.parametrize("b", ALL_BITS)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from ccompress import low_rank
+from ccompress import rates
 from ccompress.embeddings import LowRankEmbedding
 from ccompress.errors import InputError
 from ccompress.methods.base import PAD, Method, Size
@@ -38,7 +38,7 @@ class InTrainingSVD(Method):
 
     def size(self, rows: int, dim: int, rate: float) -> Size:
         """Rank k = floor((1 - p) V d / (V + d)), so that k (V + d) <= (1 - p) V d."""
-        return Size(rank=low_rank.rank_of_factors(rows, dim, rate))
+        return Size(rank=rates.rank_of_factors(rows, dim, rate))
 
     def stages(self, epochs: int) -> int:
         """The epochs before the decomposition."""
@@ -51,5 +51,6 @@ class InTrainingSVD(Method):
 
     def compress(self, table: Tensor, rate: float) -> nn.Module:
         """The two factors of the table as it stands."""
-        rank = low_rank.rank_of_factors(*table.shape, rate)
+        rows, dim = table.shape
+        rank = rates.rank_of_factors(rows, dim, rate)
         return LowRankEmbedding.from_table(table, rank, padding_idx=PAD, sparse=True)

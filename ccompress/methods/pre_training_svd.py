@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from ccompress import low_rank
+from ccompress import low_rank, rates
 from ccompress.methods.base import Method, Size
 
 
@@ -21,7 +21,7 @@ class PreTrainingSVD(Method):
 
     def size(self, rows: int, dim: int, rate: float) -> Size:
         """Rank k = floor((1 - p) d)."""
-        return Size(rank=low_rank.rank_of_projection(dim, rate))
+        return Size(rank=rates.rank_of_projection(dim, rate))
 
     def stages(self, epochs: int) -> int:
         """None: training begins with the reduced table."""
@@ -29,5 +29,5 @@ class PreTrainingSVD(Method):
 
     def prepare(self, table: Tensor, rate: float) -> nn.Module:
         """A table of k columns, U_k S_k."""
-        rank = low_rank.rank_of_projection(table.shape[1], rate)
+        rank = rates.rank_of_projection(table.shape[1], rate)
         return super().prepare(low_rank.project(table, rank), rate)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from ccompress import packing
+from ccompress import rates
 from ccompress.embeddings import QuantizedEmbedding
 from ccompress.methods.base import PAD, Method, Size
 
@@ -21,7 +21,7 @@ class Quantization(Method):
 
     def size(self, rows: int, dim: int, rate: float) -> Size:
         """Bits b = floor(32 (1 - p))."""
-        return Size(bits=packing.bits(rate))
+        return Size(bits=rates.bits(rate))
 
     def stages(self, epochs: int) -> int:
         """All epochs: the reference network is trained to its end."""
@@ -29,4 +29,4 @@ class Quantization(Method):
 
     def compress(self, table: Tensor, rate: float) -> nn.Module:
         """The packed table."""
-        return QuantizedEmbedding.from_table(table, packing.bits(rate), padding_idx=PAD)
+        return QuantizedEmbedding.from_table(table, rates.bits(rate), padding_idx=PAD)
