@@ -1,0 +1,91 @@
+"""Tables of what a compressed network takes: numbers, bytes, operations, time."""
+
+import pandas as pd
+
+from ccompress.rates import rank_of_factors
+from ccompress.report import cells as cell
+from ccompress.report import provenance
+from ccompress.report.rows import Runs
+from ccompress.report.tables import NOTHING, Table, blocks, estimate, number, percent
+
+# The worked example of Acharya et al. 2019: V, d and k.
+EXAMPLE = (10_000, 300, 30)
+
+
+def example() -> str:
+    """The source's worked example, and the rank that its rate allows."""
+    rows, dim, rank = EXAMPLE
+    table = rows * dim
+    allowed = rank_of_factors(rows, dim, 0.9)
+    sizes = {k: k * (rows + dim) for k in (rank, allowed)}
+    told = {k: f"{size:,} ({percent(1 - size / table, 2)} fewer)" for k, size in sizes.items()}
+    return (
+        f"The source's example: {rows:,} words x {dim} are {table:,} parameters; rank {rank} "
+        f'leaves {told[rank]}, its "almost 90 %"; rate 0.9 allows rank {allowed}, which leaves '
+        f"{told[allowed]}."
+    )
+
+
+def sizes(table: pd.DataFrame) -> Table:
+    """What each rate leaves of the embedding table, requested against achieved."""
+    # The table is the same under every network: the first that was run stands for all.
+    numbers = table[table["n"] > 0].drop_duplicates(["data", "method", "rate"])
+    columns = ["data", "method", "rate", "achieved", "rank", "bits", "vocab_size", "dim"]
+    numbers = numbers[[*columns, "embedding_bytes_original", "embedding_bytes"]].copy()
+    numbers["parameters"] = numbers["embedding_bytes"] / 4
+    shown = {
+        provenance.shown_name(str(data)): pd.DataFrame(
+            {
+                "method": row["method"],
+                "requested": percent(row["rate"]),
+                "achieved": percent(row["achieved"], 2),
+                "rank": number(row["rank"]),
+                "bits": number(row["bits"]),
+                "parameters": number(row["parameters"]),
+                "bytes": number(row["embedding_bytes"]),
+            }
+            for _, row in block.iterrows()
+        )
+        for data, block in numbers.groupby("data", sort=False)
+    }
+    note = (
+        "The embedding alone, scales and codebooks included. Parameters are float32 numbers of 4 "
+        f"bytes; packed numbers count as the float32 numbers of the same bytes. {example()}"
+    )
+    return Table("sizes", "Sizes of the embedding", note, numbers, shown)
+
+
+def costs(runs: Runs, table: pd.DataFrame) -> Table:
+    """What the whole network takes on disk, in memory, in operations and in time."""
+    columns = ["achieved", "n", "embedding_bytes", "model_bytes", "model_reduction", "file_bytes"]
+    columns += ["flops_per_sentence", "latency", "latency_low", "latency_high", "latency_n"]
+    columns += ["peak_memory_bytes", "train_seconds"]
+    numbers = table[[*cell.CELL, *columns]]
+
+    shown = {
+        heading: pd.DataFrame(
+            {
+                "method": row["method"],
+                "requested": percent(row["rate"]),
+                "parameters": number(row["model_bytes"] / 4),
+                "bytes in memory": number(row["model_bytes"]),
+                "model reduction": NOTHING
+                if pd.isna(row["model_reduction"])
+                else percent(row["model_reduction"]),
+                "bytes on disk": number(row["file_bytes"]),
+                "FLOPs a sentence": number(row["flops_per_sentence"]),
+                "latency (ms)": estimate(row, "latency", 3),
+                "training (s)": number(row["train_seconds"]),
+                "its peak memory (MB)": number(row["peak_memory_bytes"] / 1e6),
+            }
+            for _, row in block.iterrows()
+        )
+        for heading, block in blocks(numbers)
+    }
+    machines = ", ".join(sorted(runs.done["device"].astype(str).unique()))
+    note = (
+        "The whole network, embedding included. FLOPs at the mean test length, 2 a multiply-add; "
+        "latency at batch 1, one thread, mean with its 95 % t-interval over seeds; training time "
+        f"and peak memory are the run's own. Devices: {machines}."
+    )
+    return Table("costs", "What it costs", note, numbers, shown)

@@ -1,0 +1,76 @@
+"""Files of a report: tables as Markdown and CSV, figures as SVG and PNG, and the page of it all."""
+
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from ccompress import storage
+from ccompress.report.style import printing
+from ccompress.report.tables import Table
+
+PAGE = "tables.md"
+_LONG = 60  # lines of a table above which the page folds it away
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure of the report: its file name, its caption, and the function that draws it."""
+
+    name: str
+    caption: str
+    draw: Callable[[], Figure]
+
+
+def write(out: Path, heading: str, parts: list[Table | Picture]) -> None:
+    """Write every part under `out`, and the page that shows them in order."""
+    page = [f"# {heading}", "Written by `ccompress report` from stored runs; do not edit."]
+    for part in parts:
+        if isinstance(part, Table):
+            _write_csv(out / "tables" / f"{part.name}.csv", part.numbers)
+            page.append(_section(part))
+        else:
+            _write_figure(out / "figures", part)
+            page.append(f"![{part.name}](figures/{part.name}.svg)\n\n*{part.caption}*")
+    storage.write_text(out / PAGE, "\n\n".join(page) + "\n")
+
+
+def markdown(table: pd.DataFrame) -> str:
+    """A table of text as Markdown; a bar inside a cell is escaped."""
+    lines = [list(map(str, table.columns)), ["---"] * table.shape[1]]
+    lines += [[str(value) for value in row] for row in table.itertuples(index=False)]
+    return "\n".join(
+        "| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines
+    )
+
+
+def _section(table: Table) -> str:
+    """A table under its title, with its note; folded where it is long."""
+    body = []
+    for heading, block in table.shown.items():
+        if heading:
+            body.append(f"**{heading}**")
+        body.append(markdown(block))
+    if sum(len(block) for block in table.shown.values()) > _LONG:
+        body = ["<details><summary>Show the table</summary>", *body, "</details>"]
+    source = f"Numbers: [tables/{table.name}.csv](tables/{table.name}.csv)."
+    return "\n\n".join([f"## {table.title}", table.note, *body, source])
+
+
+def _write_csv(path: Path, numbers: pd.DataFrame) -> None:
+    text = numbers.to_csv(index=False, float_format="%.6g", lineterminator="\n")
+    storage.write_text(path, text)
+
+
+def _write_figure(folder: Path, picture: Picture) -> None:
+    """Save a figure as SVG, without the date that would make equal figures differ, and as PNG."""
+    with printing():
+        figure = picture.draw()
+        for kind, metadata in (("svg", {"Date": None}), ("png", {})):
+            data = io.BytesIO()
+            figure.savefig(data, format=kind, metadata=metadata)
+            with storage.replacing(folder / f"{picture.name}.{kind}") as temporary:
+                temporary.write_bytes(data.getvalue())

@@ -1,0 +1,177 @@
+"""The singular values of embedding tables, from an experiment's spectra.csv.
+
+The file has a row a singular value: dataset, network, seed, stage ("before" the training, "after"
+it), index (from 0, the largest first) and singular_value.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from ccompress.errors import InputError
+from ccompress.report import cells as cell
+from ccompress.report.figures import reduction_axis
+from ccompress.report.rows import PANEL
+from ccompress.report.style import panel_grid
+from ccompress.report.tables import Table, number, percent, title
+
+_COLUMNS = ["dataset", "network", "seed", "stage", "index", "singular_value"]
+_STAGES: dict[str, dict[str, Any]] = {
+    "before": {"color": "#E69F00", "linestyle": (0, (4, 1.5)), "marker": "s"},
+    "after": {"color": "#0072B2", "linestyle": "-", "marker": "o"},
+}
+_MARKED = (0.5, 0.75, 0.9, 0.95)  # rates whose rank is marked in the picture, where they were run
+
+
+def read(path: Path) -> pd.DataFrame:
+    """Read spectra.csv and average over seeds.
+
+    Returns:
+        A row a (dataset, network, stage, index), sorted, with `singular_value`.
+
+    Raises:
+        InputError: A column is missing, or a stage is neither "before" nor "after".
+    """
+    rows = pd.read_csv(path, encoding="utf-8")
+    if missing := [name for name in _COLUMNS if name not in rows]:
+        raise InputError(f"{path} lacks the columns {', '.join(missing)}")
+    if unknown := set(rows["stage"]) - set(_STAGES):
+        raise InputError(f"{path}: stage {unknown.pop()!r} is neither 'before' nor 'after'")
+    by = ["dataset", "network", "stage", "index"]
+    return rows.groupby(by)["singular_value"].mean().reset_index()
+
+
+def energy(singular_values: npt.NDArray[np.float64], rank: int) -> float:
+    """Share of a table's squared Frobenius norm that its best rank-k approximation keeps.
+
+    The relative error of that approximation, ||E - E_k|| / ||E||, is sqrt(1 - energy) (Eckart and
+    Young 1936).
+    """
+    squares = np.square(singular_values)
+    return float(squares[:rank].sum() / squares.sum())
+
+
+def kept(spectra: pd.DataFrame, done: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
+    """The energy and the relative error that each rate's rank leaves, before and after training.
+
+    The ranks are those of the first method that has any. Columns: the panel, `method`, `rate`,
+    `achieved`, `rank`, `stage`, `energy`, `error`.
+    """
+    ranked = table[table["rank"].notna()]
+    if ranked.empty:
+        return pd.DataFrame()
+    first = next(method for method in cell.methods(done) if method in set(ranked["method"]))
+    names = done.drop_duplicates(PANEL)[[*PANEL, "dataset"]]
+    lines = []
+    for row in ranked[ranked["method"] == first].merge(names, on=PANEL).itertuples():
+        for stage in _STAGES:
+            values = _values(spectra, row.dataset, row.network, stage)
+            if len(values):
+                share = energy(values, int(row.rank))
+                measured = (row.rank, stage, share, float(np.sqrt(1 - share)))
+                lines.append(
+                    (*(getattr(row, name) for name in [*cell.CELL, "achieved"]), *measured)
+                )
+    return pd.DataFrame(lines, columns=[*cell.CELL, "achieved", "rank", "stage", "energy", "error"])
+
+
+def _values(
+    spectra: pd.DataFrame, dataset: str, network: str, stage: str
+) -> npt.NDArray[np.float64]:
+    found = spectra[
+        (spectra["dataset"] == dataset)
+        & (spectra["network"] == network)
+        & (spectra["stage"] == stage)
+    ]
+    return np.asarray(found["singular_value"], dtype=np.float64)
+
+
+def spectrum_figure(spectra: pd.DataFrame, done: pd.DataFrame, found: pd.DataFrame) -> Figure:
+    """Singular values before and after training; the ranks of some rates stand as thin lines."""
+    names = done.drop_duplicates(PANEL).set_index(PANEL)["dataset"]
+
+    def draw(ax: Axes, panel: pd.Series) -> None:
+        dataset = names[tuple(panel[PANEL])]
+        for stage, style in _STAGES.items():
+            values = _values(spectra, dataset, panel["network"], stage)
+            line = {**style, "marker": ""}
+            ax.plot(np.arange(1, len(values) + 1), values, label=stage, **line)
+        ax.set_yscale("log")
+        ax.set_xlim(left=0)
+        here = found[(found[PANEL] == panel[PANEL]).all(axis=1) & (found["stage"] == "after")]
+        for row in here[here["rate"].isin(_MARKED)].itertuples():
+            ax.axvline(row.rank, color="0.5", lw=0.7)
+            ax.annotate(
+                f"{percent(row.rate)}",
+                (row.rank, 1.0),
+                xycoords=ax.get_xaxis_transform(),
+                xytext=(1.5, -1),
+                textcoords="offset points",
+                fontsize=6.5,
+                color="0.35",
+                va="top",
+                rotation="vertical",
+            )
+
+    return panel_grid(
+        _drawn(found), done, draw, ("index of the singular value", "singular value"), _legend()
+    )
+
+
+def error_figure(done: pd.DataFrame, found: pd.DataFrame) -> Figure:
+    """The relative error of the best approximation against the achieved reduction."""
+
+    def draw(ax: Axes, panel: pd.Series) -> None:
+        here = found[(found[PANEL] == panel[PANEL]).all(axis=1)]
+        for stage, style in _STAGES.items():
+            run = here[here["stage"] == stage].sort_values("achieved")
+            ax.plot(100 * run["achieved"], 100 * run["error"], **style)
+        ax.set_ylim(bottom=0)
+        reduction_axis(ax, found)
+
+    labels = ("embedding bytes removed (achieved), %", "relative error of the table, %")
+    return panel_grid(_drawn(found), done, draw, labels, _legend(markers=True))
+
+
+def _drawn(found: pd.DataFrame) -> pd.DataFrame:
+    return found[PANEL].drop_duplicates()
+
+
+def _legend(markers: bool = False) -> list[Line2D]:
+    hidden = {} if markers else {"marker": ""}
+    return [
+        Line2D([], [], label=f"table {stage} training", **{**style, **hidden})
+        for stage, style in _STAGES.items()
+    ]
+
+
+def table(found: pd.DataFrame) -> Table:
+    """Energy kept and relative error at each rate, before and after training."""
+    shown = {}
+    for _, block in found.groupby(PANEL, sort=False):
+        lines = []
+        for _, at_rate in block.groupby("rate"):
+            row = at_rate.iloc[0]
+            line = {
+                "requested": percent(row["rate"]),
+                "achieved": percent(row["achieved"]),
+                "rank": number(row["rank"]),
+            }
+            for _, stage in at_rate.iterrows():
+                line[f"energy kept, {stage['stage']}"] = percent(stage["energy"])
+                line[f"relative error, {stage['stage']}"] = percent(stage["error"])
+            lines.append(line)
+        shown[title(block.iloc[0], found)] = pd.DataFrame(lines)
+    method = found["method"].iloc[0]
+    note = (
+        f"The table's squared Frobenius norm that the rank of `{method}` keeps at each rate, and "
+        "the relative error of the best approximation of that rank, before and after training; "
+        "singular values averaged over seeds."
+    )
+    return Table("spectra", "Singular values and reconstruction", note, found, shown)

@@ -1,0 +1,86 @@
+"""Statistics of the tables: t-intervals, paired tests, Holm's correction, Pareto fronts."""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy import stats
+
+Floats = npt.NDArray[np.float64]
+
+CONFIDENCE = 0.95
+ALPHA = 0.05
+
+
+class Estimate(NamedTuple):
+    """A mean over seeds, the ends of its interval (nan for fewer than two seeds), and n."""
+
+    mean: float
+    low: float
+    high: float
+    n: int
+
+
+def t_interval(values: Sequence[float] | Floats) -> Estimate:
+    """Mean and 95 % t-interval of independent values, n - 1 degrees of freedom (Student 1908)."""
+    sample = np.asarray(values, dtype=np.float64)
+    n = len(sample)
+    if n == 0:
+        return Estimate(math.nan, math.nan, math.nan, 0)
+    mean = float(sample.mean())
+    if n == 1:
+        return Estimate(mean, math.nan, math.nan, 1)
+    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, n - 1) * sample.std(ddof=1) / math.sqrt(n))
+    return Estimate(mean, mean - half, mean + half, n)
+
+
+def paired_t_test(differences: Sequence[float] | Floats) -> tuple[float, float]:
+    """Two-sided paired t-test that the mean of `differences` is zero: (t, p).
+
+    Both are nan where the test does not exist: for fewer than two pairs, and for pairs that all
+    differ by the same amount (no variance to measure the mean by; that happens where a test split
+    is small and accuracies move in steps). Such a pair counts as not shown to differ.
+    """
+    sample = np.asarray(differences, dtype=np.float64)
+    if len(sample) < 2 or np.ptp(sample) < 1e-9:
+        return math.nan, math.nan
+    result = stats.ttest_1samp(sample, 0.0)
+    return float(result.statistic), float(result.pvalue)
+
+
+def holm(p_values: Sequence[float] | Floats) -> Floats:
+    """p-values adjusted by Holm's step-down procedure (Holm 1979), in the order given.
+
+    The i-th smallest of m becomes max over j <= i of min(1, (m - j + 1) p_j). Comparisons without
+    a p-value (nan) stay nan and are not counted in m.
+    """
+    p = np.asarray(p_values, dtype=np.float64)
+    adjusted = np.full(p.shape, math.nan)
+    tested = np.flatnonzero(~np.isnan(p))
+    order = tested[np.argsort(p[tested], kind="stable")]
+    factors = np.arange(len(order), 0, -1)
+    adjusted[order] = np.minimum(np.maximum.accumulate(factors * p[order]), 1.0)
+    return adjusted
+
+
+def sampling_error(accuracy: pd.Series, examples: pd.Series) -> pd.Series:
+    """Binomial standard errors, in points, of accuracies (percent) on so many test examples."""
+    share = accuracy / 100
+    return 100 * np.sqrt(share * (1 - share) / examples)
+
+
+def pareto_front(cost: Sequence[float] | Floats, gain: Sequence[float] | Floats) -> list[int]:
+    """Positions of the points that no other beats, cheapest first.
+
+    A point is beaten by one that costs no more and gains no less, and is better in one of the two.
+    Of equal points the first is kept.
+    """
+    costs, gains = np.asarray(cost, dtype=np.float64), np.asarray(gain, dtype=np.float64)
+    front: list[int] = []
+    for index in np.lexsort((-gains, costs)):
+        if not front or gains[index] > gains[front[-1]]:
+            front.append(int(index))
+    return front

@@ -1,0 +1,144 @@
+"""How figures look: one style a method, print sizes, and the grid of panels with one legend."""
+
+import textwrap
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib
+import pandas as pd
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from ccompress.report.cells import KNOWN_METHODS
+from ccompress.report.provenance import shown_name, vectors_of
+from ccompress.report.rows import PANEL
+
+# Okabe and Ito 2008, colours that the colour-blind tell apart; without their yellow, which is too
+# pale for a line on paper. Markers, filled and hollow, and dashes tell the same in grey.
+_COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"]
+_MARKERS = ["o", "s", "^", "D", "v", "P", "X", "<", ">", "*", "p"]
+_DASHES: list[Any] = ["-", (0, (5, 1.5)), (0, (5, 1.5, 1, 1.5)), (0, (1, 1.2)), (0, (8, 2))]
+REFERENCE_COLOUR = "#000000"
+
+_PRINT: Any = {
+    "font.size": 8.0,
+    "axes.titlesize": 8.5,
+    "axes.labelsize": 8.5,
+    "legend.fontsize": 8.0,
+    "xtick.labelsize": 7.5,
+    "ytick.labelsize": 7.5,
+    "axes.linewidth": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "grid.color": "0.9",
+    "grid.linewidth": 0.5,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "legend.handlelength": 3.0,
+    "lines.linewidth": 1.2,
+    "lines.markersize": 4.0,
+    "savefig.dpi": 200,
+    # The same rows give the same file, byte for byte, so that a committed figure changes with them.
+    "svg.hashsalt": "ccompress",
+}
+_PANEL_SIZE = (3.5, 1.75)  # inches: two columns fill the width of a page of print
+_TITLE = 46  # characters over a panel
+_LEGEND_HEIGHT = 0.62  # inches, legend and axis label together
+
+
+@contextmanager
+def printing() -> Iterator[None]:
+    """The settings of all figures, for as long as one is drawn and saved."""
+    with matplotlib.rc_context(_PRINT):
+        yield
+
+
+@dataclass(frozen=True)
+class MethodStyle:
+    """Colour, marker (filled or hollow) and dashes of one method."""
+
+    colour: str
+    marker: str
+    filled: bool
+    dashes: Any
+
+    def line(self) -> dict[str, Any]:
+        """Arguments of a line with markers."""
+        return {**self.points(), "linestyle": self.dashes}
+
+    def points(self) -> dict[str, Any]:
+        """Arguments of markers without a line."""
+        return {
+            "color": self.colour,
+            "marker": self.marker,
+            "markerfacecolor": self.colour if self.filled else "white",
+            "linestyle": "none",
+        }
+
+
+def method_styles(methods: list[str]) -> dict[str, MethodStyle]:
+    """A style for each of `methods`: always the same for a known one, the next for any other."""
+    unknown = [method for method in methods if method not in KNOWN_METHODS]
+    order = KNOWN_METHODS + unknown
+    return {method: _style(order.index(method)) for method in methods}
+
+
+def _style(i: int) -> MethodStyle:
+    return MethodStyle(
+        colour=_COLOURS[i % len(_COLOURS)],
+        marker=_MARKERS[i % len(_MARKERS)],
+        filled=i % 2 == 0,
+        dashes=_DASHES[i % len(_DASHES)],
+    )
+
+
+def panel_grid(
+    panels: pd.DataFrame,
+    done: pd.DataFrame,
+    draw: Callable[[Axes, pd.Series], None],
+    labels: tuple[str, str],
+    legend: Sequence[Artist],
+) -> Figure:
+    """One panel a (data, network, schedule), networks side by side, under one shared legend.
+
+    Args:
+        panels: Rows of (data, network, schedule).
+        done: The finished runs: a panel without any says so.
+        draw: Draws one panel.
+        labels: Labels of the two axes, shared by all panels.
+        legend: The entries of the legend.
+    """
+    across = panels["network"].nunique()
+    columns = across if across > 1 else min(2, len(panels))
+    rows = -(-len(panels) // columns)
+    # Panels of one (data, schedule) share a row.
+    ordered = pd.concat([group for _, group in panels.groupby(["data", "schedule"], sort=False)])
+    legend_columns = 2 if columns == 1 else min(len(legend), 3)
+    legend_rows = -(-len(legend) // legend_columns)
+    size = (_PANEL_SIZE[0] * columns, _PANEL_SIZE[1] * rows + _LEGEND_HEIGHT + 0.16 * legend_rows)
+    figure = Figure(figsize=size, layout="constrained")
+    axes = list(figure.subplots(rows, columns, squeeze=False).flat)
+    run = set(done[PANEL].itertuples(index=False, name=None))
+    schedules = panels["schedule"].nunique() > 1
+    for ax, (_, panel) in zip(axes, ordered.iterrows(), strict=False):
+        words = [shown_name(panel["data"]), panel["network"], *[panel["schedule"]] * schedules]
+        note = vectors_of(done, panel["data"])
+        heading = textwrap.fill(", ".join(words), _TITLE)
+        # Side by side where there is room; else the vectors take the line under the heading.
+        alone = len(heading) + len(note) > _TITLE
+        ax.set_title(heading + "\n" * alone, loc="left")
+        ax.set_title(note, loc="right", fontsize=6.5, color="0.35")
+        if tuple(panel[PANEL]) not in run:
+            ax.text(0.5, 0.5, "no runs", ha="center", va="center", transform=ax.transAxes)
+            ax.set(xticks=[], yticks=[])
+            continue
+        draw(ax, panel)
+    for ax in axes[len(panels) :]:
+        ax.set_visible(False)
+    figure.supxlabel(labels[0], fontsize=8.5)
+    figure.supylabel(labels[1], fontsize=8.5)
+    figure.legend(handles=legend, loc="outside upper center", ncols=legend_columns, frameon=False)
+    return figure

@@ -1,0 +1,134 @@
+"""The summary in the source's own words: who wins, by how much, and whether that is shown."""
+
+import pandas as pd
+
+from ccompress.report import cells as cell
+from ccompress.report.rows import PANEL, Runs
+from ccompress.report.statistics import ALPHA, Estimate
+from ccompress.report.tables import NOTHING, Table, estimate, named, number, percent, text
+
+TEST = "paired t-test over seeds with Holm's correction"
+
+
+def _points(drop: Estimate) -> str:
+    interval = "" if pd.isna(drop.low) else f" [{drop.low:.2f}, {drop.high:.2f}]"
+    return f"{drop.mean:.2f}{interval}"
+
+
+def sentences(runs: Runs, table: pd.DataFrame) -> list[str]:
+    """The findings at the headline rates, one sentence each; empty where nothing is compared."""
+    if len(cell.methods(runs.done)) < 2:
+        return []
+    found = []
+    tests = cell.comparisons(runs.done)
+    for rate in cell.headline_rates(runs.done):
+        first = cell.methods(runs.done)[0]
+        best = cell.best_others(table, rate, first).dropna(subset=["drop", "drop_other"])
+        if best.empty:
+            continue
+        ours = cell.mean_drop(
+            runs.done, rate, [(*row, first) for row in best[PANEL].itertuples(index=False)]
+        )
+        others = cell.mean_drop(
+            runs.done, rate, list(best[[*PANEL, "method_other"]].itertuples(index=False, name=None))
+        )
+        within = int((best["drop_low"] > 1.0).sum())
+        found.append(
+            f"At {percent(rate)}, `{first}` drops {_points(ours)} points in the mean of "
+            f"{len(best)} cells, the best other method of each cell {_points(others)} "
+            f"(n = {ours.n} and {others.n} seeds); in {within} cells the 95 % interval of "
+            f"`{first}` lies wholly above 1.0."
+        )
+        at_rate = tests[tests["rate"] == rate]
+        against = []
+        for other, group in at_rate.groupby("other", sort=False):
+            better, worse = ((group["verdict"] == verdict).sum() for verdict in ("better", "worse"))
+            against.append(f"than `{other}` in {better} of {len(group)} cells (worse in {worse})")
+        found.append(
+            f"At {percent(rate)}, `{first}` is significantly better {', '.join(against)}: {TEST} "
+            f"over the {at_rate['p'].notna().sum()} comparisons at this rate, p < {ALPHA:g}."
+        )
+    return found
+
+
+def headline(runs: Runs, table: pd.DataFrame) -> Table:
+    """At the headline rates, per cell: the drop of the first method and of the best other one."""
+    first = cell.methods(runs.done)[0]
+    lines = []
+    for rate in cell.headline_rates(runs.done):
+        best = cell.best_others(table, rate, first)
+        lines.append(best.assign(rate=rate))
+    numbers = pd.concat(lines, ignore_index=True)
+    shown = {}
+    for rate, block in numbers.groupby("rate"):
+        shown[f"At {percent(float(str(rate)))}"] = text(
+            {
+                **named(row),
+                f"{first}: drop": estimate(row, "drop"),
+                "best other method": NOTHING
+                if pd.isna(row["method_other"])
+                else row["method_other"],
+                "its drop": estimate(_other(row), "drop"),
+                "sampling error": number(row["sampling_error"], ".2f"),
+            }
+            for _, row in block.iterrows()
+        )
+    note = "\n".join(f"- {sentence}" for sentence in sentences(runs, table))
+    return Table("summary", "Summary", note, numbers, shown)
+
+
+def _other(row: pd.Series) -> pd.Series:
+    """The best other method's estimate under the names of the first one's."""
+    names = ("drop", "drop_low", "drop_high")
+    other = {name: row[f"{name}_other"] for name in names}
+    return pd.Series(other | {"drop_n": 0 if pd.isna(row["drop_n_other"]) else row["drop_n_other"]})
+
+
+def _p_value(p: float) -> str:
+    return "< 0.0001" if p < 0.0001 else number(p, ".4f")
+
+
+def standings(table: pd.DataFrame) -> Table:
+    """How often each method is best, second and worst."""
+    numbers = cell.standings(table)
+    note = (
+        "In how many (data set, network) and rates each method has the best, the second and the "
+        "worst mean accuracy, out of those where it and another were run; a tie counts for both. "
+        "Methods meet at the requested rate; what each of them achieves is in the table of drops."
+    )
+    return Table("standings", "Best, second, worst", note, numbers, {"": numbers})
+
+
+def tests(runs: Runs) -> Table:
+    """Every comparison with its test; the headline rates are shown, all are in the CSV file."""
+    numbers = cell.comparisons(runs.done)
+    shown = {}
+    for rate in cell.headline_rates(runs.done):
+        at_rate = numbers[numbers["rate"] == rate]
+        shown[f"At {percent(rate)}"] = text(
+            {
+                **named(row),
+                "method": row["method"],
+                "against": row["other"],
+                "difference": estimate(
+                    row.rename(
+                        {
+                            "low": "difference_low",
+                            "high": "difference_high",
+                            "n": "difference_n",
+                        }
+                    ),
+                    "difference",
+                ),
+                "t": number(row["t"], ".2f"),
+                "p": _p_value(row["p"]),
+                "p (Holm)": _p_value(row["p_holm"]),
+                "verdict": row["verdict"],
+            }
+            for _, row in at_rate.iterrows()
+        )
+    note = (
+        f"Difference in accuracy, in points: {TEST}, over all comparisons at one rate. Where all "
+        "seeds differ by the same amount there is no test, and nothing counts as shown."
+    )
+    return Table("tests", "Paired tests", note, numbers, shown)

@@ -1,0 +1,179 @@
+"""Figures show the cells, distinguish the methods without colour, and overlap nowhere."""
+
+import itertools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.container import ErrorbarContainer
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+
+from ccompress.report import cells, figures, rows, schedules, spectra, style
+
+Grid = Callable[..., list[dict[str, Any]]]
+METHODS = ["in_training_svd", "pre_training_svd", "quantization", "own_method"]
+
+
+@pytest.fixture
+def done(grid: Grid, write: Callable[..., Path]) -> pd.DataFrame:
+    stored = grid(["sst2", "books"], ["dan", "lstm"], METHODS, rates=[0.1, 0.5, 0.9, 0.95])
+    stored = [r for r in stored if (r["dataset"], r["network"]) != ("books", "lstm")]
+    gone = ("own_method", 0.95)
+    return rows.read(write([r for r in stored if (r["method"], r["rate"]) != gone])).done
+
+
+def drawn(make: Callable[[], Figure]) -> tuple[Figure, FigureCanvasAgg]:
+    with style.printing():
+        figure = make()
+        canvas = FigureCanvasAgg(figure)
+        canvas.draw()
+    return figure, canvas
+
+
+def shown_texts(figure: Figure) -> list[Text]:
+    """Every piece of text that is to be read, but not those of axes' hidden tick labels."""
+    texts = [text for text in figure.findobj(Text) if text.get_visible() and text.get_text()]
+    hidden = set()
+    for ax in figure.axes:
+        for axis, (low, high) in ((ax.xaxis, ax.get_xlim()), (ax.yaxis, ax.get_ylim())):
+            ticks = axis.get_major_ticks() + axis.get_minor_ticks()
+            hidden |= {tick.label1 for tick in ticks if not low <= tick.get_loc() <= high}
+    return [text for text in texts if text not in hidden]
+
+
+def spectra_rows() -> pd.DataFrame:
+    """Two invented spectra for every (data set, network) of `done`."""
+    before, after = np.linspace(30, 3, 300), 40 * np.exp(-np.arange(300) / 40) + 1
+    return pd.concat(
+        pd.DataFrame(
+            {
+                "dataset": dataset,
+                "network": network,
+                "stage": stage,
+                "index": range(300),
+                "singular_value": values,
+            }
+        )
+        for dataset, network in (("sst2", "dan"), ("sst2", "lstm"), ("books", "dan"))
+        for stage, values in (("before", before), ("after", after))
+    )
+
+
+def every_figure(done: pd.DataFrame) -> list[Callable[[], Figure]]:
+    table = cells.cells(done)
+    values = spectra_rows()
+    kept = spectra.kept(values, done, table)
+    return [
+        lambda: figures.accuracy_against_rate(done, table, 1.0),
+        lambda: figures.accuracy_against_bytes(done, table, 1.0),
+        lambda: figures.accuracy_against_latency(done, table, 1.0),
+        lambda: spectra.spectrum_figure(values, done, kept),
+        lambda: spectra.error_figure(done, kept),
+        schedules.figure,
+    ]
+
+
+@pytest.mark.parametrize("index", range(6))
+def test_no_text_overlaps(done: pd.DataFrame, index: int) -> None:
+    figure, canvas = drawn(every_figure(done)[index])
+    renderer = canvas.get_renderer()
+    texts = shown_texts(figure)
+    assert len(texts) > 10
+    boxes = [text.get_window_extent(renderer) for text in texts]
+    for (one, a), (other, b) in itertools.combinations(zip(texts, boxes, strict=True), 2):
+        assert not a.overlaps(b), f"{one.get_text()!r} overlaps {other.get_text()!r}"
+    whole = figure.bbox
+    for text, box in zip(texts, boxes, strict=True):
+        assert whole.x0 <= box.x0, text
+        assert box.x1 <= whole.x1, text
+        assert text.get_fontsize() >= 6.5  # points, at the size of print
+
+
+def panel(figure: Figure, title: str) -> Axes:
+    return next(ax for ax in figure.axes if ax.get_title(loc="left") == title)
+
+
+def test_accuracy_is_drawn_at_the_achieved_reduction(done: pd.DataFrame) -> None:
+    table = cells.cells(done)
+    figure, _ = drawn(lambda: figures.accuracy_against_rate(done, table, 1.0))
+    here = table[(table["data"] == "sst2") & (table["network"] == "lstm")]
+    lines = [c for c in panel(figure, "sst2, lstm").containers if isinstance(c, ErrorbarContainer)]
+    assert len(lines) == len(METHODS)
+    for method, container in zip(cells.methods(done), lines, strict=True):
+        run = here[(here["method"] == method) & (here["n"] > 0)]
+        x, y = container.lines[0].get_data()
+        assert np.asarray(x) == pytest.approx(100 * run["achieved"].to_numpy())
+        assert np.asarray(y) == pytest.approx(run["accuracy"].to_numpy())
+    reference = here.loc[here["method"] == "none", "accuracy"].item()
+    levels = {line.get_ydata()[0] for line in panel(figure, "sst2, lstm").lines}
+    assert {reference, reference - 1.0} <= levels
+
+
+def test_a_panel_without_runs_says_so(done: pd.DataFrame) -> None:
+    figure, _ = drawn(lambda: figures.accuracy_against_rate(done, cells.cells(done), 1.0))
+    empty = panel(figure, "books (synthetic), lstm")
+    assert [text.get_text() for text in empty.texts] == ["no runs"]
+    assert panel(figure, "books (synthetic), dan").get_title(loc="right") == "cooccurrence.300d"
+    assert len(figure.legends) == 1
+    assert all(ax.get_legend() is None for ax in figure.axes)
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert labels[: len(METHODS)] == METHODS
+    assert len(labels) == len(set(labels)) == len(METHODS) + 3
+
+
+def test_networks_stand_side_by_side_and_no_panel_is_left_over(
+    done: pd.DataFrame, grid: Grid, write: Callable[..., Path]
+) -> None:
+    figure, _ = drawn(lambda: figures.accuracy_against_rate(done, cells.cells(done), 1.0))
+    titles = ["sst2, dan", "sst2, lstm", "books (synthetic), dan", "books (synthetic), lstm"]
+    assert [ax.get_title(loc="left") for ax in figure.axes] == titles
+    three = rows.read(write(grid(["sst2", "trec", "snips"], ["dan"]))).done
+    figure, _ = drawn(lambda: figures.accuracy_against_rate(three, cells.cells(three), 1.0))
+    assert [ax.get_visible() for ax in figure.axes] == [True, True, True, False]
+
+
+def test_methods_differ_without_colour_and_known_ones_never_change() -> None:
+    many = [*cells.KNOWN_METHODS, *(f"method_{i}" for i in range(8))]
+    styles = style.method_styles(many)
+    assert len({(s.marker, s.filled) for s in styles.values()}) == len(many)
+    neighbours = [styles[m] for m in many[:5]]
+    assert len({str(s.dashes) for s in neighbours}) == 5
+    assert len({s.colour for s in neighbours}) == 5
+    alone = style.method_styles(["quantization", "mine"])
+    assert alone["quantization"] == styles["quantization"]
+    assert alone["mine"] not in [styles[m] for m in cells.KNOWN_METHODS]
+
+
+def test_a_collapse_does_not_flatten_the_panel(done: pd.DataFrame) -> None:
+    worst = (done["method"] == "quantization") & (done["rate"] == 0.95)
+    done.loc[worst, "test_accuracy"] = 2.0
+    table = cells.cells(done)
+    figure, _ = drawn(lambda: figures.accuracy_against_rate(done, table, 1.0))
+    low, high = panel(figure, "sst2, dan").get_ylim()
+    assert high - low < 1.5 * figures.DEEPEST  # the collapse alone is 80 points deep
+
+
+def test_energy_is_what_the_truncated_svd_keeps() -> None:
+    table = np.random.default_rng(0).standard_normal((50, 8))
+    u, s, vt = np.linalg.svd(table, full_matrices=False)
+    for rank in (1, 3, 8):
+        error = np.linalg.norm(table - u[:, :rank] * s[:rank] @ vt[:rank]) / np.linalg.norm(table)
+        assert 1 - spectra.energy(s, rank) == pytest.approx(error**2, abs=1e-12)
+
+
+def test_spectra_use_the_ranks_of_the_runs(done: pd.DataFrame) -> None:
+    table = cells.cells(done)
+    kept = spectra.kept(spectra_rows(), done, table)
+    assert set(kept["method"]) == {"in_training_svd"}
+    row = kept[(kept["rate"] == 0.9) & (kept["data"] == "sst2") & (kept["stage"] == "before")]
+    ranks = table[(table["method"] == "in_training_svd") & (table["rate"] == 0.9)]
+    assert row["rank"].iloc[0] == ranks[ranks["data"] == "sst2"]["rank"].iloc[0]
+    squares = np.linspace(30, 3, 300) ** 2
+    expected = squares[: int(row["rank"].iloc[0])].sum() / squares.sum()
+    assert row["energy"].iloc[0] == pytest.approx(expected)

@@ -1,0 +1,166 @@
+"""What is read as one table, what is kept apart, and what is refused."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ccompress import results
+from ccompress.errors import InputError
+from ccompress.report import rows
+
+Row = dict[str, Any]
+Grid = Callable[..., list[Row]]
+Write = Callable[[list[Row]], Path]
+
+
+def test_run_folders_and_runs_csv_read_alike(grid: Grid, write: Write, tmp_path: Path) -> None:
+    stored = grid(["sst2", "books"], ["dan", "lstm"])
+    for row in stored:
+        results.write_result(tmp_path / "runs" / row["run_id"], row)
+    from_csv, from_folders = rows.read(write(stored)), rows.read(tmp_path / "runs")
+    by_id = [runs.done.set_index("run_id").sort_index() for runs in (from_csv, from_folders)]
+    columns = ["data", "network", "method", "rate", "seed", "test_accuracy", "drop", "vectors"]
+    pd.testing.assert_frame_equal(by_id[0][columns], by_id[1][columns])
+    assert len(from_csv.done) == len(stored)
+
+
+def test_drop_is_paired_by_panel_and_seed(grid: Grid, write: Write) -> None:
+    stored = grid(["sst2", "trec"], ["dan", "lstm"])
+    lone = next(r for r in stored if r["method"] == "none" and r["seed"] == 1)
+    stored.remove(lone)
+    done = rows.read(write(stored)).done
+    reference = {
+        (r["dataset"], r["network"], r["seed"]): r["test_accuracy"]
+        for r in stored
+        if r["method"] == "none"
+    }
+    for row in done.itertuples():
+        expected = reference.get((row.dataset, row.network, row.seed), np.nan)
+        assert row.drop == pytest.approx(expected - row.test_accuracy, nan_ok=True)
+    assert done["drop"].isna().sum() == 6  # 3 methods x 2 rates have lost their reference
+
+
+def test_failed_runs_stand_apart(grid: Grid, write: Write) -> None:
+    stored = grid()
+    stored[-1] |= {"status": "failed", "error": "Diverged: step 7", "test_accuracy": None}
+    runs = rows.read(write(stored))
+    assert len(runs.done) == len(stored) - 1
+    assert runs.failed["error"].tolist() == ["Diverged: step 7"]
+
+
+def test_protocols_never_mix(grid: Grid, write: Write) -> None:
+    stored = grid()
+    stored[0]["protocol"] = 2
+    with pytest.raises(InputError, match=r"mixes protocol numbers 1 \(20 runs\), 2 \(1 runs\)"):
+        rows.read(write(stored))
+
+
+def changed(stored: list[Row], **changes: Any) -> list[Row]:
+    """The rows as other runs: new ids and the changes."""
+    return [row | {"run_id": row["run_id"] + "x"} | changes for row in stored]
+
+
+@pytest.mark.parametrize(
+    ("changes", "label"),
+    [
+        ({"vectors": "glove.6B.100d.subset"}, "sst2, vectors=glove.6B.100d.subset"),
+        ({"vectors_sha256": "77" * 32}, "sst2, contents=77777777"),
+        ({"dim": 100}, "sst2, dim=100"),
+        ({"vocab_policy": "train+vectors"}, "sst2, vocab=train+vectors"),
+    ],
+)
+def test_other_vectors_are_another_panel(
+    grid: Grid, write: Write, changes: Row, label: str
+) -> None:
+    stored = grid()
+    done = rows.read(write(stored + changed(stored, **changes))).done
+    assert label in set(done["data"])
+    assert done["data"].value_counts().tolist() == [len(stored), len(stored)]
+
+
+def with_option(stored: list[Row], option: str) -> list[Row]:
+    """The rows as other runs, with one more option on their command lines."""
+    return [
+        row | {"run_id": row["run_id"] + option, "overrides": f"{row['overrides']} {option}"}
+        for row in stored
+    ]
+
+
+@pytest.mark.parametrize(
+    ("option", "column", "label"),
+    [
+        ("train.epochs=5", "data", "sst2, train.epochs=5"),
+        ("dataset.phrases=true", "data", "sst2, phrases=true"),
+        ("network.hidden=50", "network", "dan, hidden=50"),
+        ("schedule.decay=0.9", "schedule", "calr, decay=0.9"),
+        ("+extra=1", "data", "sst2, extra=1"),
+    ],
+)
+def test_an_option_that_differs_makes_another_panel(
+    grid: Grid, write: Write, option: str, column: str, label: str
+) -> None:
+    stored = grid()
+    done = rows.read(write(stored + with_option(stored, option))).done
+    assert done.groupby(rows.PANEL).size().tolist() == [len(stored), len(stored)]
+    assert set(done[column]) == {label.split(",")[0], label}
+
+
+def test_a_methods_option_makes_another_method(grid: Grid, write: Write) -> None:
+    stored = grid()
+    others = [row for row in stored if row["method"] == "in_training_svd"]
+    done = rows.read(write(stored + with_option(others, "method.compress_at=0.75"))).done
+    assert done["data"].unique().tolist() == ["sst2"]
+    added = done[done["method"] == "in_training_svd, compress_at=0.75"]
+    assert len(added) == len(others)
+    assert added["drop"].notna().all()
+
+
+def test_options_chosen_per_network_or_schedule_extend_nothing(grid: Grid, write: Write) -> None:
+    stored = grid(networks=["dan", "lstm"], schedules=["clr", "calr"])
+    for row in stored:
+        upper = 0.001 if row["network"] == "dan" else 0.002
+        row["overrides"] += f" train.upper.{row['schedule']}={upper} +experiment=any"
+    done = rows.read(write(stored)).done
+    assert set(done["data"]) == {"sst2"}
+    assert set(done["schedule"]) == {"clr", "calr"}
+
+
+def test_two_runs_that_nothing_tells_apart_are_refused(grid: Grid, write: Write) -> None:
+    stored = grid()
+    twin = stored[-1] | {"run_id": "twin"}
+    with pytest.raises(InputError, match=f"{stored[-1]['run_id']} and twin are both sst2, dan"):
+        rows.read(write([*stored, twin]))
+
+
+def test_bad_tables_are_refused_in_one_line(grid: Grid, write: Write, tmp_path: Path) -> None:
+    path = tmp_path / "bad.csv"
+    for contents, complaint in [
+        ("", "is not a table of runs"),
+        ("run_id,method\na,none\n", "lacks the columns status, overrides"),
+        ('run_id\n"unclosed\n', "is not a table of runs"),
+    ]:
+        path.write_text(contents, encoding="utf-8")
+        with pytest.raises(InputError, match=complaint) as caught:
+            rows.read(path)
+        assert "\n" not in str(caught.value)
+    with pytest.raises(InputError, match="column rate does not hold numbers only"):
+        rows.read(write([*grid(), grid()[0] | {"rate": "much"}]))
+    with pytest.raises(InputError, match="marked done but lacks a number"):
+        rows.read(write([grid()[0] | {"test_accuracy": None}]))
+    with pytest.raises(InputError, match=r"holds no finished run \(1 failed\)"):
+        rows.read(write([grid()[0] | {"status": "failed"}]))
+
+
+def test_a_truncated_result_is_named(grid: Grid, tmp_path: Path) -> None:
+    for row in grid():
+        results.write_result(tmp_path / row["run_id"], row)
+    damaged = tmp_path / grid()[0]["run_id"] / results.RESULT
+    damaged.write_text(damaged.read_text(encoding="utf-8")[:100], encoding="utf-8")
+    with pytest.raises(InputError, match=f"{damaged} is damaged"):
+        rows.read(tmp_path)
+    with pytest.raises(InputError, match="holds no runs"):
+        rows.read(tmp_path / "nothing")

@@ -1,0 +1,95 @@
+"""The statistics against closed forms, scipy, and brute force."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from ccompress.report.statistics import (
+    holm,
+    paired_t_test,
+    pareto_front,
+    sampling_error,
+    t_interval,
+)
+
+accuracies = st.lists(st.floats(0, 100), min_size=2, max_size=8)
+
+
+def test_t_interval_closed_form() -> None:
+    # mean 2, standard deviation 1, t(0.975, 2 degrees) = 4.302653
+    estimate = t_interval([1.0, 2.0, 3.0])
+    assert estimate.n == 3
+    assert estimate.mean == pytest.approx(2.0)
+    assert estimate.high - estimate.mean == pytest.approx(4.302653 / math.sqrt(3), abs=1e-6)
+    assert estimate.mean - estimate.low == pytest.approx(estimate.high - estimate.mean)
+
+
+def test_an_interval_needs_two_seeds() -> None:
+    one = t_interval([81.5])
+    assert (one.mean, one.n) == (81.5, 1)
+    assert math.isnan(one.low)
+    assert math.isnan(one.high)
+    assert t_interval([]).n == 0
+    assert math.isnan(t_interval([]).mean)
+
+
+@given(accuracies)
+def test_paired_t_test_is_scipys(sample: list[float]) -> None:
+    first, second = np.array(sample), np.linspace(0, 1, len(sample))
+    t, p = paired_t_test(first - second)
+    if np.ptp(first - second) < 1e-9:
+        assert math.isnan(t)
+    else:
+        expected = stats.ttest_rel(first, second)
+        assert t == pytest.approx(expected.statistic)
+        assert p == pytest.approx(expected.pvalue)
+
+
+@pytest.mark.parametrize("differences", [[], [0.4], [0.0, 0.0, 0.0], [0.2, 0.2]])
+def test_no_test_without_variance(differences: list[float]) -> None:
+    assert all(math.isnan(number) for number in paired_t_test(differences))
+
+
+def test_holm_worked_example() -> None:
+    # sorted .005 .01 .03 .04 times 4 3 2 1: .02 .03 .06 .04, the last raised to the one before
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+
+
+def test_holm_leaves_out_what_has_no_test() -> None:
+    adjusted = holm([0.01, math.nan, 0.04])
+    assert adjusted[[0, 2]] == pytest.approx([0.02, 0.04])
+    assert math.isnan(adjusted[1])
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
+def test_holm_rejects_as_the_step_down_procedure(p_values: list[float]) -> None:
+    rejected = set()
+    for step, index in enumerate(np.argsort(p_values, kind="stable")):
+        if p_values[index] * (len(p_values) - step) >= 0.05:
+            break
+        rejected.add(int(index))
+    assert set(np.flatnonzero(holm(p_values) < 0.05)) == rejected
+
+
+def test_sampling_error_closed_form() -> None:
+    error = sampling_error(pd.Series([90.0, 100.0]), pd.Series([900, 500]))
+    assert error.tolist() == pytest.approx([1.0, 0.0])
+
+
+@given(st.lists(st.tuples(st.integers(1, 6), st.integers(1, 6)), min_size=1, max_size=15))
+def test_pareto_front_by_brute_force(points: list[tuple[int, int]]) -> None:
+    cost, gain = zip(*points, strict=True)
+    front = [points[i] for i in pareto_front(cost, gain)]
+    unbeaten = {
+        point
+        for point in points
+        if not any(
+            other != point and other[0] <= point[0] and other[1] >= point[1] for other in points
+        )
+    }
+    assert front == sorted(unbeaten)
