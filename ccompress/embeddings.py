@@ -94,6 +94,11 @@ class LowRankEmbedding(nn.Module):
         """The vectors, of shape (..., d), of indices of shape (...)."""
         return F.embedding(indices, self.A, self.padding_idx, sparse=self.sparse) @ self.B
 
+    def factors(self) -> tuple[nn.Module, Tensor]:
+        """An embedding that reads rows of A, of k columns, and B (k, d); both share the tensors."""
+        A = nn.Embedding(self.num_embeddings, self.rank, self.padding_idx, _weight=self.A)
+        return A, self.B
+
     def extra_repr(self) -> str:
         """What `print` shows of the module."""
         return f"{self.num_embeddings}, {self.embedding_dim}, rank={self.rank}" + _shown(self)

@@ -47,6 +47,25 @@ class Network(nn.Module, ABC):
         all, so that `width` is its rank.
         """
 
+    def first_layer(self) -> nn.Module | None:
+        """The `nn.Linear`, `nn.LSTM`, `nn.GRU` or `nn.RNN` that alone reads the embedding.
+
+        Or reads means of it: nothing but linear maps stands between. A second factor is then
+        multiplied into this layer (`ccompress.folding`); None, as here, keeps it apart.
+        """
+        return None
+
+    def read_padded(self, words: Tensor, inside: Tensor) -> Tensor:
+        """Scores before the softmax, of sentences filled up at their end to one length.
+
+        What is exported; a network without it cannot be. Equal to `forward`, with dropout off.
+
+        Args:
+            words: The vector of every place (sentences, longest, width).
+            inside: Which places are words of the sentence (sentences, longest).
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no read_padded")
+
 
 class DAN(Network):
     """Deep averaging network (Iyyer et al. 2015, section 3): mean of the words, then dense layers.
@@ -106,6 +125,15 @@ class DAN(Network):
         scores: Tensor = self.output(mean)
         return scores
 
+    def first_layer(self) -> nn.Module:
+        """The first dense layer, since the mean of A[i] B is the mean of A[i], times B."""
+        return self.hidden[0]
+
+    def read_padded(self, words: Tensor, inside: Tensor) -> Tensor:
+        """See `Network.read_padded`."""
+        total = words.masked_fill(~inside.unsqueeze(2), 0.0).sum(1)
+        return self.classify(total / inside.sum(1, keepdim=True).clamp(min=1))
+
     def flops(self, tokens: float, width: int) -> float:
         """See `Network.flops`: 2 (width h + (layers - 1) h^2 + h C); the mean has no product."""
         hidden = self.output.in_features
@@ -159,6 +187,15 @@ class LSTM(Network):
         mean = states.masked_fill(~inside.unsqueeze(2), 0.0).sum(0) / lengths
         scores: Tensor = self.output(F.dropout(mean, self.dropout, self.training))
         return scores
+
+    def first_layer(self) -> nn.Module:
+        """The LSTM itself: its gates read W_ih x."""
+        return self.lstm
+
+    def read_padded(self, words: Tensor, inside: Tensor) -> Tensor:
+        """See `Network.read_padded`."""
+        states, _ = self.lstm(words.transpose(0, 1))
+        return self.classify(states, inside.T)
 
     def flops(self, tokens: float, width: int) -> float:
         """See `Network.flops`: 2 (n 4 h (width + h) + h C) for n tokens."""

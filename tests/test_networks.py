@@ -82,3 +82,13 @@ def test_flops_are_those_of_the_matrix_products():
             state = cell(torch.randn(1, width), state)
         lstm.output(state[0])
     assert lstm.flops(tokens, width) == counter.get_total_flops()
+
+
+def test_padded_sentences_get_the_same(net):
+    net.eval()
+    batch = next(evaluation_batches(random_split(50, ROWS, 0, longest=9)))
+    tokens = batch.words[batch.positions].split(batch.lengths.tolist())
+    padded = nn.utils.rnn.pad_sequence(tokens, batch_first=True, padding_value=1)
+    inside = torch.arange(padded.shape[1]) < batch.lengths.unsqueeze(1)
+    scores = net.read_padded(net.embedding(padded), inside)
+    assert torch.allclose(scores, net(batch), atol=1e-12)
