@@ -25,7 +25,16 @@ VERBS = {
     "runs": "ccompress.runs_command",
 }
 # Options that say where and how a run happens, not what it is: no part of its command line.
-ELSEWHERE = ("device", "threads", "data.root", "runs_dir", "results_dir", "force", "save_model")
+ELSEWHERE = (
+    "device",
+    "threads",
+    "data.root",
+    "runs_dir",
+    "results_dir",
+    "force",
+    "save_model",
+    "experiment_name",
+)
 
 
 def main() -> None:

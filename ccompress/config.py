@@ -91,7 +91,7 @@ class Schema:
     force: bool
     results_dir: str
     runs_dir: str
-    experiment: str | None
+    experiment_name: str | None
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ class Settings:
     root: Path
     results_dir: Path
     runs_dir: Path
-    experiment: str | None
+    experiment_name: str | None
     names: Mapping[str, str]
     resolved: Mapping[str, Any]
     files: Mapping[str, str]
@@ -239,7 +239,7 @@ def check(raw: DictConfig, names: Mapping[str, str]) -> Settings:
         root=root,
         results_dir=Path(config.results_dir),
         runs_dir=Path(config.runs_dir),
-        experiment=config.experiment,
+        experiment_name=config.experiment_name,
         names=dict(names),
         resolved=resolved,
         files={key: _contents(key, path) for key, path in named.items()},

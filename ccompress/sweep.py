@@ -205,13 +205,13 @@ def describe(row: Mapping[str, Any]) -> str:
 
 def _keep(jobs: Sequence[Job], rows: Mapping[str, Mapping[str, Any]]) -> None:
     """Write the rows of each experiment into its runs.csv, beside those of other cells."""
-    experiments = {job.settings.experiment: job.settings.results_dir for job in jobs}
+    experiments = {job.settings.experiment_name: job.settings.results_dir for job in jobs}
     for name, results_dir in experiments.items():
         if name is None:
             continue
         path = results_dir / name / "runs.csv"
         path.parent.mkdir(parents=True, exist_ok=True)
-        ids = [job.settings.run_id for job in jobs if job.settings.experiment == name]
+        ids = [job.settings.run_id for job in jobs if job.settings.experiment_name == name]
         with FileLock(results_dir / name / ".runs.csv.lock"):
             new = [rows[run_id] for run_id in ids if run_id in rows]
             # A newer result of the same run or of the same command line takes the older's place.

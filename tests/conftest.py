@@ -1,9 +1,15 @@
 """Fixtures shared by all tests."""
 
 import os
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+# Small tensors everywhere: more threads would only wait for each other.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(scope="session")
@@ -14,3 +20,22 @@ def real_data() -> Path:
     if not (path / "sst").is_dir():
         pytest.skip(f"real data are not at {path}; set CCOMPRESS_DATA to their folder")
     return path
+
+
+@pytest.fixture
+def ccompress(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs the real console script in an empty folder; its exit code, output and errors."""
+    script = Path(sys.executable).with_name("ccompress")
+
+    def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [str(script), *arguments],
+            cwd=tmp_path,
+            env={**os.environ, **environment},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=300,
+        )
+
+    return run

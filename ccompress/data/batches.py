@@ -1,11 +1,15 @@
 """Sentences as flat tensors, and batches of sentences of similar length."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import torch
-from torch import Tensor
+# `ccompress data` imports every module of this folder, and does without torch's two seconds.
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
 # Batches made at a time: one sort finds the distinct words of all of them, and the host looks at
 # the device once for all of them, not once a step.
@@ -52,7 +56,7 @@ class Encoded:
         """Number of sentences."""
         return len(self.lengths)
 
-    def to(self, device: torch.device) -> "Encoded":
+    def to(self, device: torch.device) -> Encoded:
         """The same split on `device`."""
         return Encoded(self.tokens.to(device), self.lengths.to(device), self.labels.to(device))
 
@@ -66,24 +70,31 @@ def training_batches(
     into batches, and the batches shuffled. `generator` is a generator on the CPU: the order is the
     same on every device.
     """
+    import torch
+
     shuffled = torch.randperm(len(split), generator=generator)
     lengths = split.lengths.cpu()
     order = shuffled[torch.argsort(lengths[shuffled], stable=True)]
-    batches = order.split(batch_size)
+    batches = torch.split(order, batch_size)
     turn = torch.randperm(len(batches), generator=generator)
     return _batches(split, [batches[i] for i in turn.tolist()])
 
 
 def evaluation_batches(split: Encoded, batch_size: int = 256) -> Iterator[Batch]:
     """Every sentence of `split` once, from the shortest to the longest."""
+    import torch
+
     order = torch.argsort(split.lengths.cpu(), stable=True)
-    return _batches(split, list(order.split(batch_size)))
+    return _batches(split, list(torch.split(order, batch_size)))
 
 
 def _batches(split: Encoded, groups: list[Tensor]) -> Iterator[Batch]:
     """The batches of the sentences named by `groups`, a block of them made at a time."""
+    import torch
+
     device = split.tokens.device
     starts = split.lengths.cumsum(0) - split.lengths
+    rows = int(split.tokens.max()) + 1
     for first in range(0, len(groups), _BLOCK):
         block = groups[first : first + _BLOCK]
         sizes = [len(group) for group in block]
@@ -99,24 +110,23 @@ def _batches(split: Encoded, groups: list[Tensor]) -> Iterator[Batch]:
         tokens = split.tokens[places]
 
         # (batch, word) pairs as one number, sorted: the distinct words of every batch at once.
-        rows = int(split.tokens.max()) + 1
         batch_of_token = batch_of_sentence.repeat_interleave(lengths)
         pairs, positions = torch.unique(tokens + batch_of_token * rows, return_inverse=True)
         words_of_batch = torch.bincount(pairs // rows, minlength=len(block))
         positions -= (words_of_batch.cumsum(0) - words_of_batch)[batch_of_token]
         offsets = ends - lengths - (tokens_of_batch.cumsum(0) - tokens_of_batch)[batch_of_sentence]
 
-        longest = torch.stack([part.max() for part in lengths.split(sizes)])
+        longest = torch.stack([part.max() for part in torch.split(lengths, sizes)])
         words_each, tokens_each, longest_each = torch.stack(
             [words_of_batch, tokens_of_batch, longest]
         ).tolist()
         yield from map(
             Batch,
-            (pairs % rows).split(words_each),
-            positions.split(tokens_each),
-            offsets.split(sizes),
-            lengths.split(sizes),
+            torch.split(pairs % rows, words_each),
+            torch.split(positions, tokens_each),
+            torch.split(offsets, sizes),
+            torch.split(lengths, sizes),
             longest_each,
-            split.labels[sentences].split(sizes),
-            sentences.split(sizes),
+            torch.split(split.labels[sentences], sizes),
+            torch.split(sentences, sizes),
         )

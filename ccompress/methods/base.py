@@ -47,7 +47,8 @@ class Method(ABC):
 
     def prepare(self, table: Tensor, rate: float) -> nn.Module:
         """The embedding that training starts with: the whole table (V, d), trainable."""
-        return nn.Embedding.from_pretrained(table, freeze=False, padding_idx=PAD, sparse=True)
+        rows, dim = table.shape
+        return nn.Embedding(rows, dim, padding_idx=PAD, sparse=True, _weight=table)
 
     def compress(self, table: Tensor, rate: float) -> nn.Module:
         """The embedding that takes the place of the trained `table` (V, d).
