@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import shlex
 import signal
 import sys
 from pathlib import Path
@@ -130,7 +131,7 @@ def _line(settings: Settings) -> str:
     elsewhere = ELSEWHERE if settings.method.uses_rate else (*ELSEWHERE, "rate")
     given = HydraConfig.get().overrides.task
     own = [text for text in given if text.lstrip("+~").split("=")[0] not in elsewhere]
-    return " ".join(["ccompress", *own])
+    return shlex.join(["ccompress", *own])
 
 
 def _explained(error: Exception) -> str:

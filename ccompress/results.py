@@ -11,6 +11,7 @@ from typing import Any
 from ccompress import storage
 
 RESULT = "result.json"
+SPECTRA = "spectra.csv"
 
 # Keys of result.json and columns of runs.csv. Fractions in 0..1, accuracies in percent, sizes in
 # bytes, times in seconds (latency in milliseconds).
@@ -98,6 +99,14 @@ def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) 
     writer.writerow(header)
     writer.writerows(rows)
     storage.write_text(path, text.getvalue())
+
+
+def read_csv(path: Path) -> list[tuple[str, ...]]:
+    """The rows of a CSV file, its header first; none where there is no such file."""
+    if not path.is_file():
+        return []
+    with path.open(encoding="utf-8", newline="") as file:
+        return [tuple(row) for row in csv.reader(file)]
 
 
 def write_runs(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:

@@ -1,7 +1,7 @@
 """One run: data -> network -> stages -> result. Reads top to bottom."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, fields
 from datetime import datetime, timezone
 from pathlib import Path
@@ -16,6 +16,8 @@ from ccompress.config import PROTOCOL, Settings, digest
 from ccompress.data.batches import Encoded
 from ccompress.data.prepare import Split, prepare
 from ccompress.errors import InputError
+from ccompress.folding import fold
+from ccompress.low_rank import spectrum
 from ccompress.train import EpochRow, Recipe, Trainer, accuracy, predict
 
 
@@ -27,7 +29,7 @@ def finished(settings: Settings) -> dict[str, Any] | None:
     if row is not None and row["status"] == "done":
         model_is_there = (settings.folder / model.FILE).is_file()
         return row if model_is_there or not settings.save_model else None
-    if settings.experiment is None:
+    if settings.experiment_name is None:
         return None
     return results.committed(settings.results_dir).get(settings.run_id)
 
@@ -112,7 +114,10 @@ def _train_and_test(settings: Settings, on_epoch: Callable[[EpochRow], None]) ->
     splits = {name: _on_device(split, device) for name, split in data.splits.items()}
 
     torch.manual_seed(settings.seed)
-    embedding = method.prepare(torch.from_numpy(data.table), rate)
+    table = torch.from_numpy(data.table)
+    # The uncompressed table tells its singular values; training changes it in place.
+    spectra = {} if method.uses_rate else {"before": spectrum(table)}
+    embedding = method.prepare(table, rate)
     network = model.build(settings.network, embedding, len(data.labels)).to(device)
     recipe = Recipe(settings.schedule.learning_rate, settings.batch_size, settings.seed)
     trainer = Trainer(network, splits["train"], splits["dev"], recipe, data.train_rows, on_epoch)
@@ -123,8 +128,8 @@ def _train_and_test(settings: Settings, on_epoch: Callable[[EpochRow], None]) ->
         reused = stages.train_reference(trainer, settings.runs_dir / ".stages", key, before)
         if before == epochs:
             trainer.restore_best()  # the fully trained network is the one of its best epoch
-        table = next(network.embedding.parameters()).detach()
-        trainer.replace_embedding(method.compress(table, rate))
+        trained = next(network.embedding.parameters()).detach()
+        trainer.replace_embedding(method.compress(trained, rate))
     if before < epochs:
         trainer.train("compressed", epochs)
         trainer.restore_best()
@@ -133,6 +138,9 @@ def _train_and_test(settings: Settings, on_epoch: Callable[[EpochRow], None]) ->
     test_scores = predict(network, splits["test"])  # the only look at the test split
     _write_metrics(settings.folder, trainer.rows)
     _write_predictions(settings.folder, splits["test"].labels, test_scores, data.labels)
+    if spectra:
+        spectra["after"] = spectrum(next(network.embedding.parameters()).detach())
+        _write_spectra(settings.folder, spectra)
     file_bytes = model.save(settings, data, network) if settings.save_model else None
     original = 4 * rows * dim
     embedding_bytes = measure.tensor_bytes(network.embedding)
@@ -158,7 +166,7 @@ def _train_and_test(settings: Settings, on_epoch: Callable[[EpochRow], None]) ->
         "model_reduction": 1 - model_bytes / model_bytes_original,
         "file_bytes": file_bytes,
         "flops_per_sentence": network.flops(tokens, size.rank or dim),
-        "latency_ms": measure.latency_ms(network, splits["test"]),
+        "latency_ms": measure.latency_ms(fold(network), splits["test"]),
         "train_seconds": sum(epoch.seconds for epoch in trainer.rows),
         "reused_stages": int(reused),
         "peak_memory_bytes": measure.peak_memory(device),
@@ -212,4 +220,17 @@ def _write_predictions(folder: Path, labels: Tensor, scores: Tensor, names: list
         folder / "predictions.csv",
         ("index", "label", "prediction"),
         ((i, names[label], names[guess]) for i, (label, guess) in enumerate(pairs)),
+    )
+
+
+def _write_spectra(folder: Path, spectra: Mapping[str, Tensor]) -> None:
+    """spectra.csv: the singular values of the table before and after training, largest first."""
+    results.write_csv(
+        folder / results.SPECTRA,
+        ("stage", "index", "singular_value"),
+        [
+            (stage, index, f"{value:.6g}")
+            for stage, values in spectra.items()
+            for index, value in enumerate(values.tolist())
+        ],
     )

@@ -204,21 +204,44 @@ def describe(row: Mapping[str, Any]) -> str:
 
 
 def _keep(jobs: Sequence[Job], rows: Mapping[str, Mapping[str, Any]]) -> None:
-    """Write the rows of each experiment into its runs.csv, beside those of other cells."""
+    """Write the rows of each experiment into its runs.csv, beside those that it has."""
     experiments = {job.settings.experiment_name: job.settings.results_dir for job in jobs}
     for name, results_dir in experiments.items():
         if name is None:
             continue
-        path = results_dir / name / "runs.csv"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        ids = [job.settings.run_id for job in jobs if job.settings.experiment_name == name]
-        with FileLock(results_dir / name / ".runs.csv.lock"):
-            new = [rows[run_id] for run_id in ids if run_id in rows]
-            # A newer result of the same run or of the same command line takes the older's place.
-            same = {row[key] for row in new for key in ("run_id", "overrides")}
-            old = (row for row in results.read_runs(path) if row["protocol"] == PROTOCOL)
-            kept = [row for row in old if not {row["run_id"], row["overrides"]} & same]
-            results.write_runs(path, kept + new)
+        folder = results_dir / name
+        folder.mkdir(parents=True, exist_ok=True)
+        own = [job for job in jobs if job.settings.experiment_name == name]
+        with FileLock(folder / ".lock"):
+            _keep_runs(folder / "runs.csv", own, rows)
+            _keep_spectra(folder / results.SPECTRA, own)
+
+
+def _keep_runs(path: Path, jobs: Sequence[Job], rows: Mapping[str, Mapping[str, Any]]) -> None:
+    """Add rows to runs.csv; a newer result of the same run or command line replaces the older."""
+    ids = [job.settings.run_id for job in jobs]
+    new = [rows[run_id] for run_id in ids if run_id in rows]
+    same = {row[key] for row in new for key in ("run_id", "overrides")}
+    old = (row for row in results.read_runs(path) if row["protocol"] == PROTOCOL)
+    kept = [row for row in old if not {row["run_id"], row["overrides"]} & same]
+    results.write_runs(path, kept + new)
+
+
+def _keep_spectra(path: Path, jobs: Sequence[Job]) -> None:
+    """Add the singular values that the reference runs of the first seed left to spectra.csv."""
+    first = min(job.settings.seed for job in jobs)
+    spectra: dict[tuple[str, ...], list[tuple[str, ...]]] = defaultdict(list)
+    for row in results.read_csv(path)[1:]:
+        spectra[row[:3]].append(row[3:])
+    for job in jobs:
+        values = results.read_csv(job.settings.folder / results.SPECTRA)[1:]
+        if job.settings.seed == first and values:
+            names = job.settings.names
+            spectra[names["dataset"], names["network"], str(first)] = values
+    if spectra:
+        rows = [(*cell, *value) for cell in sorted(spectra) for value in spectra[cell]]
+        header = ("dataset", "network", "seed", "stage", "index", "singular_value")
+        results.write_csv(path, header, rows)
 
 
 def _conclude(jobs: Sequence[Job], rows: Mapping[str, Mapping[str, Any]]) -> None:
