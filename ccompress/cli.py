@@ -22,6 +22,9 @@ from ccompress.errors import InputError
 # verb -> module with main(arguments) -> exit code
 VERBS = {
     "data": "ccompress.data.command",
+    "evaluate": "ccompress.evaluate",
+    "export": "ccompress.export",
+    "predict": "ccompress.predict",
     "report": "ccompress.report.command",
     "runs": "ccompress.runs_command",
 }
@@ -52,7 +55,7 @@ def command(arguments: list[str]) -> int:
     try:
         if arguments and arguments[0][:1] not in "-+~" and "=" not in arguments[0]:
             return _verb(arguments[0], arguments[1:])
-        return _hydra()
+        return _hydra(arguments)
     except InputError as error:
         return _complain(str(error), 2)
     except (HydraException, OmegaConfBaseException) as error:
@@ -89,8 +92,11 @@ def _verb(verb: str, arguments: list[str]) -> int:
     return int(importlib.import_module(VERBS[verb]).main(arguments))
 
 
-def _hydra() -> int:
+def _hydra(arguments: list[str]) -> int:
     """Let Hydra read the command line, compose the configuration, and call `_task`."""
+    # Hydra's parser takes no options between overrides, where one naturally writes -m.
+    multirun = [argument for argument in arguments if argument in ("-m", "--multirun")]
+    sys.argv[1:] = multirun[:1] + [word for word in arguments if word not in multirun]
     register_resolvers()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come to us as they are, to be said in one line
     here = Path(__file__).parent
