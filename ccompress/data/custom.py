@@ -55,27 +55,41 @@ class Custom(Dataset):
         return Splits(train, dev, read["test"])
 
     def _read(self, path: Path) -> Examples:
-        if path.suffix.lower() not in _FORMS:
-            raise InputError(f"{path} must end in {', '.join(_FORMS)}, which tells its form")
-        pairs = (
-            (self._value(row, self.text, where), self._value(row, self.label, where))
-            for where, row in _FORMS[path.suffix.lower()](path)
-        )
-        return examples_from(pairs, tokenizers.get(self.tokenizer))
+        columns = {"dataset.text": self.text, "dataset.label": self.label}
+        return examples_from(labelled(path, columns), tokenizers.get(self.tokenizer))
 
-    def _value(self, row: Mapping[str, Any], column: str, where: str) -> str:
-        """The value of a column as text, stripped of white space around it."""
-        if column not in row:
-            raise InputError(
-                f"{where} has no column {column!r}, only {', '.join(map(repr, row))}; name the"
-                " columns with dataset.text= and dataset.label="
-            )
-        value = row[column]
-        if isinstance(value, bool | int | float):
-            value = json.dumps(value)  # labels may be numbers
-        if not isinstance(value, str) or not value.strip():
-            raise InputError(f"{where} has an empty {column!r}; fill it in or leave the line out")
-        return value.strip()
+
+def labelled(path: Path, columns: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """The (text, label) pairs of a file in one of the forms of `Custom`.
+
+    Args:
+        path: The file.
+        columns: The column of the text and that of the label, each by the option that names it.
+
+    Raises:
+        InputError: The file cannot be read or is of no known form, lacks a column, or has an empty
+            value in one.
+    """
+    if path.suffix.lower() not in _FORMS:
+        raise InputError(f"{path} must end in {', '.join(_FORMS)}, which tells its form")
+    for where, row in _FORMS[path.suffix.lower()](path):
+        text, label = (_value(row, column, option, where) for option, column in columns.items())
+        yield text, label
+
+
+def _value(row: Mapping[str, Any], column: str, option: str, where: str) -> str:
+    """The value of a column as text, stripped of white space around it."""
+    if column not in row:
+        raise InputError(
+            f"{where} has no column {column!r}, only {', '.join(map(repr, row))}; name the right "
+            f"one with {option}="
+        )
+    value = row[column]
+    if isinstance(value, bool | int | float):
+        value = json.dumps(value)  # labels may be numbers
+    if not isinstance(value, str) or not value.strip():
+        raise InputError(f"{where} has an empty {column!r}; fill it in or leave the line out")
+    return value.strip()
 
 
 class _CommaSeparated(csv.excel):
