@@ -11,7 +11,7 @@ import pandas as pd
 from ccompress import storage
 from ccompress.data.custom import labelled
 from ccompress.errors import InputError
-from ccompress.predict import add_run, open_run
+from ccompress.predict import add_device, add_run, open_run
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -28,6 +28,7 @@ def main(arguments: Sequence[str]) -> int:
         description="Accuracy, precision, recall and F1 of each class, and the confusion matrix.",
     )
     add_run(parser)
+    add_device(parser)
     parser.add_argument(
         "--data",
         type=Path,
@@ -43,7 +44,7 @@ def main(arguments: Sequence[str]) -> int:
         "--out", type=Path, help="where to write; default: evaluation/ beside the model"
     )
     given = parser.parse_args(arguments)
-    path, small = open_run(given)
+    path, small = open_run(given.run, given.runs_dir, given.device)
     pairs = list(labelled(given.data, {"--text": given.text, "--label": given.label}))
     texts, names = [text for text, _ in pairs], [name for _, name in pairs]
     true = numbered(names, small.labels, given.data)

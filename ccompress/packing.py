@@ -119,7 +119,8 @@ def unpack(packed: Tensor, bits: int, count: int) -> Tensor:
     total = packed[..., first].to(word)
     for span in range(1, spans):
         total = total | packed[..., (first + span).clamp(max=last)].to(word) << 8 * span
-    numbers: Tensor = (total >> shift.to(word)) & (2**bits - 1)
+    # by name, since torch's exporter to ONNX knows the function and not the operator >>
+    numbers: Tensor = torch.bitwise_right_shift(total, shift.to(word)) & (2**bits - 1)
     return numbers
 
 

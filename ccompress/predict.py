@@ -29,6 +29,7 @@ def main(arguments: Sequence[str]) -> int:
         description="The label of every sentence and its probability, as fast as they come.",
     )
     add_run(parser)
+    add_device(parser)
     parser.add_argument(
         "file",
         nargs="?",
@@ -43,7 +44,7 @@ def main(arguments: Sequence[str]) -> int:
         "with a header; jsonl: an object a line",
     )
     given = parser.parse_args(arguments)
-    _, small = open_run(given)
+    _, small = open_run(given.run, given.runs_dir, given.device)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8")  # as the input, whatever the locale is
     rendered, header = FORMATS[given.format], HEADERS.get(given.format, "")
@@ -56,7 +57,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def add_run(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments that name a stored model, and where it is to work."""
+    """Add the arguments that name a stored model."""
     parser.add_argument(
         "run",
         metavar="RUN",
@@ -68,10 +69,14 @@ def add_run(parser: argparse.ArgumentParser) -> None:
         default=Path("results/runs"),
         help="where ids are looked for (default: %(default)s)",
     )
+
+
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """Add the argument that says where a model works."""
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
 
 
-def open_run(given: argparse.Namespace) -> tuple[Path, "Model"]:
+def open_run(run: str, runs_dir: Path, device: str) -> tuple[Path, "Model"]:
     """The model that the arguments of `add_run` name: its file, and itself, folded."""
     # Read when torch is imported, so --help is quick too. Threads that wait for one another spin by
     # default: on cores that other programs use as well, that made a DAN 15 times slower.
@@ -79,8 +84,8 @@ def open_run(given: argparse.Namespace) -> tuple[Path, "Model"]:
     from ccompress import model
     from ccompress.run import choose_device
 
-    path = model.locate(given.run, given.runs_dir)
-    return path, model.load(path, choose_device(given.device)).folded()
+    path = model.locate(run, runs_dir)
+    return path, model.load(path, choose_device(device)).folded()
 
 
 def opened(path: Path | None) -> AbstractContextManager[BufferedIOBase]:

@@ -1,0 +1,225 @@
+"""`ccompress export`: the small model for programs that have no ccompress.
+
+What is exported takes tokens, int64 (sentences, longest): rows of the table, sentences filled up at
+their end with 0, the row of `<pad>`. It gives probabilities, float32 (sentences, classes). Both
+sizes may differ from call to call. The tokenizer's name, the words of the rows and the labels are
+written beside it as JSON.
+
+A factorised table is exported folded, a quantized one packed: its rows are read as bytes and
+unpacked then, in ONNX by shifts and masks, and where a number is 8 or 16 bits by DequantizeLinear.
+"""
+
+import argparse
+import contextlib
+import copy
+import json
+import logging
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ccompress import measure, storage
+from ccompress.data.vocabulary import PAD, UNK
+from ccompress.embeddings import QuantizedEmbedding
+from ccompress.errors import InputError
+from ccompress.networks import Network
+from ccompress.packing import unpack
+from ccompress.predict import add_run, open_run
+
+if TYPE_CHECKING:
+    from ccompress.model import Model
+
+OPSET = 23  # of 2025, the newest that torch 2.13 writes; uint16 in DequantizeLinear needs 21
+_LARGEST = 2**31 - 2**20  # bytes of a protobuf message, less what is not tensors
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Write the exported model and what belongs to it, and say where."""
+    parser = argparse.ArgumentParser(
+        prog="ccompress export",
+        description="The small model as one file for ONNX Runtime or for torch without ccompress.",
+    )
+    add_run(parser)
+    parser.add_argument("--format", choices=FORMATS, required=True)
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="FILE",
+        help="default: beside the model, ending in "
+        + ", ".join(f"{end} ({name})" for name, (end, _) in FORMATS.items()),
+    )
+    given = parser.parse_args(arguments)
+    path, small = open_run(given.run, given.runs_dir, "cpu")
+    suffix, write = FORMATS[given.format]
+    out = given.out or path.with_suffix(suffix)
+    words = out.with_suffix(".json")
+    try:
+        with storage.replacing(out) as temporary:
+            write(small, temporary)
+        storage.write_text(words, json.dumps(described(small), ensure_ascii=False, indent=1))
+    except OSError as error:
+        raise InputError(f"cannot write {out}: {error.strerror}; give --out FILE") from error
+    print(f"written: {out}, {out.stat().st_size / 1e6:.2f} MB; its words and labels: {words}")
+    return 0
+
+
+class Padded(nn.Module):
+    """A network that reads sentences filled up to one length, and gives probabilities."""
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Probabilities (sentences, classes) from rows of the table (sentences, longest)."""
+        words = self.network.embedding(tokens)
+        return self.network.read_padded(words, tokens != PAD).softmax(1)
+
+
+class Dequantized(nn.Module):
+    """As a `QuantizedEmbedding` of 8 or 16 bits, by ONNX's own operator; only to be exported."""
+
+    packed: Tensor
+    lower: Tensor
+    step: Tensor
+
+    def __init__(self, embedding: QuantizedEmbedding) -> None:
+        super().__init__()
+        self.embedding_dim, self.bits = embedding.embedding_dim, embedding.bits
+        self.padding_idx = embedding.padding_idx
+        self.register_buffer("packed", embedding.packed)
+        self.register_buffer("lower", embedding.lower)
+        step = (embedding.upper.double() - embedding.lower.double()) / (2**self.bits - 1)
+        self.register_buffer("step", step.to(embedding.lower.dtype))
+
+    def forward(self, indices: Tensor) -> Tensor:
+        """See `QuantizedEmbedding.forward`."""
+        numbers = F.embedding(indices, self.packed)
+        if self.bits == 16:
+            numbers = unpack(numbers, 16, self.embedding_dim).to(torch.uint16)
+        vectors = self.lower + torch.onnx.ops.symbolic(
+            "::DequantizeLinear",
+            (numbers, self.step),
+            dtype=self.step.dtype,
+            shape=(*indices.shape, self.embedding_dim),
+        )
+        if self.padding_idx is None:
+            return vectors
+        return vectors.masked_fill((indices == self.padding_idx).unsqueeze(-1), 0)
+
+
+def described(small: "Model") -> dict[str, Any]:
+    """What a program needs to make tokens of text, and labels of probabilities."""
+    return {
+        "tokenizer": small.tokenizer,
+        "labels": small.labels,
+        "padding": PAD,
+        "unknown": UNK,
+        "words": small.words,
+    }
+
+
+def write_onnx(small: "Model", path: Path) -> None:
+    """Write an ONNX file; its metadata hold the tokenizer's name and the labels.
+
+    Raises:
+        InputError: The extra `[export]` is not installed, the network cannot be exported, or it is
+            larger than an ONNX file can be.
+    """
+    try:
+        import onnx  # noqa: F401
+        import onnxscript  # noqa: F401
+    except ImportError as error:
+        raise InputError("ONNX needs more packages: pip install 'ccompress[export]'") from error
+    if measure.tensor_bytes(small.network) > _LARGEST:
+        raise InputError("an ONNX file holds at most 2 GB: give --format torch_export")
+    padded = Padded(_with_operators(small.network))
+    with _quietly(small.network) as sizes:
+        program = torch.onnx.export(
+            padded,
+            (_sample(),),
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=["tokens"],
+            output_names=["probabilities"],
+            dynamic_shapes=(sizes,),
+            verbose=False,
+        )
+    assert program is not None
+    for node in program.model.graph:
+        node.metadata_props.clear()  # traces of the source: paths of this machine
+    program.model.metadata_props.update(
+        tokenizer=small.tokenizer, labels=json.dumps(small.labels, ensure_ascii=False)
+    )
+    program.save(path)
+
+
+def write_torch_export(small: "Model", path: Path) -> None:
+    """Write a program of `torch.export`, for `torch.export.load(path).module()` on the CPU.
+
+    Raises:
+        InputError: The network cannot be exported.
+    """
+    with _quietly(small.network) as sizes:
+        program = torch.export.export(
+            Padded(small.network), (_sample(),), dynamic_shapes=(sizes,), strict=False
+        )
+        with path.open("wb") as file:
+            torch.export.save(program, file)
+
+
+FORMATS: dict[str, tuple[str, Callable[["Model", Path], None]]] = {
+    "onnx": (".onnx", write_onnx),
+    "torch_export": (".pt2", write_torch_export),
+}
+
+
+def _sample() -> Tensor:
+    """Tokens to trace with; no size is 0 or 1, which would be taken for fixed."""
+    return torch.tensor([[UNK, UNK, UNK], [UNK, UNK, PAD]])
+
+
+def _with_operators(network: Network) -> Network:
+    """The network, its parts of 8 and 16 bits put in the way that ONNX has an operator for."""
+    parts = [m for m in network.modules() if isinstance(m, QuantizedEmbedding)]
+    memo = {id(part): Dequantized(part) for part in parts if part.bits in (8, 16)}
+    return copy.deepcopy(network, memo)
+
+
+@contextlib.contextmanager
+def _quietly(network: Network) -> Iterator[dict[int, Any]]:
+    """Give the sizes that may differ, and let torch's exporters speak in our errors alone.
+
+    Raises:
+        InputError: The network has no `read_padded`, or does what cannot be exported.
+    """
+    name = type(network).__name__
+    if type(network).read_padded is Network.read_padded:
+        raise InputError(f"{name} cannot be exported: it has no read_padded (ccompress.networks)")
+    try:
+        # An LSTM keeps its operator, and the length of sentences stays free: torch's own exporters
+        # unroll it otherwise. Of torch 2.13; torch.onnx uses it in the same way.
+        from torch.export._patches import register_lstm_while_loop_decomposition
+    except ImportError as error:
+        raise InputError(f"export needs torch 2.13 or later, not {torch.__version__}") from error
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with (
+            warnings.catch_warnings(),
+            torch.no_grad(),
+            register_lstm_while_loop_decomposition(),
+        ):
+            warnings.simplefilter("ignore")
+            yield {0: torch.export.Dim("sentences"), 1: torch.export.Dim("longest")}
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:300]
+        raise InputError(f"{name} cannot be exported: {reason}") from error
+    finally:
+        logger.setLevel(level)
