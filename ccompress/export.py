@@ -138,18 +138,19 @@ def write_onnx(small: "Model", path: Path) -> None:
         raise InputError("ONNX needs more packages: pip install 'ccompress[export]'") from error
     if measure.tensor_bytes(small.network) > _LARGEST:
         raise InputError("an ONNX file holds at most 2 GB: give --format torch_export")
-    padded = Padded(_with_operators(small.network))
-    with _quietly(small.network) as sizes:
-        program = torch.onnx.export(
-            padded,
-            (_sample(),),
-            dynamo=True,
-            opset_version=OPSET,
-            input_names=["tokens"],
-            output_names=["probabilities"],
-            dynamic_shapes=(sizes,),
-            verbose=False,
-        )
+    with _quietly():
+        traced = _traced(_with_operators(small.network))
+        try:
+            program = torch.onnx.export(
+                traced,
+                dynamo=True,
+                opset_version=OPSET,
+                input_names=["tokens"],
+                output_names=["probabilities"],
+                verbose=False,
+            )
+        except torch.onnx.OnnxExporterError as error:
+            raise _refused(small.network, error) from error
     assert program is not None
     for node in program.model.graph:
         node.metadata_props.clear()  # traces of the source: paths of this machine
@@ -165,23 +166,14 @@ def write_torch_export(small: "Model", path: Path) -> None:
     Raises:
         InputError: The network cannot be exported.
     """
-    with _quietly(small.network) as sizes:
-        program = torch.export.export(
-            Padded(small.network), (_sample(),), dynamic_shapes=(sizes,), strict=False
-        )
-        with path.open("wb") as file:
-            torch.export.save(program, file)
+    with _quietly(), path.open("wb") as file:
+        torch.export.save(_traced(small.network), file)
 
 
 FORMATS: dict[str, tuple[str, Callable[["Model", Path], None]]] = {
     "onnx": (".onnx", write_onnx),
     "torch_export": (".pt2", write_torch_export),
 }
-
-
-def _sample() -> Tensor:
-    """Tokens to trace with; no size is 0 or 1, which would be taken for fixed."""
-    return torch.tensor([[UNK, UNK, UNK], [UNK, UNK, PAD]])
 
 
 def _with_operators(network: Network) -> Network:
@@ -191,19 +183,36 @@ def _with_operators(network: Network) -> Network:
     return copy.deepcopy(network, memo)
 
 
-@contextlib.contextmanager
-def _quietly(network: Network) -> Iterator[dict[int, Any]]:
-    """Give the sizes that may differ, and let torch's exporters speak in our errors alone.
-
-    Raises:
-        InputError: The network has no `read_padded`, or does what cannot be exported.
-    """
-    name = type(network).__name__
+def _traced(network: Network) -> torch.export.ExportedProgram:
+    """The network over padded sentences as a program of torch's operators."""
     if type(network).read_padded is Network.read_padded:
+        name = type(network).__name__
         raise InputError(f"{name} cannot be exported: it has no read_padded (ccompress.networks)")
+    # No size is 0 or 1, which would be taken for fixed.
+    sample = torch.tensor([[UNK, UNK, UNK], [UNK, UNK, PAD]])
+    sizes = {0: torch.export.Dim("sentences"), 1: torch.export.Dim("longest")}
     try:
-        # An LSTM keeps its operator, and the length of sentences stays free: torch's own exporters
-        # unroll it otherwise. Of torch 2.13; torch.onnx uses it in the same way.
+        return torch.export.export(
+            Padded(network), (sample,), dynamic_shapes=(sizes,), strict=False
+        )
+    except RuntimeError as error:
+        raise _refused(network, error) from error
+
+
+def _refused(network: Network, error: BaseException) -> InputError:
+    """What torch says of a network that it cannot export, in one line: the first cause."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    reason = str(error).strip().splitlines()[0]
+    return InputError(f"{type(network).__name__} cannot be exported: {reason}")
+
+
+@contextlib.contextmanager
+def _quietly() -> Iterator[None]:
+    """Keep torch's exporters from unrolling an LSTM, and from notes about their own insides."""
+    try:
+        # The operator stays whole, so that sentences may have any length. Of torch 2.13, whose
+        # torch.onnx does the same while it traces, but not afterwards.
         from torch.export._patches import register_lstm_while_loop_decomposition
     except ImportError as error:
         raise InputError(f"export needs torch 2.13 or later, not {torch.__version__}") from error
@@ -217,9 +226,6 @@ def _quietly(network: Network) -> Iterator[dict[int, Any]]:
             register_lstm_while_loop_decomposition(),
         ):
             warnings.simplefilter("ignore")
-            yield {0: torch.export.Dim("sentences"), 1: torch.export.Dim("longest")}
-    except RuntimeError as error:
-        reason = " ".join(str(error).split())[:300]
-        raise InputError(f"{name} cannot be exported: {reason}") from error
+            yield
     finally:
         logger.setLevel(level)

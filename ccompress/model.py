@@ -13,10 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from ccompress import measure, storage
-from ccompress.config import Settings
 from ccompress.data import tokenizers
 from ccompress.data.batches import Encoded
-from ccompress.data.prepare import Prepared
 from ccompress.data.vocabulary import PAD, UNK
 from ccompress.errors import InputError
 from ccompress.folding import fold
@@ -37,7 +35,8 @@ class Model:
         words: The word of each row of the embedding table.
         labels: Names of the classes, in the order of the network's scores.
         tokenizer: A name known to `ccompress.data.tokenizers.get`.
-        config: The configuration of its run, less what belongs to the machine.
+        config: The configuration of its run, less what belongs to the machine; its `network` is
+            what the network is built from.
     """
 
     network: Network
@@ -93,8 +92,8 @@ def reference_bytes(make: functools.partial[Any], rows: int, dim: int, classes: 
         return measure.tensor_bytes(make(nn.Embedding(rows, dim), dim, classes))
 
 
-def save(settings: Settings, data: Prepared, network: Network) -> int:
-    """Write the run's model.safetensors, its embedding in compressed form; its size in bytes.
+def save(path: Path, small: Model) -> int:
+    """Write a model file, the embedding in its compressed form; its size in bytes.
 
     The metadata hold all that is needed to read raw text and to build the network again:
     vocabulary, tokenizer, labels, the configuration, and what the embedding is made from.
@@ -102,16 +101,15 @@ def save(settings: Settings, data: Prepared, network: Network) -> int:
     Raises:
         InputError: The embedding cannot be described (it is of a user's own class).
     """
-    path = settings.folder / FILE
     metadata = {
         "format": _FORMAT,
-        "words": json.dumps(data.words, ensure_ascii=False),
-        "labels": json.dumps(data.labels, ensure_ascii=False),
-        "tokenizer": settings.dataset.tokenizer,
-        "embedding": json.dumps(_described(network.embedding)),
-        "config": json.dumps(settings.identity),
+        "words": json.dumps(small.words, ensure_ascii=False),
+        "labels": json.dumps(small.labels, ensure_ascii=False),
+        "tokenizer": small.tokenizer,
+        "embedding": json.dumps(_described(small.network.embedding)),
+        "config": json.dumps(small.config),
     }
-    storage.save(path, network.state_dict(), metadata)
+    storage.save(path, small.network.state_dict(), metadata)
     return path.stat().st_size
 
 

@@ -141,7 +141,11 @@ def _train_and_test(settings: Settings, on_epoch: Callable[[EpochRow], None]) ->
     if spectra:
         spectra["after"] = spectrum(next(network.embedding.parameters()).detach())
         _write_spectra(settings.folder, spectra)
-    file_bytes = model.save(settings, data, network) if settings.save_model else None
+    file_bytes = None
+    if settings.save_model:
+        tokenizer, config = settings.dataset.tokenizer, settings.identity
+        small = model.Model(network, data.words, data.labels, tokenizer, config)
+        file_bytes = model.save(settings.folder / model.FILE, small)
     original = 4 * rows * dim
     embedding_bytes = measure.tensor_bytes(network.embedding)
     model_bytes_original = model.reference_bytes(settings.network, rows, dim, len(data.labels))

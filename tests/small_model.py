@@ -1,0 +1,56 @@
+"""Small stored models, without a run."""
+
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from ccompress import model
+from ccompress.embeddings import LowRankEmbedding, QuantizedEmbedding
+from ccompress.model import Model
+from ccompress.networks import Network
+
+DIM, LABELS = 16, ["bad", "fair", "good"]
+OPTIONS = {
+    "dan": {"_target_": "ccompress.networks.DAN", "hidden": 6},
+    "lstm": {"_target_": "ccompress.networks.LSTM", "hidden": 6},
+}
+
+
+def words(rows: int) -> list[str]:
+    """<pad>, <unk>, w2, w3, ..."""
+    return ["<pad>", "<unk>", *(f"w{i}" for i in range(2, rows))]
+
+
+def table(rows: int) -> torch.Tensor:
+    """Random numbers, and a row of zeros for <pad>."""
+    numbers = torch.randn(rows, DIM, generator=torch.Generator().manual_seed(0))
+    numbers[0] = 0
+    return numbers
+
+
+def embedding(kind: str, rows: int) -> nn.Module:
+    """What the methods make: `whole`, `narrow`, `factors`, or a number of bits."""
+    if kind == "whole":
+        return nn.Embedding(rows, DIM, padding_idx=0, sparse=True, _weight=table(rows))
+    if kind == "narrow":
+        return nn.Embedding(rows, 5, padding_idx=0, sparse=True, _weight=table(rows)[:, :5].clone())
+    if kind == "factors":
+        return LowRankEmbedding.from_table(table(rows), 5, padding_idx=0, sparse=True)
+    return QuantizedEmbedding.from_table(table(rows), int(kind), padding_idx=0)
+
+
+def store(
+    folder: Path,
+    network: str | dict[str, object] = "dan",
+    table: nn.Module | str = "factors",
+    rows: int = 40,
+) -> tuple[Path, Network]:
+    """Write a network of random weights as a run would; its file and itself, in evaluation mode."""
+    described = OPTIONS[network] if isinstance(network, str) else network
+    made = embedding(table, rows) if isinstance(table, str) else table
+    torch.manual_seed(1)
+    net = model.build(model._made(Network, described), made, len(LABELS))
+    path = folder / model.FILE
+    model.save(path, Model(net, words(rows), LABELS, "whitespace", {"network": described}))
+    return path, net.eval()
