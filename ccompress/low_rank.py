@@ -17,12 +17,18 @@ BLOCK = 8192  # rows held in float64 at a time: 20 MB at d = 300
 
 
 @torch.no_grad()
-def factorize(table: Tensor, rank: int) -> tuple[Tensor, Tensor]:
+def factorize(table: Tensor, rank: int, weights: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """The best factors of a rank: A = U_k sqrt(S_k) and B = sqrt(S_k) V_k^T (Eckart and Young).
 
     A B minimises the Frobenius norm ||E - A B||, and A^T A = B B^T = S_k. Row i of A depends on
     row i of E alone, so a row of zeros stays exactly zero. In each row of B the entry that is
     largest in magnitude is positive, which settles the signs.
+
+    With `weights` w it minimises sum_i w_i ||E_i - A_i B||^2 over the rows (Acharya et al. count
+    all rows alike). The minimum is E V_k V_k^T, where V_k are the leading eigenvectors of
+    E^T diag(w) E: weights decide which k directions are kept, and in these every row, whatever its
+    weight, is as near to E as can be. That matrix of rank k is then factored as one without
+    weights is, so that the two factors are balanced.
 
     Against `numpy.linalg.svd` in float64 (2,000 x 300, singular values falling over 4 orders of
     magnitude): ||A B - E_k|| / ||E|| is 2e-14 for a float64 table, and 4e-8, float32's own
@@ -33,6 +39,7 @@ def factorize(table: Tensor, rank: int) -> tuple[Tensor, Tensor]:
         rank: k, 1 to d. Directions in which the table has no extent, if the rank reaches that
             far, get a column of zeros (to rounding) in A and a small row in B: finite, and
             training can still use them.
+        weights: w, of shape (V,), not negative; None counts all rows alike.
 
     Returns:
         A of shape (V, k) and B of shape (k, d), in the table's dtype and on its device.
@@ -40,7 +47,9 @@ def factorize(table: Tensor, rank: int) -> tuple[Tensor, Tensor]:
     Raises:
         InputError: if the rank is out of range or the table holds NaN or infinity.
     """
-    values, directions = _leading(table, rank)
+    values, directions = (
+        _leading(table, rank) if weights is None else _leading_weighted(table, rank, weights)
+    )
     # A B = E V_k V_k^T whatever the scale is, so a floor costs no accuracy and prevents 0 / 0
     floor = values[0] * torch.finfo(values.dtype).eps ** 0.5
     scale = values.clamp_min(floor).sqrt() if values[0] > 0 else torch.ones_like(values)
@@ -109,16 +118,42 @@ def _times(table: Tensor, right: Tensor) -> Tensor:
 
 def _leading(table: Tensor, rank: int) -> tuple[Tensor, Tensor]:
     """The `rank` largest singular values (rank,) and right singular vectors (d, rank), float64."""
+    return _eigen(_gram(table, rank), rank)
+
+
+def _leading_weighted(table: Tensor, rank: int, weights: Tensor) -> tuple[Tensor, Tensor]:
+    """As `_leading`, of the table in the leading directions of E^T diag(w) E."""
+    _, basis = _eigen(_gram(table, rank, weights), rank)
+    values, turned = _eigen(basis.T @ _gram(table, rank) @ basis, rank)
+    return values, _signed(basis @ turned)
+
+
+def _gram(table: Tensor, rank: int, weights: Tensor | None = None) -> Tensor:
+    """E^T E, or E^T diag(w) E, of shape (d, d) in float64; checks the rank against d."""
     dim = table.shape[1]
     if not 1 <= rank <= dim:
         raise InputError(f"rank {rank} is out of range: a table of {dim} columns has 1 to {dim}")
     gram = torch.zeros(dim, dim, dtype=torch.float64, device=table.device)
-    for block in _blocks(table):
-        gram.addmm_(block.T, block)
+    if weights is None:
+        for block in _blocks(table):
+            gram.addmm_(block.T, block)
+    else:
+        parts = torch.split(weights.double().unsqueeze(1), BLOCK)
+        for block, part in zip(_blocks(table), parts, strict=True):
+            gram.addmm_(block.T, part * block)
     if not gram.isfinite().all():
         raise InputError("the embedding table holds NaN or infinite numbers: it has no SVD")
+    return gram
+
+
+def _eigen(gram: Tensor, rank: int) -> tuple[Tensor, Tensor]:
+    """Roots of the largest eigenvalues (rank,), and their eigenvectors (d, rank), signs settled."""
     eigenvalues, vectors = torch.linalg.eigh(gram)  # ascending
     values = eigenvalues.flip(0)[:rank].clamp_min(0).sqrt()
-    directions = vectors.flip(1)[:, :rank]
+    return values, _signed(vectors.flip(1)[:, :rank])
+
+
+def _signed(directions: Tensor) -> Tensor:
+    """Directions (d, k), the entry of each that is largest in magnitude made positive."""
     largest = directions.gather(0, directions.abs().argmax(0, keepdim=True))
-    return values, directions * largest.sign()
+    return directions * largest.sign()

@@ -17,11 +17,7 @@ from torch import Tensor
 
 from ccompress.errors import InputError
 from ccompress.low_rank import BLOCK
-
-
-def bytes_per_row(bits: int, dim: int) -> int:
-    """The bytes of a packed row of `dim` numbers: ceil(d b / 8)."""
-    return (dim * bits + 7) // 8
+from ccompress.rates import bytes_per_row
 
 
 @torch.no_grad()
@@ -43,8 +39,7 @@ def quantize(table: Tensor, bits: int) -> tuple[Tensor, Tensor, Tensor]:
     Raises:
         InputError: if the table is empty or holds NaN or infinity.
     """
-    if not (table.numel() and table.isfinite().all()):
-        raise InputError("the embedding table is empty or holds NaN or infinite numbers")
+    refuse_unusable(table)
     lower, upper = table.aminmax()
     largest = 2**bits - 1
     step = _step(lower, upper, bits)
@@ -56,6 +51,12 @@ def quantize(table: Tensor, bits: int) -> tuple[Tensor, Tensor, Tensor]:
         else:
             out.zero_()
     return indices, lower, upper
+
+
+def refuse_unusable(table: Tensor) -> None:
+    """Raises InputError if a table is empty or holds NaN or infinity."""
+    if not (table.numel() and table.isfinite().all()):
+        raise InputError("the embedding table is empty or holds NaN or infinite numbers")
 
 
 def dequantize(indices: Tensor, lower: Tensor, upper: Tensor, bits: int) -> Tensor:

@@ -5,6 +5,9 @@ from fractions import Fraction
 
 from ccompress.errors import InputError
 
+CENTROIDS = 256  # of each sub-vector in product quantization: what a byte can name
+LARGEST_CODEBOOK = 16  # bits of a number that names one of a codebook's values
+
 
 def kept(rate: float) -> Fraction:
     """The fraction 1 - p of the bytes that stays, exact from the rate's decimal text.
@@ -63,6 +66,27 @@ def rank_of_factors(rows: int, dim: int, rate: float) -> int:
     return rank
 
 
+def rank_of_byte_factors(rows: int, dim: int, rate: float) -> int:
+    """The rank k of two factors V x k and k x d of one byte a number, at most d.
+
+    It is the largest whose bytes fit: k (V+d+4) + 16 <= 4 (1-p) V d, since each column of the first
+    factor and row of the second share a float32 scale, and each factor has two reference values
+    (`ccompress.embeddings.QuantizedLowRankEmbedding`). So rate 0.975 has the rank that
+    `rank_of_factors` has at 0.9, unless the scales take the last of its bytes.
+
+    Raises:
+        InputError: if the rate leaves no rank.
+    """
+    budget = kept(rate) * 4 * rows * dim
+    rank = int((budget - 16) // (rows + dim + 4))
+    if rank < 1:
+        least = rows + dim + 4 + 16
+        raise no_room(
+            rate, f"no rank of one byte for {rows} x {dim}", _largest_rate(rows, dim, least)
+        )
+    return min(rank, dim)
+
+
 def rank_of_projection(dim: int, rate: float) -> int:
     """The dimension k = floor((1-p) d) of vectors shortened from d numbers to k.
 
@@ -89,3 +113,53 @@ def bits(rate: float, width: int = 32) -> int:
     if left < 1:
         raise no_room(rate, f"no bit of {width}", 1 - kept(0) / width)
     return min(left, 32)
+
+
+def codebook_bits(rows: int, dim: int, rate: float) -> int:
+    """The bits b that a rate leaves of each number where 2^b float32 reference values are stored.
+
+    It is the largest, 1 to 16, at which V rows of ceil(d b / 8) bytes and 4 2^b bytes of reference
+    values fit into 4 (1-p) V d bytes. More than 16 would be finer than any table needs.
+
+    Raises:
+        InputError: if the rate leaves no bit.
+    """
+    budget = kept(rate) * 4 * rows * dim
+    sizes = {b: rows * bytes_per_row(b, dim) + 4 * 2**b for b in range(1, LARGEST_CODEBOOK + 1)}
+    fitting = [b for b, size in sizes.items() if size <= budget]
+    if not fitting:
+        raise no_room(
+            rate, f"no bit for {rows} x {dim} and its codebook", _largest_rate(rows, dim, sizes[1])
+        )
+    return fitting[-1]
+
+
+def subvectors(rows: int, dim: int, rate: float) -> int:
+    """The sub-vectors n into which product quantization can cut each vector, 1 to d.
+
+    It is the largest at which V rows of n codes of a byte, and 256 float32 centroids for each
+    sub-vector, together 4 256 d bytes however the vectors are cut, fit into 4 (1-p) V d bytes.
+
+    Raises:
+        InputError: if the rate leaves not one code a vector.
+    """
+    centroids = 4 * CENTROIDS * dim
+    parts = int((kept(rate) * 4 * rows * dim - centroids) // rows)
+    if parts < 1:
+        raise no_room(
+            rate,
+            f"no code for {rows} x {dim} and its codebook of {centroids} bytes",
+            _largest_rate(rows, dim, rows + centroids),
+        )
+    return min(parts, dim)
+
+
+def bytes_per_row(bits: int, dim: int) -> int:
+    """The bytes of a packed row of `dim` numbers: ceil(d b / 8)."""
+    return (dim * bits + 7) // 8
+
+
+def _largest_rate(rows: int, dim: int, least: int) -> Fraction | None:
+    """The rate that leaves just `least` bytes of a table; None where a table has fewer."""
+    rate = 1 - Fraction(least, 4 * rows * dim)
+    return rate if rate >= 0 else None

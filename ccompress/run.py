@@ -129,10 +129,12 @@ def _train_and_test(settings: Settings, on_epoch: Callable[[EpochRow], None]) ->
         if before == epochs:
             trainer.restore_best()  # the fully trained network is the one of its best epoch
         trained = next(network.embedding.parameters()).detach()
-        trainer.replace_embedding(method.compress(trained, rate))
+        counts = torch.from_numpy(data.counts).to(device)
+        trainer.replace_embedding(method.compress(trained, rate, counts))
     if before < epochs:
         trainer.train("compressed", epochs)
         trainer.restore_best()
+    network.embedding = method.finish(network.embedding)
 
     dev_scores = predict(network, splits["dev"])
     test_scores = predict(network, splits["test"])  # the only look at the test split

@@ -11,7 +11,7 @@ PAD = 0  # the row of the table that pads sentences: always exact zeros
 
 @dataclass(frozen=True)
 class Size:
-    """What a rate leaves of a table: a rank, a number of bits, or neither (nothing removed)."""
+    """What a rate leaves of a table: a rank, a number of bits, both, or neither."""
 
     rank: int | None = None
     bits: int | None = None
@@ -22,7 +22,8 @@ class Method(ABC):
     """A way to make the embedding table smaller; its dataclass fields are the options of its YAML.
 
     A run trains the network over `prepare`d embeddings for `stages` epochs, replaces the embedding
-    by what `compress` makes of its table, and goes on training for the rest of the budget.
+    by what `compress` makes of its table, and goes on training for the rest of the budget; what
+    `finish` makes of the embedding is tested.
     """
 
     # False for a method that removes nothing: one run stands for all rates.
@@ -50,9 +51,14 @@ class Method(ABC):
         rows, dim = table.shape
         return nn.Embedding(rows, dim, padding_idx=PAD, sparse=True, _weight=table)
 
-    def compress(self, table: Tensor, rate: float) -> nn.Module:
+    def compress(self, table: Tensor, rate: float, counts: Tensor) -> nn.Module:
         """The embedding that takes the place of the trained `table` (V, d).
 
-        It maps ids to vectors of the same d columns. Only asked for where 0 < `stages`.
+        It maps ids to vectors of the same d columns. Only asked for where 0 < `stages`. `counts`
+        (V,) says how often each row's word occurs in the training split, 0 for many.
         """
         raise NotImplementedError(f"{type(self).__name__} has no step after training begins")
+
+    def finish(self, embedding: nn.Module) -> nn.Module:
+        """The embedding that is tested and shipped, from the one that training ends with."""
+        return embedding

@@ -38,7 +38,11 @@ class InTrainingSVD(Method):
 
     def size(self, rows: int, dim: int, rate: float) -> Size:
         """Rank k = floor((1 - p) V d / (V + d)), so that k (V + d) <= (1 - p) V d."""
-        return Size(rank=rates.rank_of_factors(rows, dim, rate))
+        return Size(rank=self.rank(rows, dim, rate))
+
+    def rank(self, rows: int, dim: int, rate: float) -> int:
+        """The rank of the factors of a table of rows x dim; see `size`."""
+        return rates.rank_of_factors(rows, dim, rate)
 
     def stages(self, epochs: int) -> int:
         """The epochs before the decomposition."""
@@ -49,8 +53,8 @@ class InTrainingSVD(Method):
             )
         return min(max(round(self.compress_at * epochs), 1), epochs - 1)
 
-    def compress(self, table: Tensor, rate: float) -> nn.Module:
+    def compress(self, table: Tensor, rate: float, counts: Tensor) -> nn.Module:
         """The two factors of the table as it stands."""
         rows, dim = table.shape
-        rank = rates.rank_of_factors(rows, dim, rate)
+        rank = self.rank(rows, dim, rate)
         return LowRankEmbedding.from_table(table, rank, padding_idx=PAD, sparse=True)

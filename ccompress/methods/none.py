@@ -22,6 +22,6 @@ class NoCompression(Method):
         """All epochs: this is the training that other methods begin with."""
         return epochs
 
-    def compress(self, table: Tensor, rate: float) -> nn.Module:
+    def compress(self, table: Tensor, rate: float, counts: Tensor) -> nn.Module:
         """The table as it is."""
         return self.prepare(table, rate)

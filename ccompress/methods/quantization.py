@@ -27,6 +27,6 @@ class Quantization(Method):
         """All epochs: the reference network is trained to its end."""
         return epochs
 
-    def compress(self, table: Tensor, rate: float) -> nn.Module:
+    def compress(self, table: Tensor, rate: float, counts: Tensor) -> nn.Module:
         """The packed table."""
         return QuantizedEmbedding.from_table(table, rates.bits(rate), padding_idx=PAD)
