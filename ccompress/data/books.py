@@ -5,7 +5,7 @@ They stand in for the proprietary Books data of the paper (Acharya et al. 2019, 
 intents are five things to ask for times four kinds of name to ask about. What is asked for is plain
 from a few common words. The kind is not: titles, authors, series and genres are asked for in the
 same words, and it must be known from the names, which are thousands of rare words, some of them
-shared between kinds. A name that its author's follows or precedes counts as what it is itself.
+shared between kinds. A name with its author's beside it counts as what it is itself.
 """
 
 import re
@@ -37,6 +37,7 @@ _SUGGESTED = 0.3
 
 _SECTION = re.compile(r"^\[(.+)\]$", re.MULTILINE)
 _SLOT = re.compile(r"\{(\w+)\}")
+_BEFORE_VOWEL = re.compile(r"\ba (?=[aio]|e(?!u))")
 _SECOND_ARTICLE = re.compile(r"\b(the|a|my|that|some|more|another|\w+est|new|next|old) (?:the|a) ")
 
 
@@ -149,7 +150,7 @@ class _Writer:
         about = kind if self.random() < _SUGGESTED else "any"
         pattern = self.pick(f"ask to {action}").replace("{}", self.pick(f"about {about}"))
         text = self.fill(pattern.replace("{}", f"{{{kind}}}"))
-        text = _SECOND_ARTICLE.sub(r"\1 ", text)
+        text = _BEFORE_VOWEL.sub("an ", _SECOND_ARTICLE.sub(r"\1 ", text))
         if self.random() < 0.4:
             text = f"{self.pick('before')} {text}"
         if self.random() < 0.25:

@@ -15,9 +15,9 @@ from ccompress.errors import InputError
 PAD, UNK = 0, 1
 SPECIAL = ["<pad>", "<unk>"]
 
-# Standard deviation of what a word without a vector starts from: smaller than GloVe's (about 0.4),
-# so that an unknown word moves a sentence's mean little, yet not zero, so that words differ.
-_UNSEEN_STD = 0.1
+# Standard deviation of what a word without a vector starts from. GloVe's numbers have about 0.4: a
+# word that training never meets should hardly move a sentence's mean, yet words should differ.
+_UNSEEN_STD = 0.01
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ def embedding_table(
     """The table that a network starts from.
 
     `<pad>` is zero; a word has its vector, or where there is none (`<unk>` included, unless the
-    vectors hold one) a draw from a normal distribution of standard deviation 0.1.
+    vectors hold one) a draw from a normal distribution of standard deviation 0.01.
 
     Args:
         vocabulary: V words.
