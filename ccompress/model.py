@@ -135,8 +135,8 @@ def load(path: Path, device: torch.device | str = "cpu") -> Model:
         raise InputError(f"{path} was written by another version of ccompress: update this one")
     config, labels = json.loads(metadata["config"]), json.loads(metadata["labels"])
     try:
-        embedding = _made(nn.Module, json.loads(metadata["embedding"]))()
-        network = build(_made(Network, config["network"]), embedding, len(labels))
+        embedding = made(nn.Module, json.loads(metadata["embedding"]))()
+        network = build(made(Network, config["network"]), embedding, len(labels))
         # assign: the stored tensors take the place of those drawn afresh, nothing is copied
         network.load_state_dict(tensors, assign=True)
         tokenizers.get(metadata["tokenizer"])
@@ -196,7 +196,7 @@ def _described(module: nn.Module) -> dict[str, Any]:
     return described
 
 
-def _made(base: type, described: Mapping[str, Any]) -> functools.partial[Any]:
+def made(base: type, described: Mapping[str, Any]) -> functools.partial[Any]:
     """The inverse of `_described`, to be called: a class below `base` with its arguments."""
     options = dict(described)
     path = options.pop("_target_")
