@@ -1,0 +1,181 @@
+#!/usr/bin/env python
+"""What a network takes when it is used: latency, memory and file, whatever its weights are.
+
+Both networks of the paper over tables of one size, with random weights, on random sentences whose
+words follow Zipf's law. All are timed in turn, round after round, so that whatever else the machine
+does meets all of them alike; a ratio is to the uncompressed network of the same round. Networks are
+folded, as `ccompress predict` uses them.
+
+    scripts/latency.py --out results/latency
+"""
+
+import argparse
+import multiprocessing
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+import torch
+from torch import nn
+
+from ccompress import measure, model
+from ccompress.data.batches import Batch, Encoded, evaluation_batches
+from ccompress.data.vocabulary import SPECIAL
+from ccompress.embeddings import LowRankEmbedding, QuantizedEmbedding
+from ccompress.folding import fold
+from ccompress.methods.in_training_svd import InTrainingSVD
+from ccompress.methods.pre_training_svd import PreTrainingSVD
+from ccompress.methods.quantization import Quantization
+from ccompress.networks import Network
+
+NETWORKS = ("DAN", "LSTM")
+RATES = (0.5, 0.7, 0.9, 0.95)
+CLASSES = 2
+TOKENS = 19.0  # the mean length of sst2's sentences
+
+
+class Case(NamedTuple):
+    """A network and how its table is compressed, with the embedding to make."""
+
+    network: str
+    method: str
+    rate: float
+    size: str
+    embedding: nn.Module
+
+
+def main() -> None:
+    """Measure, print and, if asked, write latency.csv."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rows", type=int, default=100_000, help="V (default: %(default)s)")
+    parser.add_argument("--dim", type=int, default=300, help="d (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=30, help="default: %(default)s")
+    parser.add_argument("--threads", type=int, default=1, help="default: %(default)s")
+    parser.add_argument("--out", type=Path, help="a folder for latency.csv")
+    given = parser.parse_args()
+    torch.manual_seed(0)
+    torch.set_num_threads(given.threads)
+    measured = []
+    for network in NETWORKS:
+        cases = list(_cases(network, given.rows, given.dim))
+        nets = [_network(case) for case in cases]
+        sizes = [_sizes(case, net, given.rows) for case, net in zip(cases, nets, strict=True)]
+        times = _times([fold(net) for net in nets], given.rows, given.rounds)
+        for case, size, columns in zip(cases, sizes, times, strict=True):
+            measured.append({**case._asdict(), **size, **columns})
+    table = pd.DataFrame(measured).drop(columns="embedding")
+    print(f"V = {given.rows}, d = {given.dim}, {given.threads} thread(s); {measure.versions()}")
+    print(table.to_string(index=False, float_format=lambda x: f"{x:.4g}"))
+    if given.out:
+        given.out.mkdir(parents=True, exist_ok=True)
+        table.to_csv(given.out / "latency.csv", index=False, float_format="%.6g")
+
+
+def _cases(network: str, rows: int, dim: int) -> Iterator[Case]:
+    """The uncompressed network first."""
+    yield Case(network, "none", 0.0, f"d={dim}", nn.Embedding(rows, dim))
+    for rate in RATES:
+        rank = InTrainingSVD().size(rows, dim, rate).rank
+        assert rank is not None
+        factors = LowRankEmbedding(rows, dim, rank)
+        yield Case(network, "in_training_svd", rate, f"k={rank}", factors)
+    for rate in RATES:
+        rank = PreTrainingSVD().size(rows, dim, rate).rank
+        assert rank is not None
+        yield Case(network, "pre_training_svd", rate, f"k={rank}", nn.Embedding(rows, rank))
+    for rate in (0.5, 0.75, 0.9, 0.95):
+        bits = Quantization().size(rows, dim, rate).bits
+        assert bits is not None
+        packed = QuantizedEmbedding(rows, dim, bits)
+        packed.packed.random_(0, 256)
+        packed.lower.fill_(-1.0)
+        packed.upper.fill_(1.0)
+        yield Case(network, "quantization", rate, f"b={bits}", packed)
+
+
+def _network(case: Case) -> Network:
+    return model.build(model.made(Network, _target(case)), case.embedding, CLASSES).eval()
+
+
+def _target(case: Case) -> dict[str, str]:
+    return {"_target_": f"ccompress.networks.{case.network}"}
+
+
+def _sizes(case: Case, network: Network, rows: int) -> dict[str, float]:
+    """Bytes of the tensors, of the file and in memory, and operations a sentence."""
+    words = [*SPECIAL, *(f"word{i}" for i in range(len(SPECIAL), rows))]
+    config = {"network": _target(case)}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / model.FILE
+        labels = [str(i) for i in range(CLASSES)]
+        small = model.Model(network, words, labels, "whitespace", config)
+        file_bytes = model.save(path, small)
+        with multiprocessing.get_context("spawn").Pool(1) as pool:
+            resident = pool.apply(_resident_bytes, (path,))
+    return {
+        "tensors_MB": measure.tensor_bytes(network) / 1e6,
+        "file_MB": file_bytes / 1e6,
+        "resident_MB": resident / 1e6,
+        "flops_per_sentence": network.flops(TOKENS, fold(network).width),
+    }
+
+
+def _resident_bytes(path: Path) -> int:
+    """What loading a model adds to the memory of a process that has loaded an empty one."""
+    before = _resident()
+    kept = model.load(path).folded()
+    after = _resident()
+    del kept
+    return after - before
+
+
+def _resident() -> int:
+    """Resident memory of this process in bytes (Linux)."""
+    pages = Path("/proc/self/statm").read_text().split()[1]
+    return int(pages) * 4096
+
+
+@torch.no_grad()
+def _times(networks: list[Network], rows: int, rounds: int) -> list[dict[str, float]]:
+    """Median time of a batch of 1 and of 64, and the median ratio to the first network's."""
+    found: list[dict[str, float]] = [{} for _ in networks]
+    for size, sentences in ((1, 100), (64, 640)):
+        batches = _batches(rows, sentences, size)
+        taken = torch.empty(rounds, len(networks), dtype=torch.double)
+        for turn in range(-2, rounds):  # two rounds to warm up
+            for i, network in enumerate(networks):
+                taken[max(turn, 0), i] = _round(network, batches)
+        ratios = (taken / taken[:, :1]).median(0).values
+        for i, column in enumerate(found):
+            column[f"batch{size}_ms"] = 1000 * float(taken[:, i].median())
+            column[f"batch{size}_ratio"] = float(ratios[i])
+    return found
+
+
+def _round(network: Network, batches: list[Batch]) -> float:
+    """The median time of a batch, in seconds."""
+    times = []
+    for batch in batches:
+        began = time.perf_counter()
+        network(batch)
+        times.append(time.perf_counter() - began)
+    return sorted(times)[len(times) // 2]
+
+
+def _batches(rows: int, sentences: int, size: int) -> list[Batch]:
+    """Sentences of 1 to 50 words, 19 in the mean, in batches of `size`."""
+    draw = torch.Generator().manual_seed(0)
+    lengths = torch.empty(sentences).normal_(TOKENS, 9, generator=draw).round().clamp(1, 50).long()
+    zipf = 1 / torch.arange(1.0, rows - len(SPECIAL) + 1)
+    tokens = len(SPECIAL) + torch.multinomial(
+        zipf, int(lengths.sum()), replacement=True, generator=draw
+    )
+    split = Encoded(tokens, lengths, torch.zeros_like(lengths))
+    return list(evaluation_batches(split, size))
+
+
+if __name__ == "__main__":
+    main()
