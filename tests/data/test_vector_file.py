@@ -58,7 +58,7 @@ def test_the_first_of_a_word_s_vectors_counts(tmp_path):
     assert matrix.tolist() == [[1, 1], [2, 2], [4, 4]]
 
 
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 @given(
     arrays.arrays(
         np.float32,

@@ -3,7 +3,7 @@ from itertools import chain
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ccompress.data.vectors import WordVectors
@@ -61,6 +61,7 @@ def test_a_rare_training_word_that_the_vectors_bring_in_is_a_training_row():
     assert vocabulary.train_rows == 5
 
 
+@settings(deadline=None)
 @given(
     train=st.lists(st.lists(st.sampled_from("abcdefg"), min_size=1), min_size=1),
     known=st.permutations("cdefghijkl"),
