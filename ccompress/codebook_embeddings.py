@@ -74,7 +74,7 @@ class CodebookEmbedding(PackedEmbedding):
 
     def values(self, numbers: Tensor) -> Tensor:
         """Those of the codebook."""
-        return self.codebook[numbers]
+        return self.codebook[numbers.long()]  # ONNX gathers by int64 alone
 
 
 class ProductQuantizedEmbedding(nn.Module):

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from ccompress import measure, storage
 from ccompress.data.vocabulary import PAD, UNK
-from ccompress.embeddings import QuantizedEmbedding
+from ccompress.embeddings import QuantizedEmbedding, without_padding
 from ccompress.errors import InputError
 from ccompress.networks import Network
 from ccompress.packing import unpack
@@ -108,9 +108,7 @@ class Dequantized(nn.Module):
             dtype=self.step.dtype,
             shape=(*indices.shape, self.embedding_dim),
         )
-        if self.padding_idx is None:
-            return vectors
-        return vectors.masked_fill((indices == self.padding_idx).unsqueeze(-1), 0)
+        return without_padding(vectors, indices, self.padding_idx)
 
 
 def described(small: "Model") -> dict[str, Any]:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from ccompress import measure, storage
 from ccompress.data import tokenizers
 from ccompress.data.batches import Encoded
-from ccompress.data.vocabulary import PAD, UNK
+from ccompress.data.vocabulary import PAD, UNK, rows_by_word
 from ccompress.errors import InputError
 from ccompress.folding import fold
 from ccompress.networks import Network
@@ -47,8 +47,7 @@ class Model:
 
     @functools.cached_property
     def _rows(self) -> dict[str, int]:
-        # A text may hold "<pad>" itself: it is an unknown word like another, not padding.
-        return {word: row for row, word in enumerate(self.words) if row != PAD}
+        return rows_by_word(self.words)
 
     @functools.cached_property
     def _tokenize(self) -> tokenizers.Tokenizer:

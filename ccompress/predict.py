@@ -4,7 +4,6 @@ import argparse
 import csv
 import io
 import json
-import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -78,9 +77,7 @@ def add_device(parser: argparse.ArgumentParser) -> None:
 
 def open_run(run: str, runs_dir: Path, device: str) -> tuple[Path, "Model"]:
     """The model that the arguments of `add_run` name: its file, and itself, folded."""
-    # Read when torch is imported, so --help is quick too. Threads that wait for one another spin by
-    # default: on cores that other programs use as well, that made a DAN 15 times slower.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # torch takes seconds to import, which --help does without
     from ccompress import model
     from ccompress.run import choose_device
 

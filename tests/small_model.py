@@ -6,7 +6,12 @@ import torch
 from torch import nn
 
 from ccompress import model
-from ccompress.embeddings import LowRankEmbedding, QuantizedEmbedding
+from ccompress.codebook_embeddings import CodebookEmbedding, ProductQuantizedEmbedding
+from ccompress.embeddings import (
+    LowRankEmbedding,
+    QuantizedEmbedding,
+    QuantizedLowRankEmbedding,
+)
 from ccompress.model import Model
 from ccompress.networks import Network
 
@@ -30,13 +35,19 @@ def table(rows: int) -> torch.Tensor:
 
 
 def embedding(kind: str, rows: int) -> nn.Module:
-    """What the methods make: `whole`, `narrow`, `factors`, or a number of bits."""
+    """What the methods make, by its name, or by a number of bits."""
     if kind == "whole":
         return nn.Embedding(rows, DIM, padding_idx=0, sparse=True, _weight=table(rows))
     if kind == "narrow":
         return nn.Embedding(rows, 5, padding_idx=0, sparse=True, _weight=table(rows)[:, :5].clone())
     if kind == "factors":
         return LowRankEmbedding.from_table(table(rows), 5, padding_idx=0, sparse=True)
+    if kind == "byte factors":
+        return QuantizedLowRankEmbedding.from_factors(embedding("factors", rows))
+    if kind == "codebook":
+        return CodebookEmbedding.from_table(table(rows), 3, padding_idx=0)
+    if kind == "product":
+        return ProductQuantizedEmbedding.from_table(table(rows), 4, padding_idx=0)
     return QuantizedEmbedding.from_table(table(rows), int(kind), padding_idx=0)
 
 

@@ -11,6 +11,7 @@ from ccompress.errors import InputError
 from ccompress.networks import DAN
 from ccompress.train import predict
 
+KINDS = ["whole", "narrow", "factors", "1", "3", "32", "byte factors", "codebook", "product"]
 SENTENCES = [[2, 3, 4], [39], [5, 5, 1, 7, 30, 2], [8, 9]]
 
 
@@ -32,9 +33,9 @@ class OwnNetwork(DAN):
 
 
 @pytest.mark.parametrize("network", OPTIONS)
-@pytest.mark.parametrize("kind", ["whole", "narrow", "factors", "1", "3", "8", "32"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_stored_model_is_the_network_that_was_stored(tmp_path, network, kind):
-    path, net = store(tmp_path, network, kind)
+    path, net = store(tmp_path, network, kind, 300)
     loaded = model.load(path)
     assert type(loaded.network.embedding) is type(net.embedding)
     before, after = net.state_dict(), loaded.network.state_dict()
@@ -42,7 +43,7 @@ def test_a_stored_model_is_the_network_that_was_stored(tmp_path, network, kind):
     assert all(torch.equal(before[key], after[key]) for key in before)
     split = encoded(SENTENCES)
     assert torch.equal(predict(loaded.network, split), predict(net, split))
-    assert (loaded.words, loaded.labels, loaded.tokenizer) == (words(40), LABELS, "whitespace")
+    assert (loaded.words, loaded.labels, loaded.tokenizer) == (words(300), LABELS, "whitespace")
     assert loaded.config["network"] == OPTIONS[network]
     assert not loaded.network.training
     assert not any(p.requires_grad for p in loaded.network.parameters())

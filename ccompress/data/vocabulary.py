@@ -41,13 +41,18 @@ class Vocabulary:
 
     @cached_property
     def _rows(self) -> dict[str, int]:
-        # A text may hold "<pad>" itself: it is an unknown word like another, not padding.
-        return {word: row for row, word in enumerate(self.words) if row != PAD}
+        return rows_by_word(self.words)
 
     def encode(self, tokens: list[str]) -> list[int]:
         """The row of each token; of one that has none, that of `<unk>`."""
         rows = self._rows
         return [rows.get(token, UNK) for token in tokens]
+
+
+def rows_by_word(words: list[str]) -> dict[str, int]:
+    """The row of each word that a text can hold."""
+    # A text may hold "<pad>" itself: it is an unknown word like another, not padding.
+    return {word: row for row, word in enumerate(words) if row != PAD}
 
 
 def build(
