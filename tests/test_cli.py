@@ -1,0 +1,222 @@
+import os
+import signal
+import subprocess
+import sys
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+import tiny_data
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def tiny(tmp_path):
+    return tiny_data.write(tmp_path / "data")
+
+
+def test_help_is_for_a_person(ccompress):
+    shown = ccompress("--help")
+    assert shown.returncode == 0
+    for text in (
+        "how far can an embedding table shrink",
+        "in_training_svd",
+        "ccompress -m",
+        "sst2",
+    ):
+        assert text in shown.stdout
+    assert "hydra_logging" not in shown.stdout
+
+
+def test_help_and_verbs_import_no_torch():
+    code = (
+        "import sys, ccompress.cli as cli\n"
+        "try: cli.command(sys.argv[1:])\n"
+        "except SystemExit: pass\n"
+        "assert 'torch' not in sys.modules, 'torch was imported'"
+    )
+    for arguments in (["--help"], ["runs"], ["data", "list"], ["report", "--help"]):
+        command = [sys.executable, "-c", code, *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+
+
+def test_hydras_own_options_work(ccompress, tiny):
+    job = ccompress("--cfg", "job", "method=none")
+    assert job.returncode == 0
+    assert "_target_: ccompress.methods.none.NoCompression" in job.stdout
+    assert ccompress("--info", "config").returncode == 0
+    verbose = ccompress(*tiny, "hydra.verbose=true", "save_model=false")
+    assert verbose.returncode == 0
+
+
+def test_tab_completion(ccompress):
+    line = "ccompress method=in_tr"
+    done = ccompress(
+        "-sc", "query=bash", COMP_LINE=line, COMP_POINT=str(len(line)), COMP_WORDBREAKS="="
+    )
+    assert "in_training_svd" in done.stdout
+
+
+def test_a_config_dir_of_ones_own(ccompress, tmp_path, tiny):
+    own = tmp_path / "own" / "schedule"
+    own.mkdir(parents=True)
+    (own / "hot.yaml").write_text("_target_: ccompress.schedules.FixedSchedule\nupper: 0.02\n")
+    options = ("--config-dir", str(tmp_path / "own"), "schedule=hot", "save_model=false")
+    done = ccompress(*options, *tiny)
+    assert done.returncode == 0, done.stderr
+    assert "lr 2.00e-02" in done.stdout
+
+
+def test_multirun_may_stand_anywhere(ccompress, tiny):
+    done = ccompress("method=none", "-m", *tiny, "seed=0,1", "save_model=false")
+    assert done.returncode == 0, done.stderr
+    assert "2 of 2 runs are done" in done.stdout
+
+
+BAD = [
+    (["method=in_traning_svd"], "did you mean in_training_svd?"),
+    (["rat=0.5"], "rat"),
+    (["+rat=0.5"], "did you mean rate?"),
+    (["method.compress=0.5"], "method.compress"),
+    (["rate=-0.1"], "0 <= rate < 1"),
+    (["rate=1"], "0 <= rate < 1"),
+    (["rate=much"], "rate"),
+    (["rate=0.97"], "the largest rate that works is"),
+    (["method=quantization", "rate=0.97"], "the largest rate that works is 0.96875"),
+    (["device=cuda"], "no CUDA device"),
+    (["runs_dir=/proc/nothing"], "runs_dir"),
+    (["dataset.label=class"], "class"),
+    (["vectors.path=nowhere.txt"], "nowhere.txt"),
+    (["vectors.dim=7"], "16"),
+    (["rate="], "rate"),
+    (["rate=0.5,0.6"], "rate"),
+    (["reprot"], "report"),
+    (["report", "nothing"], "nothing"),
+    (["data", "fetch", "sst3"], "sst2"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "said"), BAD, ids=lambda value: str(value))
+def test_bad_input_is_one_line_and_exit_code_2(ccompress, tiny, arguments, said):
+    verb = "=" not in arguments[0]
+    done = ccompress(*arguments) if verb else ccompress(*tiny, *arguments)
+    assert done.returncode == 2, done.stderr
+    assert said in done.stderr
+    assert done.stderr.startswith("ccompress: ")
+    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+
+
+FILES = {
+    "empty.txt": (b"", "empty"),
+    "binary.txt": (bytes(range(256)) * 8, "binary.txt"),
+    "truncated.txt.gz": (b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03K\xca", "truncated.txt.gz"),
+    "ragged.txt": (b"a 1 2 3\nb 1 2 3\nc 1 2\n", "line 3"),
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_bad_vectors_files(ccompress, tiny, tmp_path, name):
+    contents, said = FILES[name]
+    (tmp_path / name).write_bytes(contents)
+    done = ccompress(*tiny, f"vectors.path={tmp_path / name}")
+    assert done.returncode == 2, done.stderr
+    assert said in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+
+
+TEXTS = {
+    "no columns": (b"words,class\na b,x\n", "text"),
+    "empty text": (b"text,label\nw1,class 0\n,class 1\n", "3"),
+    "one class": (b"text,label\nw1,class 0\nw2,class 0\n", "one class"),
+    "not UTF-8": ("text,label\nw1,class 0\nm\xfcde,class 1\n".encode("latin-1"), "UTF-8"),
+}
+
+
+@pytest.mark.parametrize("what", TEXTS)
+def test_bad_custom_files(ccompress, tiny, tmp_path, what):
+    contents, said = TEXTS[what]
+    (tmp_path / "bad.csv").write_bytes(contents)
+    done = ccompress(*tiny, f"dataset.train={tmp_path / 'bad.csv'}")
+    assert done.returncode == 2, done.stderr
+    assert said in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+
+
+def test_a_label_that_train_lacks(ccompress, tiny, tmp_path):
+    (tmp_path / "new.csv").write_text("text,label\nw1,class 0\nw2,class 9\n")
+    done = ccompress(*tiny, f"dataset.test={tmp_path / 'new.csv'}")
+    assert done.returncode == 2
+    assert "class 9" in done.stderr
+
+
+def test_data_that_are_not_there_name_the_command_that_fetches_them(ccompress, tmp_path):
+    done = ccompress("dataset=sst2", "vectors=random", f"data.root={tmp_path}")
+    assert done.returncode == 2
+    assert "ccompress data fetch sst2" in done.stderr
+
+
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize("sweep", [[], ["-m", "seed=0,1"]], ids=["run", "sweep"])
+def test_signals_end_at_once_with_a_clear_line(tmp_path, tiny, sent, code, sweep):
+    script = Path(sys.executable).with_name("ccompress")
+    process = subprocess.Popen(
+        [script, *sweep, *tiny, "train.epochs=9000"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    process.stdout.readline()  # it is under way
+    process.send_signal(sent)
+    _, errors = process.communicate(timeout=20)
+    assert process.returncode == code
+    assert "the same command goes on" in errors
+    assert "Traceback" not in errors
+    assert not list((tmp_path / "results").glob("runs/*/result.json"))
+
+
+def test_the_wheel_runs_from_any_folder(tmp_path):
+    wheels = tmp_path / "wheels"
+    subprocess.run(
+        [
+            *f"{sys.executable} -m pip wheel -q --no-deps --no-build-isolation -w".split(),
+            wheels,
+            ROOT,
+        ],
+        check=True,
+    )
+    (wheel,) = wheels.glob("ccompress-*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+    shipped = {name.removeprefix("ccompress/") for name in names if "/conf/" in name}
+    assert shipped == {str(path.relative_to(ROOT)) for path in (ROOT / "conf").rglob("*.yaml")}
+    assert "hydra_plugins/ccompress_sweeper.py" in names
+
+    # An empty environment that sees the dependencies of this one, but not this source tree: a
+    # path file gives a folder without its own path files, by which editable installs are found.
+    environment = tmp_path / "environment"
+    venv.create(environment, with_pip=False, symlinks=True)
+    site = next(environment.glob("lib/python*/site-packages"))
+    dependencies = Path(pytest.__file__).parents[1]
+    (site / "dependencies.pth").write_text(f"{dependencies}\n")
+    subprocess.run(
+        f"{sys.executable} -m pip install -q --no-deps --target {site} {wheel}".split(), check=True
+    )
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    overrides = tiny_data.write(tmp_path / "data")
+    code = "import sys; from ccompress.cli import main; main()"
+    done = subprocess.run(
+        [environment / "bin" / "python", "-c", code, "-m", "seed=0,1", *overrides],
+        cwd=elsewhere,
+        env={key: value for key, value in os.environ.items() if key != "PYTHONPATH"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert len(list(elsewhere.glob("results/runs/*/result.json"))) == 2
