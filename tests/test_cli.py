@@ -181,14 +181,9 @@ def test_signals_end_at_once_with_a_clear_line(tmp_path, tiny, sent, code, sweep
 
 def test_the_wheel_runs_from_any_folder(tmp_path):
     wheels = tmp_path / "wheels"
-    subprocess.run(
-        [
-            *f"{sys.executable} -m pip wheel -q --no-deps --no-build-isolation -w".split(),
-            wheels,
-            ROOT,
-        ],
-        check=True,
-    )
+    pip = [sys.executable, "-m", "pip", "--quiet"]
+    build = [*pip, "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", wheels, ROOT]
+    subprocess.run(build, check=True)
     (wheel,) = wheels.glob("ccompress-*.whl")
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
@@ -203,9 +198,7 @@ def test_the_wheel_runs_from_any_folder(tmp_path):
     site = next(environment.glob("lib/python*/site-packages"))
     dependencies = Path(pytest.__file__).parents[1]
     (site / "dependencies.pth").write_text(f"{dependencies}\n")
-    subprocess.run(
-        f"{sys.executable} -m pip install -q --no-deps --target {site} {wheel}".split(), check=True
-    )
+    subprocess.run([*pip, "install", "--no-deps", "--target", site, wheel], check=True)
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     overrides = tiny_data.write(tmp_path / "data")
