@@ -1,10 +1,12 @@
 import pytest
 import torch
-from builders import NETWORKS, network, random_split
+from builders import NETWORKS, encoded, network, random_split
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
+from ccompress.codebook_embeddings import CodebookEmbedding, ProductQuantizedEmbedding
 from ccompress.data.batches import evaluation_batches
-from ccompress.embeddings import LowRankEmbedding, QuantizedEmbedding
+from ccompress.embeddings import LowRankEmbedding, QuantizedEmbedding, QuantizedLowRankEmbedding
 from ccompress.folding import fold
 from ccompress.networks import DAN
 from ccompress.train import predict
@@ -43,6 +45,16 @@ def test_folding_is_exact_to_the_precision_of_the_network(name):
     assert (predict(fold(net), SPLIT) - predict(net, SPLIT)).abs().max() < 1e-14
 
 
+@pytest.mark.parametrize("name", NETWORKS)
+def test_factors_of_one_byte_stay_bytes_when_folded(name):
+    net = factorised(name)
+    net.embedding = QuantizedLowRankEmbedding.from_factors(net.embedding)
+    folded = fold(net)
+    assert torch.allclose(predict(folded, SPLIT), predict(net, SPLIT), atol=1e-6)
+    assert folded.width == RANK
+    assert folded.embedding is net.embedding.A
+
+
 @pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU, nn.RNN])
 @pytest.mark.parametrize("bidirectional", [False, True])
 def test_every_recurrent_layer_of_torch_can_read_the_factor(kind, bidirectional):
@@ -67,8 +79,13 @@ def test_every_recurrent_layer_of_torch_can_read_the_factor(kind, bidirectional)
 def test_there_is_nothing_to_fold_without_factors(name):
     net = network(name, torch.randn(ROWS, DIM))
     assert fold(net) is net
-    net.embedding = QuantizedEmbedding.from_table(torch.randn(ROWS, DIM), 4)
-    assert fold(net) is net
+    for embedding in (
+        QuantizedEmbedding.from_table(torch.randn(ROWS, DIM), 4),
+        CodebookEmbedding.from_table(torch.randn(ROWS, DIM), 4),
+        ProductQuantizedEmbedding(ROWS, DIM, 4),
+    ):
+        net.embedding = embedding
+        assert fold(net) is net
 
 
 def test_a_network_that_names_no_first_layer_stays_as_it_is():
@@ -87,3 +104,11 @@ def test_a_layer_that_cannot_be_folded_into_is_named():
 
     with pytest.raises(TypeError, match="ReLU"):
         fold(Wrong(LowRankEmbedding(ROWS, DIM, RANK), DIM, 3))
+
+
+def test_the_closed_form_counts_the_folded_network():
+    net = factorised("dan").eval()
+    sentence = next(evaluation_batches(encoded([[3, 4, 5, 4]])))
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        fold(net)(sentence)
+    assert counter.get_total_flops() == net.flops(4, RANK)
