@@ -5,8 +5,13 @@ import pytest
 import torch
 from torch import nn
 
-from ccompress import embeddings
-from ccompress.embeddings import LowRankEmbedding, QuantizedEmbedding
+from ccompress import codebook_embeddings, embeddings
+from ccompress.codebook_embeddings import CodebookEmbedding, ProductQuantizedEmbedding
+from ccompress.embeddings import (
+    LowRankEmbedding,
+    QuantizedEmbedding,
+    QuantizedLowRankEmbedding,
+)
 from ccompress.errors import InputError
 from ccompress.low_rank import factorize
 from ccompress.packing import bytes_per_row, dequantize, quantize
@@ -28,11 +33,21 @@ def table():
     return table
 
 
-@pytest.fixture(params=["low_rank", "quantized"])
+@pytest.fixture(params=["low_rank", "quantized", "quantized_low_rank", "codebook", "product"])
 def embedding(request, table):
+    if request.param == "product":  # whose centroids are more than this table's rows
+        made = ProductQuantizedEmbedding(V, D, 5, padding_idx=0)
+        made.codes.random_(generator=torch.Generator().manual_seed(0))
+        made.centroids.normal_(generator=torch.Generator().manual_seed(1))
+        return made
+    if request.param == "codebook":
+        return CodebookEmbedding.from_table(table, 3, padding_idx=0)
+    if request.param == "quantized":
+        return QuantizedEmbedding.from_table(table, 3, padding_idx=0)
+    factors = LowRankEmbedding.from_table(table, 4, padding_idx=0)
     if request.param == "low_rank":
-        return LowRankEmbedding.from_table(table, 4, padding_idx=0)
-    return QuantizedEmbedding.from_table(table, 3, padding_idx=0)
+        return factors
+    return QuantizedLowRankEmbedding.from_factors(factors)
 
 
 def whole(embedding):
@@ -60,7 +75,16 @@ def test_padding_reads_exact_zeros(embedding):
     assert embedding(torch.tensor([3])).any()
 
 
-@pytest.mark.parametrize("kind", [LowRankEmbedding, QuantizedEmbedding])
+KINDS = [
+    LowRankEmbedding,
+    QuantizedEmbedding,
+    QuantizedLowRankEmbedding,
+    CodebookEmbedding,
+    ProductQuantizedEmbedding,
+]
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_padding_idx_may_count_from_the_end(kind):
     assert kind(V, D, 2, padding_idx=-1).padding_idx == V - 1
     assert kind(V, D, 2).padding_idx is None
@@ -69,7 +93,8 @@ def test_padding_idx_may_count_from_the_end(kind):
 
 
 def test_state_dict_round_trip(embedding):
-    fresh = type(embedding)(V, D, getattr(embedding, "bits", None) or embedding.rank, 0)
+    size = next(getattr(embedding, n) for n in ("bits", "rank", "parts") if hasattr(embedding, n))
+    fresh = type(embedding)(V, D, size, 0)
     fresh.load_state_dict(embedding.state_dict())
     assert torch.equal(fresh(torch.arange(V)), embedding(torch.arange(V)))
 
@@ -90,20 +115,27 @@ def test_keeps_and_changes_dtype(table, dtype):
     for embedding in (
         LowRankEmbedding.from_table(table.to(dtype), 4),
         QuantizedEmbedding.from_table(table.to(dtype), 4),
+        CodebookEmbedding.from_table(table.to(dtype), 4),
+        QuantizedLowRankEmbedding.from_factors(LowRankEmbedding.from_table(table.to(dtype), 4)),
+        ProductQuantizedEmbedding.from_table(table.to(dtype).repeat(9, 1), 4),
     ):
         assert embedding(torch.tensor([1])).dtype == dtype
         assert copy.deepcopy(embedding).float()(torch.tensor([1])).dtype == torch.float32
 
 
 def test_printed(embedding, table):
-    assert repr(embedding).startswith(f"{type(embedding).__name__}({V}, {D}, ")
-    assert "padding_idx=0" in repr(embedding)
+    assert repr(embedding).startswith(f"{type(embedding).__name__}(")
+    assert embedding.extra_repr().startswith(f"{V}, {D}, ")
+    assert embedding.extra_repr().endswith(", padding_idx=0")
     sparse = LowRankEmbedding.from_table(table, 2, sparse=True)
     assert repr(sparse) == "LowRankEmbedding(30, 12, rank=2, sparse=True)"
 
 
-def test_doctests():
-    assert doctest.testmod(embeddings).failed == 0
+@pytest.mark.parametrize("module", [embeddings, codebook_embeddings])
+def test_doctests(module):
+    result = doctest.testmod(module)
+    assert result.attempted > 0
+    assert result.failed == 0
 
 
 # LowRankEmbedding
@@ -157,6 +189,12 @@ def test_low_rank_refuses_impossible_ranks(table, rank):
         LowRankEmbedding.from_table(table, rank)
 
 
+def test_weights_decide_which_directions_low_rank_keeps(table):
+    weights = torch.rand(V, generator=torch.Generator().manual_seed(2))
+    embedding = LowRankEmbedding.from_table(table, 4, weights=weights)
+    assert torch.equal(embedding.B, factorize(table, 4, weights)[1])
+
+
 # QuantizedEmbedding
 
 
@@ -190,6 +228,99 @@ def test_quantized_refuses_impossible_bits(table, bits):
         QuantizedEmbedding(V, D, bits)
     with pytest.raises(InputError, match="give 1 to 32"):
         QuantizedEmbedding.from_table(table, bits)
+
+
+# QuantizedLowRankEmbedding
+
+
+def factors_of_many_scales(rows=200, dim=40, rank=6):
+    factors = LowRankEmbedding(rows, dim, rank, padding_idx=0)
+    with torch.no_grad():
+        factors.A *= torch.logspace(-3, 3, rank)
+        factors.B *= torch.logspace(3, -3, rank).unsqueeze(1)
+    return factors
+
+
+def test_every_column_and_row_of_the_factors_is_rounded_on_its_own_scale():
+    torch.manual_seed(0)
+    factors = factors_of_many_scales()
+    small = QuantizedLowRankEmbedding.from_factors(factors)
+    A, B = small.factors()
+    columns = factors.A.abs().amax(0)
+    rounded = A(torch.arange(200)) * columns
+    assert ((rounded - factors.A).abs() <= columns / 255 * 1.001).all()  # half a step of 2 / 255
+    lines = factors.B.abs().amax(1, keepdim=True)
+    assert ((B / columns.unsqueeze(1) - factors.B).abs() <= lines / 255 * 1.001).all()
+    rows = torch.arange(1, 200)
+    error = (small(rows) - factors(rows)).norm() / factors(rows).norm()
+    assert error < 0.02
+
+
+def test_factors_of_one_byte_are_as_small_as_they_claim():
+    small = QuantizedLowRankEmbedding.from_factors(factors_of_many_scales())
+    size = sum(tensor.nbytes for tensor in small.state_dict().values())
+    assert size == 6 * (200 + 40 + 4) + 16
+    assert not list(small.parameters())
+
+
+def test_a_column_of_zeros_in_the_factors_is_no_division_by_zero():
+    factors = LowRankEmbedding(20, 8, 3)
+    with torch.no_grad():
+        factors.A[:, 1] = 0
+        factors.B[2] = 0
+    read = QuantizedLowRankEmbedding.from_factors(factors)(torch.arange(20))
+    assert (read - factors(torch.arange(20))).abs().max() < 0.05
+
+
+@pytest.mark.parametrize("rank", [0, D + 1])
+def test_quantized_low_rank_refuses_impossible_ranks(rank):
+    with pytest.raises(InputError, match="1 to"):
+        QuantizedLowRankEmbedding(V, D, rank)
+
+
+# CodebookEmbedding and ProductQuantizedEmbedding
+
+
+@pytest.mark.parametrize("bits", [1, 3, 8, 11])
+def test_codebook_reads_the_value_nearest_to_each_number(table, bits):
+    embedding = CodebookEmbedding.from_table(table, bits)
+    assert embedding.codebook.shape == (2**bits,)
+    distances = (table.unsqueeze(-1) - embedding.codebook).abs()
+    read = embedding(torch.arange(V))
+    torch.testing.assert_close((read - table).abs(), distances.amin(-1))
+    assert torch.isin(read, embedding.codebook).all()
+    size = sum(tensor.nbytes for tensor in embedding.state_dict().values())
+    assert size == V * bytes_per_row(bits, D) + 4 * 2**bits
+
+
+@pytest.mark.parametrize("bits", [0, 17])
+def test_codebook_refuses_impossible_bits(bits):
+    with pytest.raises(InputError, match="give 1 to 16"):
+        CodebookEmbedding(V, D, bits)
+
+
+@pytest.mark.parametrize("parts", [1, 5, 12])
+def test_product_quantized_reads_the_nearest_centroid_of_every_part(parts):
+    table = torch.randn(400, D, generator=torch.Generator().manual_seed(0))
+    embedding = ProductQuantizedEmbedding.from_table(table, parts, padding_idx=0)
+    read = embedding(torch.arange(400))
+    assert not read[0].any()
+    lengths = [len(part) for part in torch.arange(D).tensor_split(parts)]
+    own = codebook_embeddings.codebooks.owners(D, parts).bincount().tolist()
+    assert sorted(own) == sorted(lengths)
+    for part, there, centroids in zip(
+        table.split(own, 1), read.split(own, 1), embedding.centroids.split(own, 1), strict=True
+    ):
+        distances = (part.unsqueeze(1) - centroids).norm(dim=2)
+        torch.testing.assert_close((part - there).norm(dim=1)[1:], distances.amin(1)[1:])
+    size = sum(tensor.nbytes for tensor in embedding.state_dict().values())
+    assert size == 400 * parts + 4 * 256 * D
+
+
+@pytest.mark.parametrize("parts", [0, D + 1])
+def test_product_quantized_refuses_impossible_parts(parts):
+    with pytest.raises(InputError, match="1 to that"):
+        ProductQuantizedEmbedding(V, D, parts)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")

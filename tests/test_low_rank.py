@@ -39,6 +39,35 @@ def test_factorize_is_the_balanced_truncated_svd(dtype, tolerance, rank):
     np.testing.assert_allclose(B.double() @ B.double().T, S_k, atol=10 * tolerance)
 
 
+def weighted_error(table, product, weights):
+    return (weights.unsqueeze(1) * (table - product).square()).sum().item()
+
+
+@pytest.mark.parametrize("rank", [1, 7, 20])
+def test_weighted_factors_attain_the_least_weighted_error_and_are_balanced(rank):
+    table, _ = random_table(300, 20)
+    table[4] = 0
+    weights = torch.tensor(np.random.default_rng(1).integers(1, 100, 300).astype(float))
+    A, B = factorize(table, rank, weights)
+    # of sqrt(w) E, whose truncated SVD minimises ||sqrt(w) (E - A B)||
+    _, values, directions = np.linalg.svd(weights.sqrt().unsqueeze(1).numpy() * table.numpy())
+    least = (values[rank:] ** 2).sum()
+    assert weighted_error(table, A @ B, weights) == pytest.approx(least, abs=1e-9)
+    kept = directions[:rank].T @ directions[:rank]
+    np.testing.assert_allclose(A @ B, table.numpy() @ kept, atol=1e-11)
+    gram = A.T @ A
+    torch.testing.assert_close(gram, torch.diag(torch.diag(gram)), rtol=0, atol=1e-11)
+    torch.testing.assert_close(B @ B.T, gram, rtol=0, atol=1e-11)
+    assert not A[4].any()
+
+
+def test_equal_weights_are_no_weights():
+    table, _ = random_table(BLOCK + 100, 12)
+    weighted = factorize(table, 5, torch.full((len(table),), 3.0))
+    for factor, expected in zip(weighted, factorize(table, 5), strict=True):
+        torch.testing.assert_close(factor, expected, rtol=0, atol=1e-10)
+
+
 def test_full_rank_reproduces_the_table():
     table, _ = random_table(50, 8, smallest=1e-4)
     A, B = factorize(table, 8)

@@ -5,7 +5,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ccompress.errors import InputError
-from ccompress.rates import bits, kept, rank_of_factors, rank_of_projection
+from ccompress.rates import (
+    bits,
+    bytes_per_row,
+    codebook_bits,
+    kept,
+    rank_of_byte_factors,
+    rank_of_factors,
+    rank_of_projection,
+    subvectors,
+)
 
 
 @settings(deadline=None)
@@ -83,3 +92,51 @@ def test_bits_of_other_widths():
 def test_a_rate_that_leaves_no_bit_names_the_largest_that_does():
     with pytest.raises(InputError, match=r"rate=0\.97 leaves no bit of 32.* is 0\.96875$"):
         bits(0.97)
+
+
+# What each takes, as the embeddings' own tests measure it; and its largest useful size.
+BYTES = {
+    rank_of_byte_factors: (lambda k, rows, dim: k * (rows + dim + 4) + 16, lambda dim: dim),
+    codebook_bits: (lambda b, rows, dim: rows * bytes_per_row(b, dim) + 4 * 2**b, lambda dim: 16),
+    subvectors: (lambda n, rows, dim: rows * n + 4 * 256 * dim, lambda dim: dim),
+}
+
+
+@pytest.mark.parametrize("of", BYTES)
+@settings(deadline=None)
+@given(st.integers(1, 10**6), st.integers(1, 1000), st.integers(0, 999))
+def test_sizes_with_their_codebooks_are_the_largest_that_fit(of, rows, dim, thousandths):
+    size, largest = BYTES[of]
+    budget = Fraction(1000 - thousandths, 1000) * 4 * rows * dim
+    try:
+        left = of(rows, dim, thousandths / 1000)
+    except InputError:
+        assert size(1, rows, dim) > budget
+    else:
+        assert 1 <= left <= largest(dim)
+        assert size(left, rows, dim) <= budget
+        assert left == largest(dim) or size(left + 1, rows, dim) > budget
+
+
+@pytest.mark.parametrize("of", BYTES)
+@settings(deadline=None)
+@given(st.integers(300, 10**6), st.integers(3, 1000))
+def test_the_largest_rate_of_sizes_with_codebooks_works(of, rows, dim):
+    with pytest.raises(InputError) as error:
+        of(rows, dim, 0.99999)
+    named = float(str(error.value).rsplit(" ", 1)[1])
+    assert of(rows, dim, named) >= 1
+    with pytest.raises(InputError):
+        of(rows, dim, round(named + 0.00001, 5))
+
+
+@pytest.mark.parametrize(("rows", "dim"), [(10_000, 300), (15_000, 300), (100_000, 300)])
+def test_factors_of_one_byte_have_the_rank_of_a_rate_four_times_as_far_from_one(rows, dim):
+    assert rank_of_byte_factors(rows, dim, 0.975) == rank_of_factors(rows, dim, 0.9)
+    assert rank_of_byte_factors(rows, dim, 0.5) == dim
+
+
+def test_a_table_too_small_for_its_codebook_has_no_rate():
+    with pytest.raises(InputError, match=r"no code for 256 x 300 .* every other rate"):
+        subvectors(256, 300, 0)
+    assert subvectors(258, 300, 0) == 9  # (309,600 - 307,200) / 258
