@@ -95,10 +95,18 @@ class Sweep(Sweeper):
         threads = [f"threads={self._threads()}"]
         if any(override.key_or_group == "threads" for override in overrides):
             threads = []
+        # Rates and seeds are most of a sweep, and choose no file: to compose once serves them all.
+        composed: dict[tuple[str, ...], DictConfig] = {}
         jobs: dict[str, Job] = {}
         for combination in combinations:
             chosen = [*combination, *threads]
-            config = self.config_loader.load_sweep_config(self.whole, chosen)
+            values = [text for text in chosen if text.startswith(("rate=", "seed="))]
+            rest = tuple(text for text in chosen if text not in values)
+            if rest not in composed:
+                composed[rest] = self.config_loader.load_sweep_config(self.whole, list(rest))
+            config = composed[rest].copy()
+            for override in parser.parse_overrides(values):
+                config[override.key_or_group] = override.value()
             settings = settings_of(config)
             jobs.setdefault(settings.run_id, Job(chosen, settings))
         return list(jobs.values())

@@ -20,6 +20,7 @@ from random import Random
 
 from ccompress.data import tokenizers
 from ccompress.data.base import Dataset, Splits, examples_from
+from ccompress.data.source import Source
 
 ACTIONS = ("read", "find", "buy", "describe", "recommend")
 KINDS = ("title", "author", "series", "genre")
@@ -27,6 +28,16 @@ INTENTS = tuple(f"{action}_{kind}" for action in ACTIONS for kind in KINDS)
 
 _SEED = 1811_00641
 _SIZES = (15_000, 2_000, 2_000)
+
+SOURCE = Source(
+    name="books",
+    title="Synthetic spoken requests about books, 20 intents, written by a grammar",
+    home="part of this package: ccompress/data/books.txt",
+    licence="Apache-2.0",
+    files=(),
+    megabytes=0,
+    sizes=(*_SIZES, len(INTENTS)),
+)
 # How many words and names are put together; of names, the r-th is asked for with a weight of
 # 1 / (r + flatness), and they take their words in the same way.
 _WORDS = {"surname": 4000, "place": 3500, "compound": 2200}
