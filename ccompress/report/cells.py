@@ -28,6 +28,8 @@ KNOWN_METHODS = [
     "quantization",
     "codebook_quantization",
     "product_quantization",
+    "in_training_svd_int8",
+    "in_training_svd_weighted",
 ]
 
 _ROUNDING = 1e-9  # points: what adding up percentages may leave between two equal means

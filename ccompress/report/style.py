@@ -17,8 +17,9 @@ from ccompress.report.provenance import shown_name, vectors_of
 from ccompress.report.rows import PANEL
 
 # Okabe and Ito 2008, colours that the colour-blind tell apart; without their yellow, which is too
-# pale for a line on paper. Markers, filled and hollow, and dashes tell the same in grey.
-_COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"]
+# pale for a line on paper, and with the wine red of Tol 2021. Markers, filled and hollow, and
+# dashes tell the same in grey.
+_COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#882255"]
 _MARKERS = ["o", "s", "^", "D", "v", "P", "X", "<", ">", "*", "p"]
 _DASHES: list[Any] = ["-", (0, (5, 1.5)), (0, (5, 1.5, 1, 1.5)), (0, (1, 1.2)), (0, (8, 2))]
 REFERENCE_COLOUR = "#000000"

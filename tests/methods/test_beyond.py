@@ -1,0 +1,130 @@
+"""The methods that go beyond the paper: what they make of a table, and whole runs with them."""
+
+import csv
+
+import pytest
+import tiny_data
+import torch
+
+from ccompress import measure, results
+from ccompress.embeddings import LowRankEmbedding, QuantizedLowRankEmbedding
+from ccompress.errors import InputError
+from ccompress.low_rank import factorize
+from ccompress.methods.codebook_quantization import CodebookQuantization
+from ccompress.methods.in_training_svd import InTrainingSVD
+from ccompress.methods.in_training_svd_int8 import InTrainingSVDInt8
+from ccompress.methods.in_training_svd_weighted import InTrainingSVDWeighted
+from ccompress.methods.product_quantization import ProductQuantization
+from ccompress.methods.quantization import Quantization
+
+ROWS, DIM = 3000, 24
+METHODS = [CodebookQuantization, ProductQuantization, InTrainingSVDInt8, InTrainingSVDWeighted]
+
+
+@pytest.fixture(scope="module")
+def table():
+    generator = torch.Generator().manual_seed(0)
+    made = torch.randn(ROWS, DIM, generator=generator) * torch.logspace(0, -1, DIM)
+    made[0] = 0
+    return made
+
+
+@pytest.fixture(scope="module")
+def counts():
+    return (5000 / torch.arange(1, ROWS + 1)).long().where(torch.arange(ROWS) > 1, 0)
+
+
+@pytest.mark.parametrize("rate", [0.5, 0.75, 0.8, 0.9])
+@pytest.mark.parametrize("method", METHODS, ids=lambda method: method.__name__)
+def test_what_is_stored_never_exceeds_what_the_rate_leaves(table, counts, method, rate):
+    method = method()
+    embedding = method.finish(method.compress(table, rate, counts))
+    original = measure.tensor_bytes(torch.nn.Embedding(ROWS, DIM))
+    kept = measure.tensor_bytes(embedding)
+    assert kept <= round((1 - rate) * original)
+    assert not embedding(torch.tensor([0])).any()
+    size = method.size(ROWS, DIM, rate)
+    assert size.bits == getattr(embedding, "bits", 8 if "Int8" in type(method).__name__ else None)
+    assert size.rank == getattr(embedding, "rank", None)
+    if size.rank != DIM:  # a full rank needs less than the rate leaves
+        assert kept >= (1 - rate) * original * 0.6
+
+
+@pytest.mark.parametrize("method", METHODS, ids=lambda method: method.__name__)
+def test_a_rate_out_of_reach_names_the_largest_that_works(method):
+    with pytest.raises(InputError, match="the largest rate that works is") as error:
+        method().size(ROWS, DIM, 0.999)
+    named = float(str(error.value).rsplit(" ", 1)[1])
+    assert 0.8 < named < 0.995
+    method().size(ROWS, DIM, named)
+
+
+def test_codebook_quantization_is_nearer_to_the_table_than_even_at_the_same_rate(table, counts):
+    rows = torch.arange(ROWS)
+    for rate in (0.9, 0.95):
+        ours = CodebookQuantization().compress(table, rate, counts)
+        even = Quantization().compress(table, rate, counts)
+        assert measure.tensor_bytes(ours) <= measure.tensor_bytes(even) + 4 * 2**3
+        assert (ours(rows) - table).norm() < 0.8 * (even(rows) - table).norm()
+
+
+def test_factors_train_at_four_times_the_rank_and_are_rounded_at_the_end(table, counts):
+    method, plain = InTrainingSVDInt8(), InTrainingSVD()
+    trained = method.compress(table, 0.9, counts)
+    assert isinstance(trained, LowRankEmbedding)
+    assert all(parameter.requires_grad for parameter in trained.parameters())
+    assert trained.rank == 9 == InTrainingSVD().size(ROWS, DIM, 0.6).rank
+    with torch.no_grad():
+        trained.A += 0.01 * torch.randn_like(trained.A)
+    finished = method.finish(trained)
+    assert isinstance(finished, QuantizedLowRankEmbedding)
+    rows = torch.arange(1, ROWS)
+    error = (finished(rows) - trained(rows)).norm() / trained(rows).norm()
+    assert 0 < error < 0.02
+    assert plain.finish(trained) is trained
+    assert method.stages(15) == plain.stages(15) == 8
+
+
+def test_frequent_words_weigh_by_the_root_of_their_count(table, counts):
+    weighted = InTrainingSVDWeighted().compress(table, 0.8, counts)
+    plain = InTrainingSVD().compress(table, 0.8, counts)
+    assert weighted.rank == plain.rank
+    A, B = factorize(table, weighted.rank, (counts + 1.0).sqrt())
+    torch.testing.assert_close(weighted.A, torch.nn.Parameter(A))
+    torch.testing.assert_close(weighted.B, torch.nn.Parameter(B))
+    rows = torch.arange(ROWS)
+    errors = {
+        name: (embedding(rows) - table).square().sum(1)
+        for name, embedding in {"weighted": weighted, "plain": plain}.items()
+    }
+    weights = (counts + 1.0).sqrt()
+    assert (weights * errors["weighted"]).sum() < (weights * errors["plain"]).sum()
+    assert errors["weighted"].sum() > errors["plain"].sum()
+    assert weighted(rows[counts == 0][1:]).abs().sum(1).all()  # unseen words are represented
+
+
+@pytest.mark.parametrize(
+    ("method", "rate", "words"),
+    [
+        ("product_quantization", 0.1, 600),
+        ("in_training_svd_int8", 0.9, 60),
+    ],
+)
+def test_what_a_run_has_tested_is_what_it_ships(ccompress, tmp_path, method, rate, words):
+    own = tiny_data.write(tmp_path / "data", words=words)
+    done = ccompress(*own, f"method={method}", f"rate={rate}", "network=lstm")
+    assert done.returncode == 0, done.stderr
+    (row,) = results.collect(tmp_path / "results" / "runs")
+    assert row["achieved_reduction"] >= rate
+    assert (row["rank"] is not None) == method.startswith("in_training_svd")
+    assert (row["bits"] == 8) == (method == "in_training_svd_int8")
+
+    with (tmp_path / "data" / "test.csv").open(encoding="utf-8") as file:
+        texts = [line["text"] for line in csv.DictReader(file)]
+    (tmp_path / "texts.txt").write_text("\n".join(texts) + "\n", encoding="utf-8")
+    said = ccompress("predict", row["run_id"], "texts.txt", "--format", "csv")
+    assert said.returncode == 0, said.stderr
+    labels = [line["label"] for line in csv.DictReader(said.stdout.splitlines())]
+    path = tmp_path / "results" / "runs" / row["run_id"] / "predictions.csv"
+    with path.open(encoding="utf-8") as file:
+        assert [line["prediction"] for line in csv.DictReader(file)] == labels
