@@ -45,6 +45,11 @@ class Splits:
 
     def __post_init__(self) -> None:
         classes = set(self.train.labels)
+        if len(classes) == 1:
+            raise InputError(
+                f"the train split has one class only ({self.train.labels[0]!r}); a classifier"
+                " needs two or more"
+            )
         for split in ("train", "dev", "test"):
             examples: Examples = getattr(self, split)
             if not len(examples):
@@ -62,11 +67,6 @@ class Splits:
                         f"the {split} split has the label {label!r} (example {number}), which"
                         " train lacks; every label must occur in train"
                     )
-        if len(classes) < 2:
-            raise InputError(
-                f"the train split has one class only ({self.train.labels[0]!r}); a classifier"
-                " needs two or more"
-            )
 
 
 @dataclass(kw_only=True)
