@@ -1,0 +1,131 @@
+"""A data set, vectors, a network and a method of a user's own, used as the user would use them."""
+
+import random
+from pathlib import Path
+
+import pytest
+import torch
+from builders import random_split
+
+from ccompress import results
+from ccompress.data.batches import evaluation_batches
+from ccompress.embeddings import LowRankEmbedding
+from ccompress.folding import fold
+from ccompress.train import predict
+
+HERE = Path(__file__).parent  # with my_package and conf
+LABELS = ("call", "play", "stop")
+
+
+def request(label, draw):
+    own = [f"{label}ing{draw.randrange(15)}" for _ in range(4)]
+    other = [f"word{draw.randrange(40)}" for _ in range(3)]
+    return " ".join(own + other)
+
+
+@pytest.fixture
+def own(ccompress, tmp_path):
+    """Runs the real command where `my_package` is installed and `conf` is named."""
+    draw = random.Random(0)
+    labels = [draw.choice(LABELS) for _ in range(300)]
+    lines = [f"{label}: {request(label, draw)}\n" for label in labels]
+    (tmp_path / "requests.txt").write_text("".join(lines), encoding="utf-8")
+
+    def run(*arguments):
+        return ccompress(*arguments, PYTHONPATH=str(HERE))
+
+    return run
+
+
+def test_an_experiment_with_nothing_but_ones_own(own, tmp_path):
+    done = own("--config-dir", str(HERE / "conf"), "+experiment=mine", "-m")
+    assert done.returncode == 0, done.stderr
+    rows = {
+        (row["method"], row["rate"]): row
+        for row in results.read_runs(tmp_path / "results" / "mine" / "runs.csv")
+    }
+    assert sorted(rows) == [
+        ("frequent_words", 0.5),
+        ("frequent_words", 0.75),
+        ("in_training_svd", 0.5),
+        ("in_training_svd", 0.75),
+        ("none", 0),
+    ]
+    reference = rows["none", 0]
+    assert reference["test_accuracy"] > 90  # of three classes
+    assert (reference["dataset"], reference["network"]) == ("requests", "max_pooling")
+    assert reference["vectors"] == "trigrams.16d"
+    assert reference["epochs"] == 10
+    assert all(row["achieved_reduction"] >= rate for (_, rate), row in rows.items())
+
+    again = own("--config-dir", str(HERE / "conf"), "+experiment=mine", "-m")
+    assert "5 finished before, 0 to do" in again.stdout
+
+    draw = random.Random(1)
+    labels = [draw.choice(LABELS) for _ in range(30)]
+    sentences = "".join(f"{request(label, draw)}\n" for label in labels)
+    (tmp_path / "sentences.txt").write_text(sentences.upper(), encoding="utf-8")
+    said = own("predict", rows["frequent_words", 0.5]["run_id"], "sentences.txt")
+    assert said.returncode == 0, said.stderr
+    guesses = [line.split("\t")[0] for line in said.stdout.splitlines()]
+    assert sum(map(str.__eq__, guesses, labels)) > 20
+
+    reported = own("report", "mine")
+    assert reported.returncode == 0, reported.stderr
+    assert "frequent_words" in (tmp_path / "results" / "mine" / "tables.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["method.weighted=perhaps"], "method.weighted: Value 'perhaps'"),
+        (["+network.hiden=3"], "network.hiden is not known (did you mean hidden?)"),
+        (["rate=0.99"], "rate=0.99 leaves no word of "),
+    ],
+)
+def test_ones_own_options_are_checked_like_ours(own, overrides, message):
+    done = own(
+        "--config-dir",
+        str(HERE / "conf"),
+        "dataset=requests",
+        "dataset.path=requests.txt",
+        "vectors=trigrams",
+        "network=max_pooling",
+        "method=frequent_words",
+        *overrides,
+    )
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_package_that_is_not_installed_is_named(ccompress):
+    done = ccompress("--config-dir", str(HERE / "conf"), "vectors=trigrams", PYTHONPATH="")
+    assert done.returncode == 2
+    assert "my_package.vectors.Trigrams cannot be imported: No module named" in done.stderr
+
+
+@pytest.fixture
+def network(monkeypatch):
+    """The user's network over factors."""
+    monkeypatch.syspath_prepend(HERE)
+    from my_package.network import MaxPooling
+
+    torch.manual_seed(0)
+    return MaxPooling(LowRankEmbedding(60, 12, 5, padding_idx=0), 12, 3, hidden=9)
+
+
+def test_ones_own_network_is_folded_too(network):
+    split = random_split(50, 60, 0)
+    folded = fold(network)
+    assert folded.features.in_features == 5
+    assert torch.allclose(predict(folded, split), predict(network, split), atol=1e-6)
+
+
+def test_ones_own_network_reads_padded_sentences_alike(network):
+    (batch,) = evaluation_batches(random_split(50, 60, 0))
+    tokens = torch.zeros(50, batch.longest, dtype=torch.long)
+    inside = torch.arange(batch.longest) < batch.lengths.unsqueeze(1)
+    tokens[inside] = batch.words[batch.positions]
+    padded = network.read_padded(network.embedding(tokens), inside)
+    assert torch.allclose(padded, network(batch), atol=1e-6)
