@@ -1,0 +1,101 @@
+"""A training step and an epoch: ours, the plain loop's, Lightning's."""
+
+from math import sqrt
+
+import torch
+
+from benchmarks.cases import IMDB, PHRASES, SST2, Case, contenders, load
+from benchmarks.measuring import OURS, PLAIN, Bench, Row, alternate, compare, row
+from benchmarks.plain import Epoch
+from ccompress.rates import rank_of_factors
+
+RATE = 0.9  # of the factorised tables
+
+
+def measure(bench: Bench) -> list[Row]:
+    """Training the whole table."""
+    rows = []
+    for device in bench.devices:
+        rows += race(bench, load(bench, "sst2", SST2, "dan"), device, 7, 5.0)
+        rows += race(bench, load(bench, "sst2", SST2, "lstm"), device, 3, 2.5)
+        rows += race(bench, load(bench, "sst2 phrases", PHRASES, "dan", 0.1), device, 4)
+        rows += race(bench, load(bench, "sst2 phrases", PHRASES, "lstm", 0.1), device, 3)
+        imdb = load(bench, "imdb", IMDB, "dan", 0.1, 100_000)
+        rows += race(bench, imdb, device, 3, 15.0)
+    return rows
+
+
+def measure_factors(bench: Bench) -> list[Row]:
+    """Training the factors A (V x k) and B (k x d), as after the compression step."""
+    rows = []
+    for device in bench.devices:
+        for case, rounds in (
+            (load(bench, "sst2", SST2, "dan"), 5),
+            (load(bench, "imdb", IMDB, "dan", 0.1, 100_000), 3),
+        ):
+            rank = rank_of_factors(len(case.table), case.table.shape[1], RATE)
+            rows += race(bench, case, device, rounds, rank=rank)
+    return rows
+
+
+def race(
+    bench: Bench,
+    case: Case,
+    device: torch.device,
+    rounds: int,
+    at_least: float | None = None,
+    rank: int | None = None,
+) -> list[Row]:
+    """Let the contenders train in turn; rows of the step, the epoch and the accuracy.
+
+    Args:
+        bench: What is asked for.
+        case: What is trained.
+        device: Where.
+        rounds: Epochs that count; one more goes before.
+        at_least: The target of the epoch.
+        rank: Train factors of this rank.
+    """
+    loops = contenders(case, device, rank)
+    results = alternate(loops, bench.rounds(rounds))
+    rows, dim = case.table.shape
+    factors = f", rank {rank}" if rank else ""
+    name = f"{case.name}, {rows:,} x {dim}{factors}"
+    steps, seconds = (
+        {contender: [measure(epoch) for epoch in epochs] for contender, epochs in results.items()}
+        for measure in (lambda epoch: 1000 * case.seconds_per_step(epoch), case.whole)
+    )
+    return [
+        *compare(name, device, "step", steps, unit="ms"),
+        *compare(name, device, "epoch", seconds, at_least=at_least, note=case.note),
+        *accuracies(name, device, results, len(case.dev)),
+    ]
+
+
+def accuracies(
+    case: str, device: torch.device, results: dict[str, list[Epoch]], sentences: int
+) -> list[Row]:
+    """The best accuracy on dev of each contender; ours is to be the plain loop's within noise.
+
+    Noise is two standard errors of the difference of two accuracies on so many sentences: two
+    trainings that differ in nothing but their random numbers differ by as much.
+    """
+    best = {contender: max(e.dev_accuracy for e in run) for contender, run in results.items()}
+    share = best[PLAIN] / 100
+    noise = 2 * 100 * sqrt(2 * share * (1 - share) / sentences)
+    rows = []
+    for contender, accuracy in best.items():
+        target = f"above {best[PLAIN] - noise:.1f}, the plain loop's less noise"
+        rows.append(
+            row(
+                case,
+                device,
+                "best dev accuracy",
+                contender,
+                [accuracy],
+                unit="%",
+                target=target if contender == OURS else "",
+                met=accuracy >= best[PLAIN] - noise,
+            )
+        )
+    return rows

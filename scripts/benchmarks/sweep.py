@@ -1,0 +1,115 @@
+"""A column of the paper: its 31 results of one data set, network and seed."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from statistics import fmean, median
+from typing import Any
+
+import torch
+
+from benchmarks.cases import SST2, Case, load, overrides, plain, settings
+from benchmarks.measuring import OURS, PLAIN, Bench, Row, alternate, compare
+from ccompress.rates import rank_of_factors, rank_of_projection
+from ccompress.results import collect
+
+RATES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
+METHODS = ("none", "in_training_svd", "pre_training_svd", "quantization")
+SAMPLE = (0.1, 0.5, 0.9)  # rates that the plain loop is measured at
+SEED = 1  # other parts run with 0, and what they ran would not be run again
+
+
+@dataclass(frozen=True)
+class Column:
+    """What is run: the whole of the column, or a few rates that stand for it."""
+
+    network: str
+    rates: tuple[float, ...]
+    at_least: float
+
+
+# The first rate also trains what the others share, and is left out where others are extrapolated.
+COLUMNS = (Column("dan", RATES, 5.0), Column("lstm", (0.9, 0.1, 0.5), 3.0))
+
+
+def measure(bench: Bench) -> list[Row]:
+    """Seconds of the column, ours as the command runs it, in one process."""
+    device = bench.devices[-1]
+    rows = []
+    for column in COLUMNS:
+        rates = (0.9, 0.5) if bench.quick else column.rates
+        case = load(bench, "sst2", SST2, column.network, 0.25)
+        epochs = 2 if bench.quick else settings(bench, SST2, f"network={column.network}").epochs
+        own = _ours(bench, column.network, rates, epochs)
+        separate = _plain(bench, case, device, epochs)
+        measured = "whole" if rates == RATES else f"extrapolated from rates {_list(rates)}"
+        rows += compare(
+            f"{case.name}, {epochs} epochs, 31 results",
+            device,
+            "column",
+            {OURS: [own], PLAIN: [separate]},
+            at_least=column.at_least,
+            note=f"ours {measured}; plain loop extrapolated from rates {_list(SAMPLE)}",
+        )
+    return rows
+
+
+def _list(rates: tuple[float, ...]) -> str:
+    return " ".join(f"{rate:g}" for rate in rates)
+
+
+def _ours(bench: Bench, network: str, rates: tuple[float, ...], epochs: int) -> float:
+    """Seconds of the command, its start included."""
+    command = [
+        *(sys.executable, "-m", "ccompress.cli", "-m"),
+        *overrides(bench, SST2),
+        f"network={network}",
+        f"method={','.join(METHODS)}",
+        f"rate={','.join(map(str, rates))}",
+        f"train.epochs={epochs}",
+        f"seed={SEED}",
+    ]
+    began = time.perf_counter()
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    seconds = time.perf_counter() - began
+    column = (network, SEED)
+    results = [r for r in collect(bench.runs) if (r["network"], r["seed"]) == column]
+    return extrapolated(seconds, results, len(RATES) - len(rates))
+
+
+def extrapolated(seconds: float, results: Sequence[Mapping[str, Any]], missing: int) -> float:
+    """Seconds of a column of which `missing` rates were not run.
+
+    Each of them adds what a run of each method took; not counted in that mean are runs that trained
+    what the others share, which is done once however many rates there are.
+    """
+    for method in METHODS[1:]:
+        own = [result for result in results if result["method"] == method]
+        usual = [r for r in own if r["reused_stages"] or method == "pre_training_svd"]
+        seconds += missing * fmean(result["total_seconds"] for result in usual)
+    return seconds
+
+
+def _plain(bench: Bench, case: Case, device: torch.device, epochs: int) -> float:
+    """Seconds of 31 trainings, each from its beginning; reading the data is not counted.
+
+    The reference and each quantization train the whole table; pre-training SVD a table of k
+    columns; in-training SVD half its epochs the table, half the factors.
+    """
+    rows, dim = case.table.shape
+    loops = {"table": plain(case, device).epoch}
+    for rate in SAMPLE:
+        narrow = replace(case, table=case.table[:, : rank_of_projection(dim, rate)])
+        loops[f"projection {rate}"] = plain(narrow, device).epoch
+        loops[f"factors {rate}"] = plain(case, device, rank_of_factors(rows, dim, rate)).epoch
+    measured = alternate(loops, bench.rounds(2))
+    seconds = {name: median(map(case.whole, results)) for name, results in measured.items()}
+    table = seconds["table"]
+    projection, factors = (
+        fmean(seconds[f"{kind} {rate}"] for rate in SAMPLE) for kind in ("projection", "factors")
+    )
+    before = epochs // 2
+    mixed = before * table + (epochs - before) * factors
+    return epochs * table + len(RATES) * (epochs * table + epochs * projection + mixed)
