@@ -143,7 +143,9 @@ def _k_means(table: Tensor, draw: np.random.Generator) -> tuple[Array, Array]:
 
 def _nearest_points(points: Array, centroids: Array) -> Array:
     """The index of the centroid nearest to each point, (V,)."""
-    half = np.square(centroids).sum(1) / 2
-    # |x - c|^2 / 2 less |x|^2 / 2, which is the same for every c; a block stays in the cache
-    blocks = np.split(points, range(1024, len(points), 1024))
-    return np.concatenate([(half - block @ centroids.T).argmin(1) for block in blocks])
+    half, turned = torch.from_numpy(np.square(centroids).sum(1) / 2), torch.from_numpy(centroids).T
+    # |x - c|^2 / 2 less |x|^2 / 2, which is the same for every c; a block stays in the cache.
+    # The product is torch's, which keeps to the run's number of threads.
+    blocks = torch.split(torch.from_numpy(points), 1024)
+    distances = (torch.addmm(half, block, turned, alpha=-1) for block in blocks)
+    return np.concatenate([block.numpy().argmin(1) for block in distances])

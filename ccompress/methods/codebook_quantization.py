@@ -19,9 +19,11 @@ class CodebookQuantization(Method):
     best.
 
     Bytes: b bits a number, rows filled up to whole bytes, and 4 2^b for the values; b is the
-    largest that fits, so at rates like 0.75, where even quantization has just 8 bits, it has 7. It
-    wins below 5 bits, where evenly spaced values are wasted on the table's few large numbers; at 7
-    and more both are as good as float32. It ends at 1 bit: it never removes more than 31/32.
+    largest that fits, so at rates like 0.75, where even quantization has just 8 bits, it has 7. The
+    error is always the smaller at equal bits, and tells below 5, where evenly spaced values are
+    wasted on the table's few large numbers; at 7 and more both are as good as float32. At 1 bit
+    little but signs is left, and a smaller error need not mean a higher accuracy. There it ends: it
+    never removes more than 31/32.
     """
 
     def size(self, rows: int, dim: int, rate: float) -> Size:
