@@ -138,9 +138,14 @@ def _task(config: DictConfig) -> dict[str, Any] | None:
 def _line(settings: Settings) -> str:
     """The command line that gives the present run again."""
     elsewhere = ELSEWHERE if settings.method.uses_rate else (*ELSEWHERE, "rate")
-    given = HydraConfig.get().overrides.task
-    own = [text for text in given if text.lstrip("+~").split("=")[0] not in elsewhere]
-    return shlex.join(["ccompress", *own])
+    context = HydraConfig.get()
+    sources = context.runtime.config_sources
+    folders = [source.path for source in sources if source.provider == "command-line"]
+    words = [word for folder in folders for word in ("--config-dir", str(folder))]
+    for override in context.overrides.task:
+        if override.lstrip("+~").split("=")[0] not in elsewhere:
+            words.append(override)
+    return shlex.join(["ccompress", *words])
 
 
 def _explained(error: Exception) -> str:
