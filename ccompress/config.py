@@ -372,5 +372,6 @@ def _file_sha256(path: Path, modified: int, size: int) -> str:
 
 
 def register_resolvers() -> None:
-    """Make `${data_root:}`, the default data root, known to configurations."""
+    """Make `${data_root:}`, the default data root, and `${times:a,b}` known to configurations."""
     OmegaConf.register_new_resolver("data_root", lambda: str(default_root()), replace=True)
+    OmegaConf.register_new_resolver("times", lambda a, b: float(a) * float(b), replace=True)
