@@ -189,7 +189,7 @@ def test_the_wheel_runs_from_any_folder(tmp_path):
         names = archive.namelist()
     shipped = {name.removeprefix("ccompress/") for name in names if "/conf/" in name}
     assert shipped == {str(path.relative_to(ROOT)) for path in (ROOT / "conf").rglob("*.yaml")}
-    assert "hydra_plugins/ccompress_sweeper.py" in names
+    assert {"hydra_plugins/ccompress_sweeper.py", "ccompress/data/books.txt"} <= set(names)
 
     # An empty environment that sees the dependencies of this one, but not this source tree: a
     # path file gives a folder without its own path files, by which editable installs are found.
