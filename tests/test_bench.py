@@ -8,13 +8,19 @@ from pathlib import Path
 
 import pytest
 import torch
+
+sys.path.append(str(Path(__file__).parents[1] / "scripts"))
+
 from benchmarks import sweep
+from benchmarks.__main__ import main
 from benchmarks.cases import Case, contenders, with_rows
 from benchmarks.measuring import OURS, PLAIN, alternate, compare
 from benchmarks.plain import NETWORKS, Epoch, Sentences, collate
 from benchmarks.steps import accuracies
 from builders import NETWORKS as OUR_NETWORKS
 from builders import encoded, network, random_split
+
+from ccompress.train import predict
 
 CPU = torch.device("cpu")
 OPTIONS = {
@@ -52,8 +58,6 @@ def test_the_plain_network_is_ours(name):
             theirs.copy_(ours)
     split = encoded([[2, 3, 4], [5], [7, 7, 9, 2, 29]])
     tokens, lengths, _ = collate([Sentences(split)[i] for i in range(3)])
-    from ccompress.train import predict
-
     torch.testing.assert_close(other(tokens, lengths), predict(own, split))
 
 
@@ -167,8 +171,6 @@ def test_the_script_writes_a_table_and_a_figure(tmp_path):
 
 
 def test_an_unknown_part_is_refused(capsys):
-    from benchmarks.__main__ import main
-
     with pytest.raises(SystemExit) as stopped:
         main(["speed"])
     assert stopped.value.code == 2

@@ -64,13 +64,13 @@ class Case:
         """Steps that are measured as an epoch."""
         return -(-len(self.train) // BATCH_SIZE)
 
-    def seconds_per_step(self, epoch: Epoch) -> float:
-        """Of a measured epoch."""
+    def step(self, epoch: Epoch) -> float:
+        """Seconds of a step, from a measured epoch."""
         return (epoch.seconds - epoch.evaluation) / self.steps
 
     def whole(self, epoch: Epoch) -> float:
         """Seconds of an epoch over all training sentences, from a measured one."""
-        return self.seconds_per_step(epoch) * self.whole_steps + epoch.evaluation
+        return self.step(epoch) * self.whole_steps + epoch.evaluation
 
     @property
     def note(self) -> str:

@@ -60,15 +60,13 @@ def race(
     results = alternate(loops, bench.rounds(rounds))
     rows, dim = case.table.shape
     factors = f", rank {rank}" if rank else ""
-    name = f"{case.name}, {rows:,} x {dim}{factors}"
-    steps, seconds = (
-        {contender: [measure(epoch) for epoch in epochs] for contender, epochs in results.items()}
-        for measure in (lambda epoch: 1000 * case.seconds_per_step(epoch), case.whole)
-    )
+    title = f"{case.name}, {rows:,} x {dim}{factors}"
+    steps = {name: [1000 * case.step(e) for e in run] for name, run in results.items()}
+    epochs = {name: [case.whole(e) for e in run] for name, run in results.items()}
     return [
-        *compare(name, device, "step", steps, unit="ms"),
-        *compare(name, device, "epoch", seconds, at_least=at_least, note=case.note),
-        *accuracies(name, device, results, len(case.dev)),
+        *compare(title, device, "step", steps, unit="ms"),
+        *compare(title, device, "epoch", epochs, at_least=at_least, note=case.note),
+        *accuracies(title, device, results, len(case.dev)),
     ]
 
 
