@@ -168,6 +168,8 @@ def test_signals_end_at_once_with_a_clear_line(tmp_path, tiny, sent, code, sweep
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # As on a terminal: a test run in the background hands on that Ctrl-C is ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert process.stdout is not None
     process.stdout.readline()  # it is under way
