@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import re
 import shlex
 import signal
 import sys
@@ -11,13 +12,13 @@ from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
+from hydra.errors import HydraException, MissingConfigException
 from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from ccompress.config import Settings, check, nearest, register_resolvers
-from ccompress.errors import InputError
+from ccompress.config import Settings, check, check_train, keys, register_resolvers
+from ccompress.errors import InputError, nearest
 
 # verb -> module with main(arguments) -> exit code
 VERBS = {
@@ -121,7 +122,10 @@ def _task(config: DictConfig) -> dict[str, Any] | None:
         return console.guarded(lambda: run(settings, _line(settings), on_epoch=lambda row: None))
     # SystemExit, because Hydra puts a line of its own before every Exception of a task.
     try:
+        check_train(context)
         settings = check(config, context.runtime.choices)
+        if settings.experiment_name and context.sweeper.params:
+            print("one run of the experiment; -m runs all of it", file=sys.stderr)
         if row := finished(settings):
             console.show(row, settings, "finished before; force=true runs it again")
             return row
@@ -129,8 +133,8 @@ def _task(config: DictConfig) -> dict[str, Any] | None:
             row = run(settings, _line(settings), on_epoch)
     except InputError as error:
         raise SystemExit(_complain(str(error), 2)) from error
-    except Diverged as error:
-        raise SystemExit(_complain(str(error), 1)) from error
+    except (Diverged, MemoryError) as error:
+        raise SystemExit(_complain(str(error) or "out of memory", 1)) from error
     console.show(row, settings, "")
     return row
 
@@ -157,11 +161,13 @@ def _explained(error: Exception) -> str:
             return f"{group}={option} is not known{nearest(option, known)}; it is one of " + (
                 ", ".join(known)
             )
+    if unknown := re.match(r"Could not override '([^']+)'", str(error)):
+        key = unknown.group(1)
+        return f"{key} is not known{nearest(key, keys())}; ccompress --cfg job shows every key"
+    if several := re.search(r"Ambiguous value for argument '([^']+)'", str(error)):
+        return f"{several.group(1)} names several values: -m runs each of them"
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    cause = error.__cause__
-    if isinstance(error, ConfigCompositionException) and cause is not None:
-        lines += [line.strip() for line in str(cause).splitlines()[:1]]
-    return " ".join(lines[:3])
+    return " ".join(lines[:2])
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ class's keyword parameters, so a class of the user's own is checked as strictly 
 """
 
 import dataclasses
-import difflib
 import functools
 import hashlib
 import importlib
@@ -25,7 +24,7 @@ from omegaconf.errors import OmegaConfBaseException
 from ccompress import storage
 from ccompress.data.base import Dataset, default_root
 from ccompress.data.vectors import Auto, Vectors
-from ccompress.errors import InputError
+from ccompress.errors import InputError, nearest
 from ccompress.rates import kept
 
 if TYPE_CHECKING:
@@ -267,10 +266,34 @@ def _check_values(config: Any) -> None:
             )
 
 
-def nearest(word: str, known: typing.Iterable[str]) -> str:
-    """` (did you mean X?)`, or nothing where no known word is near."""
-    close = difflib.get_close_matches(word, list(known), n=1)
-    return f" (did you mean {close[0]}?)" if close else ""
+def keys() -> list[str]:
+    """Every key but those that depend on the options chosen."""
+    sections = {"vocab": Vocab, "train": Train, "data": Data}
+    root = [field.name for field in dataclasses.fields(Schema)]
+    return root + [
+        f"{section}.{field.name}"
+        for section, of in sections.items()
+        for field in dataclasses.fields(of)
+    ]
+
+
+def check_train(hydra: Any) -> None:
+    """Refuse a `train=NAME` that is no file: that group is optional, so Hydra lets it pass.
+
+    Args:
+        hydra: Hydra's own node of the configuration.
+
+    Raises:
+        InputError: There is no such file.
+    """
+    named = [text.partition("=")[2] for text in hydra.overrides.task if text.startswith("train=")]
+    folders = [Path(source.path) / "train" for source in hydra.runtime.config_sources]
+    known = sorted(path.stem for folder in folders for path in folder.glob("*.yaml"))
+    for name in named:
+        if name not in known:
+            raise InputError(
+                f"train={name} is not known{nearest(name, known)}; it is one of {', '.join(known)}"
+            )
 
 
 def parameters(target: Any) -> dict[str, tuple[Any, Any]]:
@@ -340,9 +363,8 @@ def _refuse_unknown(node: Any, known: list[str], section: str) -> None:
             where = f"{section}.{key}" if section else str(key)
             options = ", ".join(sorted(name for name in known if name != "_target_"))
             what = f"options of {section}" if section else "keys"
-            raise InputError(
-                f"{where} is not known{nearest(str(key), known)}; {what}: {options or 'none'}"
-            )
+            there = f"{what}: {options}" if options else "there are no options here"
+            raise InputError(f"{where} is not known{nearest(str(key), known)}; {there}")
 
 
 def _merged(schema: type, node: DictConfig, section: str) -> Any:

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ccompress.data.batches import Batch
+from ccompress.errors import InputError
 
 
 class Network(nn.Module, ABC):
@@ -91,6 +92,8 @@ class DAN(Network):
         word_dropout: float = 0.3,
         dropout: float = 0.0,
     ) -> None:
+        _check_sizes(hidden=hidden, layers=layers)
+        _check_probabilities(word_dropout=word_dropout, dropout=dropout)
         super().__init__(embedding, width, classes)
         self.word_dropout = word_dropout
         self.dropout = dropout
@@ -163,6 +166,8 @@ class LSTM(Network):
         hidden: int = 150,
         dropout: float = 0.5,
     ) -> None:
+        _check_sizes(hidden=hidden)
+        _check_probabilities(dropout=dropout)
         super().__init__(embedding, width, classes)
         self.dropout = dropout
         self.lstm = nn.LSTM(width, hidden)
@@ -201,3 +206,17 @@ class LSTM(Network):
         """See `Network.flops`: 2 (n 4 h (width + h) + h C) for n tokens."""
         hidden = self.output.in_features
         return 2.0 * (tokens * 4 * hidden * (width + hidden) + hidden * self.classes)
+
+
+def _check_sizes(**sizes: int) -> None:
+    """Refuse sizes below 1."""
+    for name, size in sizes.items():
+        if size < 1:
+            raise InputError(f"network.{name}={size}: it is at least 1")
+
+
+def _check_probabilities(**probabilities: float) -> None:
+    """Refuse probabilities that are none, or that leave nothing."""
+    for name, probability in probabilities.items():
+        if not 0 <= probability < 1:
+            raise InputError(f"network.{name}={probability}: it is at least 0 and below 1")

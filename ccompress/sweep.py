@@ -28,7 +28,7 @@ from omegaconf import DictConfig, OmegaConf
 from tqdm import tqdm
 
 from ccompress import results
-from ccompress.config import PROTOCOL, Settings, check, digest
+from ccompress.config import PROTOCOL, Settings, check, check_train, digest
 
 _POLL_SECONDS = 0.5
 
@@ -123,6 +123,7 @@ class Sweep(Sweeper):
 
 def settings_of(config: DictConfig) -> Settings:
     """The checked settings of a configuration that still has Hydra's own node."""
+    check_train(config.hydra)
     names = {str(group): str(option) for group, option in config.hydra.runtime.choices.items()}
     own = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
     return check(own, names)

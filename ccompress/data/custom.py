@@ -117,9 +117,14 @@ def _delimited(
                 header = row
                 continue
             if len(row) != len(header):
+                literal = dialect.quoting == csv.QUOTE_NONE
+                mend = (
+                    "texts with tabs or line breaks go into a .csv or .jsonl file"
+                    if literal
+                    else f"a field that holds {dialect.delimiter!r} must be quoted"
+                )
                 raise InputError(
-                    f"{where} has {len(row)} fields where the header has {len(header)}; a field"
-                    f" that holds {dialect.delimiter!r} must be quoted"
+                    f"{where} has {len(row)} fields where the header has {len(header)}; {mend}"
                 )
             yield where, dict(zip(header, row, strict=True))
     except csv.Error as error:

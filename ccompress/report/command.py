@@ -60,7 +60,8 @@ def main(arguments: Sequence[str]) -> int:
     parts = build(runs, table, folder / "spectra.csv", given.within)
     document.write(out, f"Report: {name}", parts)
     _print(parts, runs, table)
-    print(f"written: {out / document.PAGE}, {out / 'tables'}, {out / 'figures'}")
+    written = [out / document.PAGE, *(out / part for part in ("tables", "figures"))]
+    print("written:", ", ".join(str(path) for path in written if path.exists()))
     return 0
 
 
