@@ -21,6 +21,7 @@ from ccompress.data.vocabulary import UNK
 from ccompress.embeddings import LowRankEmbedding
 from ccompress.low_rank import factorize
 from ccompress.methods.base import PAD
+from ccompress.methods.none import NoCompression
 from ccompress.sweep import settings_of
 from ccompress.train import Recipe, Trainer, predict
 
@@ -219,11 +220,8 @@ def contenders(
 def ours(case: Case, device: torch.device, rank: int | None = None) -> Epochs:
     """Our training, an epoch a call."""
     torch.manual_seed(0)
-    if rank is None:
-        rows, dim = case.table.shape
-        whole = nn.Embedding(rows, dim, padding_idx=PAD, sparse=True, _weight=case.table.clone())
-        embedding: nn.Module = whole
-    else:
+    embedding = NoCompression().prepare(case.table.clone(), rate=0.0)
+    if rank is not None:
         embedding = LowRankEmbedding.from_table(case.table, rank, padding_idx=PAD, sparse=True)
     network = model.build(case.make, embedding, case.classes).to(device)
     recipe = Recipe(lambda step, steps: LEARNING_RATE, BATCH_SIZE, seed=0)
