@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from ccompress.methods.base import Method
 
 # Raised whenever a change of the code alters results.
-PROTOCOL = 1
+PROTOCOL = 2
 
 GROUPS = ("dataset", "vectors", "network", "method", "schedule")
 POLICIES = ("train", "train+vectors")
