@@ -102,7 +102,12 @@ class LowRankEmbedding(nn.Module):
 
     def forward(self, indices: Tensor) -> Tensor:
         """The vectors, of shape (..., d), of indices of shape (...)."""
-        return F.embedding(indices, self.A, self.padding_idx, sparse=self.sparse) @ self.B
+        rows, B = self.read_factors(indices)
+        return rows @ B
+
+    def read_factors(self, indices: Tensor) -> tuple[Tensor, Tensor]:
+        """Rows of A, of shape (..., k), and B: what reads both can leave out the product."""
+        return F.embedding(indices, self.A, self.padding_idx, sparse=self.sparse), self.B
 
     def factors(self) -> tuple[nn.Module, Tensor]:
         """An embedding that reads rows of A, of k columns, and B (k, d); both share the tensors."""
@@ -303,9 +308,13 @@ class QuantizedLowRankEmbedding(nn.Module):
 
     def forward(self, indices: Tensor) -> Tensor:
         """The vectors, of shape (..., d), of indices of shape (...)."""
+        rows, B = self.read_factors(indices)
+        return rows @ B
+
+    def read_factors(self, indices: Tensor) -> tuple[Tensor, Tensor]:
+        """Rows of A, of shape (..., k), and diag(scale) B: see `LowRankEmbedding`."""
         A, B = self.factors()
-        vectors: Tensor = A(indices) @ B
-        return vectors
+        return A(indices), B
 
     def factors(self) -> tuple[nn.Module, Tensor]:
         """The embedding that reads rows of A, of k columns, and diag(scale) B (k, d)."""

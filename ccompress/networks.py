@@ -2,7 +2,9 @@
 
 Both read a `Batch`: the distinct words of some sentences, and for every token which of these words
 it is. So the table is read once a word, its gradient names each row once, and whatever stands
-between the table and the network (the second factor, unpacking) is done once a word as well.
+between the table and the network (unpacking) is done once a word as well. A second factor B is
+multiplied into the first layer, once a batch: (x A) B W^T = (x A) (W B^T)^T, and all that lies
+between the table and that layer has the k columns of A, in training too.
 
 The embedding is any module that turns word ids (n,) into vectors (n, width).
 """
@@ -38,6 +40,18 @@ class Network(nn.Module, ABC):
     @abstractmethod
     def forward(self, batch: Batch) -> Tensor:
         """Scores before the softmax, (sentences, classes)."""
+
+    def read(self, words: Tensor) -> tuple[Tensor, Tensor | None]:
+        """What the first layer reads of `words` (n,): vectors, and the factor that is left out.
+
+        Rows of A (n, k) and B (k, width) where the embedding has `read_factors`, as
+        `ccompress.LowRankEmbedding` has; else its vectors (n, width) and None.
+        """
+        read_factors = getattr(self.embedding, "read_factors", None)
+        if read_factors is None:
+            return self.embedding(words), None
+        rows, factor = read_factors(words)
+        return rows, factor
 
     @abstractmethod
     def flops(self, tokens: float, width: int) -> float:
@@ -105,8 +119,8 @@ class DAN(Network):
 
     def forward(self, batch: Batch) -> Tensor:
         """Scores before the softmax, (sentences, classes)."""
-        words = self.embedding(batch.words)  # (distinct words, width)
-        return self.classify(self.average(words, batch))
+        words, factor = self.read(batch.words)  # (distinct words, width or rank)
+        return self.classify(self.average(words, batch), factor)
 
     def average(self, words: Tensor, batch: Batch) -> Tensor:
         """Mean of each sentence's words (sentences, width); of those kept, in training."""
@@ -121,11 +135,17 @@ class DAN(Network):
         count = torch.segment_reduce(weights, "sum", lengths=batch.lengths, unsafe=True)
         return total / count.clamp(min=1).unsqueeze(1)
 
-    def classify(self, mean: Tensor) -> Tensor:
-        """Scores (sentences, classes) from the mean word of each sentence (sentences, width)."""
-        for layer in self.hidden:
-            mean = F.dropout(F.relu(layer(mean)), self.dropout, self.training)
-        scores: Tensor = self.output(mean)
+    def classify(self, mean: Tensor, factor: Tensor | None = None) -> Tensor:
+        """Scores (sentences, classes) from the mean word of each sentence (sentences, width).
+
+        With a factor B (k, width), from the mean row of A (sentences, k).
+        """
+        first = self.hidden[0]
+        assert isinstance(first, nn.Linear)
+        hidden = F.linear(mean, _folded(first.weight, factor), first.bias)
+        for layer in self.hidden[1:]:
+            hidden = layer(F.dropout(F.relu(hidden), self.dropout, self.training))
+        scores: Tensor = self.output(F.dropout(F.relu(hidden), self.dropout, self.training))
         return scores
 
     def first_layer(self) -> nn.Module:
@@ -175,13 +195,27 @@ class LSTM(Network):
 
     def forward(self, batch: Batch) -> Tensor:
         """Scores before the softmax, (sentences, classes)."""
-        words = self.embedding(batch.words)  # (distinct words, width)
+        words, factor = self.read(batch.words)  # (distinct words, width or rank)
         steps = torch.arange(batch.longest, device=words.device).unsqueeze(1)
         inside = steps < batch.lengths  # (longest, sentences)
         places = (steps + batch.offsets).clamp_(max=len(batch.positions) - 1)
         padded = F.embedding(batch.positions[places], words)  # (longest, sentences, width)
-        states, _ = self.lstm(padded)
-        return self.classify(states, inside)
+        return self.classify(self.states(padded, factor), inside)
+
+    def states(self, words: Tensor, factor: Tensor | None = None) -> Tensor:
+        """States (longest, sentences, hidden) from words (longest, sentences, width).
+
+        With a factor B (k, width), from rows of A (longest, sentences, k).
+        """
+        lstm = self.lstm
+        if factor is None:
+            return lstm(words)[0]  # type: ignore[no-any-return]
+        first, *others = lstm.all_weights[0]
+        weights = [_folded(first, factor), *others]
+        begin = words.new_zeros(1, words.shape[1], lstm.hidden_size)
+        # has_biases, num_layers, dropout, train, bidirectional, batch_first
+        options = (True, 1, 0.0, self.training, False, False)
+        return torch.lstm(words, (begin, begin), weights, *options)[0]
 
     def classify(self, states: Tensor, inside: Tensor) -> Tensor:
         """Scores (sentences, classes) from states (longest, sentences, hidden).
@@ -199,13 +233,17 @@ class LSTM(Network):
 
     def read_padded(self, words: Tensor, inside: Tensor) -> Tensor:
         """See `Network.read_padded`."""
-        states, _ = self.lstm(words.transpose(0, 1))
-        return self.classify(states, inside.T)
+        return self.classify(self.states(words.transpose(0, 1)), inside.T)
 
     def flops(self, tokens: float, width: int) -> float:
         """See `Network.flops`: 2 (n 4 h (width + h) + h C) for n tokens."""
         hidden = self.output.in_features
         return 2.0 * (tokens * 4 * hidden * (width + hidden) + hidden * self.classes)
+
+
+def _folded(weight: Tensor, factor: Tensor | None) -> Tensor:
+    """W (h, width), or W B^T (h, k), which reads rows of A as W reads those of A B."""
+    return weight if factor is None else weight @ factor.T
 
 
 def _check_sizes(**sizes: int) -> None:

@@ -1,3 +1,5 @@
+import copy
+
 import pytest
 import torch
 from builders import NETWORKS, encoded, network, random_split
@@ -5,6 +7,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from ccompress.data.batches import evaluation_batches
+from ccompress.embeddings import LowRankEmbedding
 from ccompress.train import predict
 
 ROWS, DIM = 40, 7
@@ -65,6 +68,27 @@ def test_gradients_name_each_word_of_a_batch_once(net):
     gradient = net.embedding.weight.grad
     assert gradient.is_sparse
     assert gradient._indices()[0].tolist() == [3, 5, 9]
+
+
+def test_factors_are_trained_as_two_layers_are(net):
+    """Scores and gradients of the product A B, which the network itself never makes."""
+    batch = next(evaluation_batches(random_split(50, ROWS, 0, longest=9)))
+    net.eval()
+    net.embedding = LowRankEmbedding.from_table(net.embedding.weight.detach(), 4, sparse=True)
+    A, B = (factor.detach().clone().requires_grad_() for factor in net.embedding.parameters())
+    scores = net(batch)
+    scores.logsumexp(1).sum().backward()
+    ours = [parameter.grad for parameter in net.parameters()]
+
+    whole = copy.deepcopy(net)
+    whole.zero_grad()
+    del whole.embedding
+    whole.embedding = lambda words: (A @ B)[words]
+    assert torch.allclose(whole(batch), scores, atol=1e-12)
+    whole(batch).logsumexp(1).sum().backward()
+    others = [parameter.grad for parameter in whole.parameters()]
+    for gradient, expected in zip(ours, [A.grad, B.grad, *others], strict=True):
+        assert torch.allclose(gradient.to_dense(), expected, atol=1e-12)
 
 
 def test_flops_are_those_of_the_matrix_products():
