@@ -2,9 +2,9 @@
 
 Both read a `Batch`: the distinct words of some sentences, and for every token which of these words
 it is. So the table is read once a word, its gradient names each row once, and whatever stands
-between the table and the network (unpacking) is done once a word as well. A second factor B is
-multiplied into the first layer, once a batch: (x A) B W^T = (x A) (W B^T)^T, and all that lies
-between the table and that layer has the k columns of A, in training too.
+between the table and the network (unpacking) is done once a word as well. A second factor B is not
+multiplied by every word, but where it costs least: the DAN multiplies it by its means, the LSTM
+into its weights, (x A) B W^T = (x A) (W B^T)^T, so that in training, too, it reads k columns.
 
 The embedding is any module that turns word ids (n,) into vectors (n, width).
 """
@@ -120,7 +120,8 @@ class DAN(Network):
     def forward(self, batch: Batch) -> Tensor:
         """Scores before the softmax, (sentences, classes)."""
         words, factor = self.read(batch.words)  # (distinct words, width or rank)
-        return self.classify(self.average(words, batch), factor)
+        mean = self.average(words, batch)
+        return self.classify(mean if factor is None else mean @ factor)
 
     def average(self, words: Tensor, batch: Batch) -> Tensor:
         """Mean of each sentence's words (sentences, width); of those kept, in training."""
@@ -135,17 +136,11 @@ class DAN(Network):
         count = torch.segment_reduce(weights, "sum", lengths=batch.lengths, unsafe=True)
         return total / count.clamp(min=1).unsqueeze(1)
 
-    def classify(self, mean: Tensor, factor: Tensor | None = None) -> Tensor:
-        """Scores (sentences, classes) from the mean word of each sentence (sentences, width).
-
-        With a factor B (k, width), from the mean row of A (sentences, k).
-        """
-        first = self.hidden[0]
-        assert isinstance(first, nn.Linear)
-        hidden = F.linear(mean, _folded(first.weight, factor), first.bias)
-        for layer in self.hidden[1:]:
-            hidden = layer(F.dropout(F.relu(hidden), self.dropout, self.training))
-        scores: Tensor = self.output(F.dropout(F.relu(hidden), self.dropout, self.training))
+    def classify(self, mean: Tensor) -> Tensor:
+        """Scores (sentences, classes) from the mean word of each sentence (sentences, width)."""
+        for layer in self.hidden:
+            mean = F.dropout(F.relu(layer(mean)), self.dropout, self.training)
+        scores: Tensor = self.output(mean)
         return scores
 
     def first_layer(self) -> nn.Module:
@@ -211,7 +206,7 @@ class LSTM(Network):
         if factor is None:
             return lstm(words)[0]  # type: ignore[no-any-return]
         first, *others = lstm.all_weights[0]
-        weights = [_folded(first, factor), *others]
+        weights = [first @ factor.T, *others]
         begin = words.new_zeros(1, words.shape[1], lstm.hidden_size)
         # has_biases, num_layers, dropout, train, bidirectional, batch_first
         options = (True, 1, 0.0, self.training, False, False)
@@ -239,11 +234,6 @@ class LSTM(Network):
         """See `Network.flops`: 2 (n 4 h (width + h) + h C) for n tokens."""
         hidden = self.output.in_features
         return 2.0 * (tokens * 4 * hidden * (width + hidden) + hidden * self.classes)
-
-
-def _folded(weight: Tensor, factor: Tensor | None) -> Tensor:
-    """W (h, width), or W B^T (h, k), which reads rows of A as W reads those of A B."""
-    return weight if factor is None else weight @ factor.T
 
 
 def _check_sizes(**sizes: int) -> None:
