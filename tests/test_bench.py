@@ -11,15 +11,16 @@ import torch
 
 sys.path.append(str(Path(__file__).parents[1] / "scripts"))
 
-from benchmarks import sweep
+from benchmarks import gpu, sweep
 from benchmarks.__main__ import main
 from benchmarks.cases import Case, contenders, with_rows
-from benchmarks.measuring import OURS, PLAIN, alternate, compare
+from benchmarks.measuring import OURS, PLAIN, Bench, alternate, compare
 from benchmarks.plain import NETWORKS, Epoch, Sentences, collate
 from benchmarks.steps import accuracies
 from builders import NETWORKS as OUR_NETWORKS
 from builders import encoded, network, random_split
 
+from ccompress.results import collect
 from ccompress.train import predict
 
 CPU = torch.device("cpu")
@@ -175,3 +176,19 @@ def test_an_unknown_part_is_refused(capsys):
         main(["speed"])
     assert stopped.value.code == 2
     assert "speed is no part; parts are steps, factors" in capsys.readouterr().err
+
+
+def test_the_whole_experiment_is_extrapolated_from_runs_of_many_processes(tmp_path, monkeypatch):
+    """On the CPU, since what it runs is the same there; the times mean nothing."""
+    monkeypatch.setattr(gpu, "PROCESSES", 2)
+    monkeypatch.setattr(gpu, "MEASURED", gpu.CELLS[:1])
+    monkeypatch.setattr(gpu, "SAMPLE", (0.9,))
+    monkeypatch.setattr(gpu, "separate", lambda *_: 100.0)
+    bench = Bench(quick=True, threads=1, runs=tmp_path, out=tmp_path)
+    own, plain, minutes = gpu.paper(bench, CPU)
+    done = collect(tmp_path)
+    assert sorted(row["method"] for row in done) == sorted(sweep.METHODS)
+    # Each of the five data sets is the embedded one here, and five seeds are meant.
+    assert plain.median == pytest.approx(100.0 * 5 * 5)
+    assert own.median > sum(row["total_seconds"] for row in done) / 2 * 5 * 5 * 31 / 4
+    assert minutes.median == pytest.approx(own.median / 60)

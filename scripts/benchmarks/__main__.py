@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import decomposition, lstm, memory, preparing, steps, sweep, vocabulary
+from benchmarks import decomposition, gpu, lstm, memory, preparing, steps, sweep, vocabulary
 from benchmarks.measuring import Bench, machine_name, show, write
 from ccompress.errors import InputError
 
@@ -22,6 +22,7 @@ PARTS = {
     "lstm": lstm.measure,
     "memory": memory.measure,
     "sweep": sweep.measure,
+    "gpu": gpu.measure,
 }
 
 
@@ -45,6 +46,9 @@ def main(argv: Sequence[str]) -> int:
             except InputError as error:
                 print(f"scripts/bench: {part}: {error}", file=sys.stderr)
                 return 2
+            if not rows:
+                print(f"\n{part}: skipped, there is no CUDA device here")
+                continue
             show(part, rows)
             write(options.out / f"{part}.csv", rows, options.threads)
     return 0

@@ -21,7 +21,7 @@ def measure(bench: Bench) -> list[Row]:
         rows += race(bench, load(bench, "sst2 phrases", PHRASES, "dan", 0.1), device, 4)
         rows += race(bench, load(bench, "sst2 phrases", PHRASES, "lstm", 0.1), device, 3)
         imdb = load(bench, "imdb", IMDB, "dan", 0.1, 100_000)
-        rows += race(bench, imdb, device, 3, 15.0)
+        rows += race(bench, imdb, device, 5, 15.0)
     return rows
 
 

@@ -43,13 +43,13 @@ def measure(bench: Bench) -> list[Row]:
         case = load(bench, "sst2", SST2, column.network, 0.25)
         epochs = 2 if bench.quick else settings(bench, SST2, f"network={column.network}").epochs
         own = _ours(bench, column.network, rates, epochs)
-        separate = _plain(bench, case, device, epochs)
+        apart = separate(bench, case, device, epochs)
         measured = "whole" if rates == RATES else f"extrapolated from rates {_list(rates)}"
         rows += compare(
             f"{case.name}, {epochs} epochs, 31 results",
             device,
             "column",
-            {OURS: [own], PLAIN: [separate]},
+            {OURS: [own], PLAIN: [apart]},
             at_least=column.at_least,
             note=f"ours {measured}; plain loop extrapolated from rates {_list(SAMPLE)}",
         )
@@ -92,7 +92,7 @@ def extrapolated(seconds: float, results: Sequence[Mapping[str, Any]], missing: 
     return seconds
 
 
-def _plain(bench: Bench, case: Case, device: torch.device, epochs: int) -> float:
+def separate(bench: Bench, case: Case, device: torch.device, epochs: int) -> float:
     """Seconds of 31 trainings, each from its beginning; reading the data is not counted.
 
     The reference and each quantization train the whole table; pre-training SVD a table of k

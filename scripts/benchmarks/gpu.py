@@ -1,0 +1,121 @@
+"""The whole `paper` experiment on one GPU, many runs at a time, against the plain loop in turn."""
+
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from itertools import groupby
+
+import torch
+
+from benchmarks.cases import VECTORS, load, overrides, settings
+from benchmarks.measuring import OURS, PLAIN, Bench, Row, compare, row
+from benchmarks.sweep import METHODS, SAMPLE, separate
+
+# A single small network is bound by the launches of its kernels, so that one process leaves most of
+# the GPU idle: runs go side by side, a process each, through the launcher that is there for it.
+PROCESSES = os.cpu_count() or 1
+SEEDS = (0, 1, 2, 3, 4)
+RESULTS = 31  # of a column: a data set, network and seed
+MINUTES = 15.0
+AT_LEAST = 20.0
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A data set and a network of the experiment."""
+
+    dataset: str
+    network: str
+
+    @property
+    def data(self) -> tuple[str, ...]:
+        """The options of its data: books has vectors of its own."""
+        return (f"dataset={self.dataset}", *([VECTORS] if self.dataset != "books" else []))
+
+
+CELLS = [
+    Cell(dataset, network)
+    for network in ("dan", "lstm")
+    for dataset in ("sst2", "trec", "snips", "clinc150", "books")
+]
+MEASURED = [Cell("sst2", "dan"), Cell("trec", "lstm"), Cell("clinc150", "lstm")]
+
+
+def measure(bench: Bench) -> list[Row]:
+    """Nothing where there is no CUDA device."""
+    return paper(bench, torch.device("cuda")) if torch.cuda.is_available() else []
+
+
+def paper(bench: Bench, device: torch.device) -> list[Row]:
+    """Seconds of the experiment's 1,550 results, extrapolated from three cells by their steps."""
+    seeds = SEEDS[:1] if bench.quick else SEEDS
+    steps = {cell: _steps(bench, cell) for cell in CELLS}
+    own, plain = 0.0, 0.0
+    for network, cells in groupby(MEASURED, key=lambda cell: cell.network):
+        measured = list(cells)
+        share = sum(steps[cell] for cell in CELLS if cell.network == network) / sum(
+            steps[cell] for cell in measured
+        )
+        results = len(seeds) * (1 + len(SAMPLE) * (len(METHODS) - 1))
+        own += _ours(bench, measured, seeds) * share * len(SEEDS) * RESULTS / results
+        for cell in measured:
+            case = load(bench, cell.dataset, cell.data, network, 0.25)
+            plain += separate(bench, case, device, _epochs(bench, cell)) * share * len(SEEDS)
+    note = (
+        f"extrapolated from {', '.join(f'{c.dataset} {c.network}' for c in MEASURED)} and rates "
+        f"{' '.join(f'{rate:g}' for rate in SAMPLE)}; ours {PROCESSES} processes"
+    )
+    title = "paper, 1,550 results"
+    samples = {OURS: [own], PLAIN: [plain]}
+    return [
+        *compare(title, device, "whole", samples, at_least=AT_LEAST, note=note),
+        row(
+            title,
+            device,
+            "whole, minutes",
+            OURS,
+            [own / 60],
+            unit="min",
+            target=f"under {MINUTES:g} min",
+            met=own < 60 * MINUTES,
+            note=note,
+        ),
+    ]
+
+
+def _epochs(bench: Bench, cell: Cell) -> int:
+    return 2 if bench.quick else settings(bench, cell.data, f"network={cell.network}").epochs
+
+
+def _steps(bench: Bench, cell: Cell) -> int:
+    """Steps of one training of a cell."""
+    case = load(bench, cell.dataset, cell.data, cell.network)
+    return case.whole_steps * _epochs(bench, cell)
+
+
+def _ours(bench: Bench, cells: list[Cell], seeds: tuple[int, ...]) -> float:
+    """Seconds of the commands that run these cells at a few rates, their start included.
+
+    Raises:
+        subprocess.CalledProcessError: A run failed.
+    """
+    seconds = 0.0
+    for cell in cells:
+        command = [
+            *(sys.executable, "-m", "ccompress.cli", "-m"),
+            *(word for word in overrides(bench, cell.data) if not word.startswith("threads=")),
+            f"network={cell.network}",
+            f"method={','.join(METHODS)}",
+            f"rate={','.join(map(str, SAMPLE))}",
+            f"train.epochs={_epochs(bench, cell)}",
+            f"seed={','.join(map(str, seeds))}",
+            "force=true",  # other parts may have run some of these
+            "hydra/launcher=joblib",
+            f"hydra.launcher.n_jobs={PROCESSES}",
+        ]
+        began = time.perf_counter()
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        seconds += time.perf_counter() - began
+    return seconds
