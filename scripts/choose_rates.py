@@ -1,0 +1,73 @@
+#!/usr/bin/env python
+"""Choose the upper learning rates of conf/train from results/tuning/runs.csv, by one rule.
+
+For each data set, network and schedule the rate is the smallest whose accuracy on dev, in the mean
+of the seeds, is within half a point of the best. Only the reference (`method=none`) was trained,
+and only dev is looked at. Half a point is well inside dev's own sampling error (about 1.3 points on
+sst2): of rates that dev cannot tell apart the smallest overfits last.
+
+    ccompress -m +experiment=tuning      # the trainings
+    scripts/choose_rates.py              # the table, results/tuning/README.md
+"""
+
+import shlex
+from pathlib import Path
+
+import pandas as pd
+
+ROOT = Path(__file__).parents[1]
+RUNS = ROOT / "results" / "tuning" / "runs.csv"
+WITHIN = 0.5  # points
+CELL = ["dataset", "network", "schedule"]
+
+HEAD = """# How the learning rates were chosen
+
+Accuracy on dev in percent, mean of the seeds, of the uncompressed network, against the schedule's
+upper learning rate. Chosen (bold) is the smallest rate within {within:g} points of the best; every
+method then uses it. Vectors: {vectors}; `books` is synthetic.
+Made by `scripts/choose_rates.py` from `runs.csv`.
+
+"""
+
+
+def main() -> None:
+    """Write the table and print it."""
+    table = accuracies(RUNS)
+    vectors = ", ".join(sorted(pd.read_csv(RUNS)["vectors"].unique()))
+    text = HEAD.format(within=WITHIN, vectors=vectors) + markdown(table)
+    (RUNS.parent / "README.md").write_text(text, encoding="utf-8")
+    print(text)
+
+
+def accuracies(runs: Path) -> pd.DataFrame:
+    """Mean accuracy on dev: a row per data set, network and schedule, a column per rate."""
+    frame = pd.read_csv(runs)
+    frame["upper"] = [_upper(line) for line in frame["overrides"]]
+    return frame.pivot_table("dev_accuracy", CELL, "upper", aggfunc="mean")
+
+
+def _upper(line: str) -> float:
+    """The upper rate that a run's command line gives."""
+    key = "schedule.upper="
+    return next(float(w.removeprefix(key)) for w in shlex.split(line) if w.startswith(key))
+
+
+def chosen(row: pd.Series) -> float:
+    """The smallest rate within half a point of the best; `row` has the accuracy at each rate."""
+    return float(row[row >= row.max() - WITHIN].index.min())
+
+
+def markdown(table: pd.DataFrame) -> str:
+    """The table as Markdown."""
+    rates = [f"{rate:g}" for rate in table.columns]
+    lines = [[*CELL, *rates], ["---"] * (len(CELL) + len(rates))]
+    for cell, row in table.iterrows():
+        assert isinstance(cell, tuple)
+        best = chosen(row)
+        numbers = [f"**{v:.2f}**" if rate == best else f"{v:.2f}" for rate, v in row.items()]
+        lines.append([*cell, *numbers])
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+if __name__ == "__main__":
+    main()
