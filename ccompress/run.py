@@ -195,7 +195,7 @@ def choose_device(name: str) -> torch.device:
 
 def _on_device(split: Split, device: torch.device) -> Encoded:
     return Encoded(
-        torch.from_numpy(split.tokens).long(),
+        torch.from_numpy(split.tokens),
         torch.from_numpy(split.lengths),
         torch.from_numpy(split.labels),
     ).to(device)

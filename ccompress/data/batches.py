@@ -12,8 +12,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 # Batches made at a time: one sort finds the distinct words of all of them, and the host looks at
-# the device once for all of them, not once a step.
-_BLOCK = 16
+# the device once for all of them, not once a step. Of long texts fewer, since all of a block's
+# tokens are in memory several times over.
+_BLOCK_BATCHES = 16
+_BLOCK_TOKENS = 1 << 17
 
 
 class Batch(NamedTuple):
@@ -43,7 +45,7 @@ class Encoded:
     """A split as integers, on one device.
 
     Attributes:
-        tokens: Rows of the table, sentence after sentence (tokens,), int64.
+        tokens: Rows of the table, sentence after sentence (tokens,), int32 or int64.
         lengths: Tokens of each sentence (sentences,), int64, at least 1.
         labels: Class of each sentence (sentences,), int64.
     """
@@ -77,26 +79,40 @@ def training_batches(
     order = shuffled[torch.argsort(lengths[shuffled], stable=True)]
     batches = torch.split(order, batch_size)
     turn = torch.randperm(len(batches), generator=generator)
-    return _batches(split, [batches[i] for i in turn.tolist()])
+    return _batches(split, [batches[i] for i in turn.tolist()], lengths)
 
 
 def evaluation_batches(split: Encoded, batch_size: int = 256) -> Iterator[Batch]:
     """Every sentence of `split` once, from the shortest to the longest."""
     import torch
 
-    order = torch.argsort(split.lengths.cpu(), stable=True)
-    return _batches(split, list(torch.split(order, batch_size)))
+    lengths = split.lengths.cpu()
+    order = torch.argsort(lengths, stable=True)
+    return _batches(split, list(torch.split(order, batch_size)), lengths)
 
 
-def _batches(split: Encoded, groups: list[Tensor]) -> Iterator[Batch]:
+def _blocks(groups: list[Tensor], lengths: Tensor) -> Iterator[list[Tensor]]:
+    """`groups` in order, a few at a time; `lengths` (sentences,) are on the CPU."""
+    block: list[Tensor] = []
+    tokens = 0
+    for group in groups:
+        more = int(lengths[group].sum())
+        if block and (len(block) == _BLOCK_BATCHES or tokens + more > _BLOCK_TOKENS):
+            yield block
+            block, tokens = [], 0
+        block.append(group)
+        tokens += more
+    yield block
+
+
+def _batches(split: Encoded, groups: list[Tensor], cpu_lengths: Tensor) -> Iterator[Batch]:
     """The batches of the sentences named by `groups`, a block of them made at a time."""
     import torch
 
     device = split.tokens.device
     starts = split.lengths.cumsum(0) - split.lengths
     rows = int(split.tokens.max()) + 1
-    for first in range(0, len(groups), _BLOCK):
-        block = groups[first : first + _BLOCK]
+    for block in _blocks(groups, cpu_lengths):
         sizes = [len(group) for group in block]
         sentences = torch.cat(block).to(device)
         lengths = split.lengths[sentences]

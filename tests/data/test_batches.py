@@ -1,3 +1,4 @@
+import pytest
 import torch
 from builders import encoded
 from hypothesis import given, settings
@@ -51,7 +52,9 @@ def test_the_order_is_the_generators():
     assert order(1) != order(2)
 
 
-def test_more_batches_than_one_block_of_them():
+@pytest.mark.parametrize("tokens", [1, 5, 1 << 17])
+def test_more_batches_than_one_block_of_them(monkeypatch, tokens):
+    monkeypatch.setattr("ccompress.data.batches._BLOCK_TOKENS", tokens)
     split = encoded([[2 + i % 7, 3] for i in range(500)])
     found = {}
     for batch in evaluation_batches(split, 3):
