@@ -14,6 +14,10 @@ import torch
 from torch import Tensor
 from torch.optim.adam import adam
 
+# Rows moved at a time: copies of them, of their gradients and of their moments stay in the cache,
+# and a batch of long texts does not copy much of the table.
+_ROWS = 1024
+
 
 class RowwiseAdam(torch.optim.Optimizer):
     """Adam over the rows named by a sparse gradient; the same numbers as `torch.optim.SparseAdam`.
@@ -22,7 +26,8 @@ class RowwiseAdam(torch.optim.Optimizer):
     asked for distinct rows; the moments are only read and written at those rows.
 
     Args:
-        params: Tensors (rows, width), their gradients sparse with one sparse dimension.
+        params: Tensors (V, width), their gradients sparse with one sparse dimension.
+        rows: Gradients name rows before this one only, and no others have moments; None: any row.
         lr: Learning rate.
         betas: Decay of the first and of the second moment.
         eps: Added to the square root of the second moment.
@@ -31,11 +36,12 @@ class RowwiseAdam(torch.optim.Optimizer):
     def __init__(
         self,
         params: Iterable[Tensor],
+        rows: int | None = None,
         lr: float = 1e-3,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
     ) -> None:
-        super().__init__(params, {"lr": lr, "betas": betas, "eps": eps})
+        super().__init__(params, {"rows": rows, "lr": lr, "betas": betas, "eps": eps})
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
@@ -50,30 +56,32 @@ class RowwiseAdam(torch.optim.Optimizer):
     def _step(self, parameter: Tensor, group: dict[str, Any]) -> None:
         state = self.state[parameter]
         if not state:
-            # Zeros are not resident in memory until written: rows never touched cost none.
+            moments = parameter[: group["rows"]]
             state["step"] = torch.zeros((), device=parameter.device)
-            state["exp_avg"] = torch.zeros_like(parameter)
-            state["exp_avg_sq"] = torch.zeros_like(parameter)
+            state["exp_avg"] = torch.zeros_like(moments)
+            state["exp_avg_sq"] = torch.zeros_like(moments)
         gradient = parameter.grad
         assert gradient is not None
-        rows = gradient._indices()[0]
         whole = (parameter, state["exp_avg"], state["exp_avg_sq"])
-        values, first, second = (tensor.index_select(0, rows) for tensor in whole)
-        adam(
-            [values],
-            [gradient._values()],
-            [first],
-            [second],
-            [],
-            [state["step"]],
-            fused=True,
-            amsgrad=False,
-            beta1=group["betas"][0],
-            beta2=group["betas"][1],
-            lr=group["lr"],
-            weight_decay=0.0,
-            eps=group["eps"],
-            maximize=False,
-        )
-        for tensor, part in zip(whole, (values, first, second), strict=True):
-            tensor.index_copy_(0, rows, part)
+        named = torch.split(gradient._indices()[0], _ROWS)
+        for rows, gradients in zip(named, torch.split(gradient._values(), _ROWS), strict=True):
+            values, first, second = (tensor.index_select(0, rows) for tensor in whole)
+            adam(
+                [values],
+                [gradients],
+                [first],
+                [second],
+                [],
+                [state["step"].clone()],  # it counts one step on
+                fused=True,
+                amsgrad=False,
+                beta1=group["betas"][0],
+                beta2=group["betas"][1],
+                lr=group["lr"],
+                weight_decay=0.0,
+                eps=group["eps"],
+                maximize=False,
+            )
+            for tensor, part in zip(whole, (values, first, second), strict=True):
+                tensor.index_copy_(0, rows, part)
+        state["step"] += 1

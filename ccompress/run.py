@@ -128,9 +128,8 @@ def _train_and_test(settings: Settings, on_epoch: Callable[[EpochRow], None]) ->
         reused = stages.train_reference(trainer, settings.runs_dir / ".stages", key, before)
         if before == epochs:
             trainer.restore_best()  # the fully trained network is the one of its best epoch
-        trained = next(network.embedding.parameters()).detach()
         counts = torch.from_numpy(data.counts).to(device)
-        trainer.replace_embedding(method.compress(trained, rate, counts))
+        trainer.replace_embedding(lambda trained: method.compress(trained, rate, counts))
     if before < epochs:
         trainer.train("compressed", epochs)
         trainer.restore_best()

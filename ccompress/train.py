@@ -98,6 +98,7 @@ class Trainer:
         self.step = 0
         self._best: dict[str, Tensor] = {}
         self.best_accuracy = -1.0
+        self._optimizers: list[torch.optim.Optimizer] = []
         self._make_optimizers()
 
     @property
@@ -118,10 +119,18 @@ class Trainer:
             score = accuracy(predict(self.network, self.dev_split), self.dev_split.labels)
             if score > self.best_accuracy:  # the earliest in a tie
                 self.best_accuracy = score
-                self._best = {name: tensor.clone() for name, tensor in self._changing()}
+                self._keep_best()
             seconds = time.perf_counter() - began
             self.rows.append(EpochRow(stage, self.epoch, self.step, rate, loss, score, seconds))
             self.on_epoch(self.rows[-1])
+
+    def _keep_best(self) -> None:
+        """Copy the present parameters, over an earlier epoch's where there are any."""
+        for name, tensor in self._changing():
+            if name in self._best:
+                self._best[name].copy_(tensor)
+            else:
+                self._best[name] = tensor.clone()
 
     def _train_epoch(self) -> tuple[float, float]:
         """Train one epoch; its mean loss, and the learning rate of its last step."""
@@ -156,8 +165,8 @@ class Trainer:
         self.step += steps
         return float(losses.mean()), rates[-1]
 
-    def replace_embedding(self, embedding: nn.Module) -> None:
-        """Put `embedding` in the place of the network's, between two epochs.
+    def replace_embedding(self, compress: Callable[[Tensor], nn.Module]) -> None:
+        """Put what `compress` makes of the table in the place of the embedding, between two epochs.
 
         Parameters of the new embedding start with a fresh optimizer state; every other parameter
         and its optimizer state stay as they are, to the last bit. The best epoch is forgotten: only
@@ -169,8 +178,11 @@ class Trainer:
             for name, parameter in self.network.named_parameters()
             if parameter in optimizer.state and not name.startswith("embedding.")
         }
-        self.network.embedding = embedding.to(self.train_split.tokens.device)
+        # The table's moments and its best epoch, three tables more, make room for what comes.
         self._best, self.best_accuracy = {}, -1.0
+        self._optimizers = []
+        table = next(self.network.embedding.parameters()).detach()
+        self.network.embedding = compress(table).to(self.train_split.tokens.device)
         self._make_optimizers()
         self._set_optimizer_state(kept)
 
@@ -185,7 +197,7 @@ class Trainer:
         tensors |= {f"best.{name}": tensor for name, tensor in self._best.items()}
         for name, parameter in self.network.named_parameters():
             for key, value in self._state_of(parameter).items():
-                tensors[f"optimizer.{key}.{name}"] = self._cut(name, value)
+                tensors[f"optimizer.{key}.{name}"] = value
         values = {
             "epoch": self.epoch,
             "step": self.step,
@@ -229,9 +241,10 @@ class Trainer:
         named = dict(self.network.named_parameters())
         self._tables = {name for name, parameter in named.items() if parameter in tables}
         dense = [p for name, p in named.items() if name not in self._tables and p.requires_grad]
-        self._optimizers: list[torch.optim.Optimizer] = [torch.optim.Adam(dense, fused=True)]
+        self._optimizers = [torch.optim.Adam(dense, fused=True)]
         if tables:
-            self._optimizers.append(RowwiseAdam(named[name] for name in sorted(self._tables)))
+            ordered = (named[name] for name in sorted(self._tables))
+            self._optimizers.append(RowwiseAdam(ordered, rows=self.train_rows))
 
     def _state_of(self, parameter: Tensor) -> dict[str, Tensor]:
         """The optimizer's state of one parameter; empty before its first step."""
@@ -251,12 +264,7 @@ class Trainer:
         }
         for name, parameter in self.network.named_parameters():
             for key, value in states.get(name, {}).items():
-                value = value.to(device)
-                if value.shape != parameter.shape and value.dim():
-                    whole = torch.zeros_like(parameter)
-                    whole[: len(value)] = value
-                    value = whole
-                owner[parameter].state[parameter][key] = value
+                owner[parameter].state[parameter][key] = value.to(device)
 
     def _changing(self) -> Iterator[tuple[str, Tensor]]:
         """Name and value of all that training can change, of a table only the trainable rows."""
@@ -264,5 +272,5 @@ class Trainer:
             yield name, self._cut(name, tensor)
 
     def _cut(self, name: str, tensor: Tensor) -> Tensor:
-        """Of a table, or its optimizer's state, the rows that training can touch."""
-        return tensor[: self.train_rows] if name in self._tables and tensor.dim() else tensor
+        """Of a table the rows that training can touch."""
+        return tensor[: self.train_rows] if name in self._tables else tensor

@@ -42,6 +42,31 @@ def test_rows_without_a_gradient_stay_as_they_are():
     assert changed == [2, 5]
 
 
+def test_however_many_rows_are_moved_at_a_time_the_numbers_are_the_same(monkeypatch):
+    start = torch.randn(40, 16, generator=torch.Generator().manual_seed(0))
+    found = []
+    for rows in (1, 3, 1024):
+        monkeypatch.setattr("ccompress.optimizers._ROWS", rows)
+        table = start.clone().requires_grad_()
+        steps(RowwiseAdam([table], lr=0.1), table, [[1, 4, 7, 9, 30], [4, 9], [0, 7]] * 3)
+        found.append(table.detach())
+    assert torch.equal(found[0], found[2])
+    assert torch.equal(found[1], found[2])
+
+
+def test_only_the_rows_that_can_be_named_have_moments():
+    batches = [[1, 4, 7], [4, 0], [7]] * 3
+    start = torch.randn(100, 4, generator=torch.Generator().manual_seed(0))
+    whole, part = (start.clone().requires_grad_() for _ in range(2))
+    steps(RowwiseAdam([whole], lr=0.1), whole, batches)
+    optimizer = RowwiseAdam([part], rows=8, lr=0.1)
+    steps(optimizer, part, batches)
+    assert torch.equal(whole, part)
+    assert optimizer.state[part]["exp_avg"].shape == (8, 4)
+    with pytest.raises(IndexError):
+        steps(optimizer, part, [[8]])
+
+
 def test_a_closure_is_refused():
     with pytest.raises(TypeError, match="closure"):
         RowwiseAdam([torch.zeros(2, 2, requires_grad=True)]).step(lambda: 0.0)

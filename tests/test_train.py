@@ -85,7 +85,7 @@ def test_after_a_compression_only_later_epochs_are_candidates(monkeypatch):
     monkeypatch.setattr("ccompress.train.accuracy", lambda *_: next(scores))
     it = trainer()
     it.train("reference", 1)
-    it.replace_embedding(nn.Embedding.from_pretrained(torch.zeros(50, 8), freeze=False))
+    it.replace_embedding(lambda _: nn.Embedding.from_pretrained(torch.zeros(50, 8), freeze=False))
     it.train("compressed", 2)
     it.restore_best()
     assert it.best_accuracy == 10.0
@@ -100,7 +100,9 @@ def test_replacing_the_embedding_keeps_everything_else_to_the_last_bit():
         for name, parameter in it.network.named_parameters()
     }
     new = nn.Embedding.from_pretrained(torch.randn(50, 8), freeze=False, sparse=True)
-    it.replace_embedding(new)
+    seen = []
+    it.replace_embedding(lambda table: (seen.append(table.clone()), new)[1])
+    assert torch.equal(seen[0], before["embedding.weight"])  # as it stands after the last epoch
     for name, parameter in it.network.named_parameters():
         if name.startswith("embedding."):
             assert parameter is new.weight

@@ -41,7 +41,7 @@ def _epochs(bench: Bench, case: Case, device: torch.device) -> list[Row]:
     steps = min(case.steps, max(3, STEPS // rows))
     few = replace(case, train=_first(case.train, steps * BATCH_SIZE))
     results = alternate(
-        {OURS: ours(case, device), PLAIN: plain(few, device).epoch}, bench.rounds(3)
+        {OURS: ours(case, device), PLAIN: plain(few, device).epoch}, bench.rounds(5)
     )
     seconds = {
         OURS: [case.whole(epoch) for epoch in results[OURS]],
