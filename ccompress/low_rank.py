@@ -14,6 +14,9 @@ from torch import Tensor
 from ccompress.errors import InputError
 
 BLOCK = 8192  # rows held in float64 at a time: 20 MB at d = 300
+# Rows of the spectrum, which runs beside a training whose memory is measured: the buffers that a
+# product leaves behind grow with its rows.
+SPECTRUM_BLOCK = 1024
 
 
 @torch.no_grad()
@@ -83,7 +86,8 @@ def spectrum(table: Tensor) -> Tensor:
     Raises:
         InputError: if the table holds NaN or infinity.
     """
-    values, _ = _leading(table, table.shape[1])
+    dim = table.shape[1]
+    values, _ = _eigen(_gram(table, dim, block=SPECTRUM_BLOCK), dim)
     return values[: min(table.shape)]
 
 
@@ -104,8 +108,8 @@ def relative_error(table: Tensor, read: Callable[[Tensor], Tensor]) -> float:
     return (difference / norm) ** 0.5 if difference else 0.0
 
 
-def _blocks(table: Tensor) -> Iterator[Tensor]:
-    return (block.double() for block in torch.split(table, BLOCK))
+def _blocks(table: Tensor, rows: int = BLOCK) -> Iterator[Tensor]:
+    return (block.double() for block in torch.split(table, rows))
 
 
 def _times(table: Tensor, right: Tensor) -> Tensor:
@@ -128,19 +132,19 @@ def _leading_weighted(table: Tensor, rank: int, weights: Tensor) -> tuple[Tensor
     return values, _signed(basis @ turned)
 
 
-def _gram(table: Tensor, rank: int, weights: Tensor | None = None) -> Tensor:
+def _gram(table: Tensor, rank: int, weights: Tensor | None = None, block: int = BLOCK) -> Tensor:
     """E^T E, or E^T diag(w) E, of shape (d, d) in float64; checks the rank against d."""
     dim = table.shape[1]
     if not 1 <= rank <= dim:
         raise InputError(f"rank {rank} is out of range: a table of {dim} columns has 1 to {dim}")
     gram = torch.zeros(dim, dim, dtype=torch.float64, device=table.device)
     if weights is None:
-        for block in _blocks(table):
-            gram.addmm_(block.T, block)
+        for rows in _blocks(table, block):
+            gram.addmm_(rows.T, rows)
     else:
-        parts = torch.split(weights.double().unsqueeze(1), BLOCK)
-        for block, part in zip(_blocks(table), parts, strict=True):
-            gram.addmm_(block.T, part * block)
+        parts = torch.split(weights.double().unsqueeze(1), block)
+        for rows, part in zip(_blocks(table, block), parts, strict=True):
+            gram.addmm_(rows.T, part * rows)
     if not gram.isfinite().all():
         raise InputError("the embedding table holds NaN or infinite numbers: it has no SVD")
     return gram

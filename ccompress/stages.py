@@ -41,13 +41,13 @@ def _resume(trainer: Trainer, folder: Path, key: str, until: int) -> None:
     for epoch in range(until, 0, -1):
         path = _path(folder, key, epoch)
         try:
-            tensors, metadata = storage.load(path)
+            stored = storage.TensorFile(path)
         except FileNotFoundError:
             continue
         except storage.DamagedFile:
             path.unlink()  # trained again below
             continue
-        trainer.load_state(tensors, json.loads(metadata[_VALUES]))
+        trainer.load_state(stored, json.loads(stored.metadata[_VALUES]))
         return
 
 

@@ -7,8 +7,9 @@ stands in the metadata under `sha256` and is checked on loading.
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,13 @@ if TYPE_CHECKING:
     import torch
 
 _CHECKSUM = "sha256"
+# numpy's types by the names that safetensors gives them.
+_TYPES = {
+    **{f"F{bits}": np.dtype(f"float{bits}") for bits in (16, 32, 64)},
+    **{f"I{bits}": np.dtype(f"int{bits}") for bits in (8, 16, 32, 64)},
+    **{f"U{bits}": np.dtype(f"uint{bits}") for bits in (8, 16, 32, 64)},
+    "BOOL": np.dtype(bool),
+}
 
 
 class DamagedFile(ValueError):
@@ -52,15 +60,19 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def _digest(tensors: Mapping[str, np.ndarray[Any, Any]], metadata: Mapping[str, str]) -> str:
-    """SHA-256 over names, types, shapes and bytes of `tensors`, and over `metadata`."""
+def _digest(
+    names: Iterable[str],
+    array: Callable[[str], np.ndarray[Any, Any]],
+    metadata: Mapping[str, str],
+) -> str:
+    """SHA-256 over names, types, shapes and bytes of named arrays, and over `metadata`."""
     digest = hashlib.sha256()
     for key in sorted(metadata):
         digest.update(f"{key}={metadata[key]}\0".encode())
-    for name in sorted(tensors):
-        array = tensors[name]
-        digest.update(f"{name}:{array.dtype}:{array.shape}\0".encode())
-        digest.update(array.reshape(-1).view(np.uint8).data)
+    for name in sorted(names):
+        one = array(name)
+        digest.update(f"{name}:{one.dtype}:{one.shape}\0".encode())
+        digest.update(one.reshape(-1).view(np.uint8).data)
     return digest.hexdigest()
 
 
@@ -77,40 +89,76 @@ def save(
         for name, tensor in tensors.items()
     }
     stored = {**(metadata or {})}
-    stored[_CHECKSUM] = _digest(arrays, stored)
+    stored[_CHECKSUM] = _digest(arrays, arrays.__getitem__, stored)
     with replacing(path) as temporary:
         save_file(arrays, temporary, stored)
 
 
-def load_numpy(path: Path) -> tuple[dict[str, np.ndarray[Any, Any]], dict[str, str]]:
-    """Read what `save` stored: the tensors as numpy arrays, and the metadata.
+class TensorFile(Mapping[str, "torch.Tensor"]):
+    """What `save` stored: named tensors on the CPU, each read when it is asked for.
+
+    So no more of them are in memory than are used. They are read, not mapped: a mapped file counts
+    as memory a second time.
+
+    Attributes:
+        metadata: As given to `save`.
 
     Raises:
         FileNotFoundError: There is no such file.
         DamagedFile: The file is truncated, altered, or not a tensor file of this project.
     """
-    if not path.is_file():
-        raise FileNotFoundError(path)
-    try:
-        with safe_open(path, framework="numpy") as file:
-            metadata = dict(file.metadata() or {})
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, ValueError, OSError) as error:
-        raise DamagedFile(f"{path} is not a whole safetensors file: {error}") from error
-    checksum = metadata.pop(_CHECKSUM, None)
-    if checksum is None:
-        raise DamagedFile(f"{path} carries no checksum: it was not written by ccompress")
-    if checksum != _digest(tensors, metadata):
-        raise DamagedFile(f"{path} is damaged: its contents do not match its checksum")
-    return tensors, metadata
+
+    def __init__(self, path: Path) -> None:
+        if not path.is_file():
+            raise FileNotFoundError(path)
+        self._path = path
+        try:
+            with safe_open(path, framework="numpy") as file:
+                self.metadata: dict[str, str] = dict(file.metadata() or {})
+                stored = [(name, file.get_slice(name)) for name in file.offset_keys()]
+                kinds = [(n, _TYPES[s.get_dtype()], tuple(s.get_shape())) for n, s in stored]
+        except (SafetensorError, KeyError, ValueError, OSError) as error:
+            raise DamagedFile(f"{path} is not a whole safetensors file: {error}") from error
+        # The library has checked that the tensors lie one after another up to the file's end.
+        begin = path.stat().st_size - sum(t.itemsize * prod(s) for _, t, s in kinds)
+        self._places: dict[str, tuple[np.dtype[Any], tuple[int, ...], int]] = {}
+        for name, kind, shape in kinds:
+            self._places[name] = (kind, shape, begin)
+            begin += kind.itemsize * prod(shape)
+        checksum = self.metadata.pop(_CHECKSUM, None)
+        if checksum is None:
+            raise DamagedFile(f"{path} carries no checksum: it was not written by ccompress")
+        if checksum != _digest(self, self.array, self.metadata):
+            raise DamagedFile(f"{path} is damaged: its contents do not match its checksum")
+
+    def array(self, name: str) -> np.ndarray[Any, Any]:
+        """A tensor as a numpy array of its own."""
+        kind, shape, offset = self._places[name]
+        numbers = np.fromfile(self._path, kind, prod(shape), offset=offset)
+        return numbers.reshape(shape)
+
+    def __getitem__(self, name: str) -> "torch.Tensor":
+        import torch
+
+        return torch.from_numpy(self.array(name))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+
+def load_numpy(path: Path) -> tuple[dict[str, np.ndarray[Any, Any]], dict[str, str]]:
+    """All that `save` stored, as numpy arrays, and the metadata; errors as `TensorFile`."""
+    file = TensorFile(path)
+    return {name: file.array(name) for name in file}, file.metadata
 
 
 def load(path: Path) -> "tuple[dict[str, torch.Tensor], dict[str, str]]":
-    """Read what `save` stored, the tensors as torch tensors on the CPU; errors as `load_numpy`."""
-    import torch
-
-    arrays, metadata = load_numpy(path)
-    return {name: torch.from_numpy(array) for name, array in arrays.items()}, metadata
+    """All that `save` stored, as torch tensors, and the metadata; errors as `TensorFile`."""
+    file = TensorFile(path)
+    return dict(file), file.metadata
 
 
 def file_sha256(path: Path) -> str:

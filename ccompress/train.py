@@ -213,15 +213,15 @@ class Trainer:
             for name, tensor in self._changing():
                 tensor.copy_(tensors[f"last.{name}"])
         self._best = {
-            name.removeprefix("best."): tensor.to(device)
-            for name, tensor in tensors.items()
+            name.removeprefix("best."): tensors[name].to(device)
+            for name in tensors
             if name.startswith("best.")
         }
         states: dict[str, dict[str, Tensor]] = {}
-        for name, tensor in tensors.items():
+        for name in tensors:
             if name.startswith("optimizer."):
                 _, key, parameter = name.split(".", 2)
-                states.setdefault(parameter, {})[key] = tensor
+                states.setdefault(parameter, {})[key] = tensors[name]
         self._set_optimizer_state(states)
         self.epoch, self.step = values["epoch"], values["step"]
         self.best_accuracy = values["best_accuracy"]

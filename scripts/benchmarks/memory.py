@@ -13,7 +13,8 @@ from ccompress.measure import peak_memory
 from ccompress.results import collect
 
 SHARE = 0.6
-# Epochs of each: two of the whole table, since a second best epoch is kept while the first is there.
+# Two epochs of the whole table in each, as of the plain loop: the second keeps its best epoch while
+# the first's is there. in_training_svd goes on from the stored epochs of none.
 RUNS = (("none", 2), ("in_training_svd", 4))
 
 
