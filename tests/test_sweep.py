@@ -96,6 +96,20 @@ def test_parallel_processes_give_the_same_rows_and_share_stages(ccompress, tiny,
     assert sum(row["reused_stages"] for row in rows) == 3 * (2 + 3)
 
 
+def test_jobs_of_a_cluster_and_a_second_call_that_goes_on(ccompress, tiny):
+    """Submitit's local executor; scripts/slurm_check does it through a real Slurm."""
+    pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
+    sweep = ["-m", "method=none,quantization", "save_model=false", "train.epochs=2"]
+    sweep += ["hydra/launcher=submitit_local", "hydra.launcher.cpus_per_task=1"]
+    failed = ccompress(*tiny, *sweep, "rate=0.5,0.99")
+    assert failed.returncode == 1
+    assert "2 of 3 runs are done" in failed.stdout
+    assert "the largest rate that works is 0.96875" in failed.stderr
+    again = ccompress(*tiny, *sweep, "rate=0.5")
+    assert again.returncode == 0, again.stderr
+    assert "2 runs: 2 finished before, 0 to do" in again.stdout
+
+
 def test_two_sweeps_over_one_folder_at_once(tmp_path, ccompress, tiny):
     outcomes = []
 
