@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import LogLocator, MaxNLocator, MultipleLocator, NullLocator
+from matplotlib.ticker import LogLocator, MultipleLocator, NullLocator
 
 from ccompress.report.cells import methods, panels
 from ccompress.report.rows import PANEL, REFERENCE
@@ -20,7 +20,7 @@ from ccompress.report.tables import points
 
 # An axis ends so far under the reference: a method that collapses leaves the panel, and does not
 # flatten everything else.
-DEEPEST = 20.0
+DEEPEST = 10.0
 
 _UNDER: dict[str, Any] = {"color": REFERENCE_COLOUR, "lw": 0.9, "ls": (0, (1, 2))}
 _STAR: dict[str, Any] = {
@@ -74,13 +74,13 @@ def accuracy_against_rate(done: pd.DataFrame, table: pd.DataFrame, within: float
 def accuracy_against_bytes(done: pd.DataFrame, table: pd.DataFrame, within: float) -> Figure:
     """Mean accuracy against the bytes of the embedding, with the Pareto front."""
     label = "embedding, MB (log scale)"
-    return _against_cost(done, table, within, "embedding_bytes", 1e-6, label, log=True)
+    return _against_cost(done, table, within, "embedding_bytes", 1e-6, label)
 
 
 def accuracy_against_latency(done: pd.DataFrame, table: pd.DataFrame, within: float) -> Figure:
     """Mean accuracy against the latency of one sentence, with the Pareto front."""
-    label = "latency of one sentence, ms"
-    return _against_cost(done, table, within, "latency", 1.0, label, log=False)
+    label = "latency of one sentence, ms (log scale)"
+    return _against_cost(done, table, within, "latency", 1.0, label)
 
 
 def _against_cost(
@@ -90,7 +90,6 @@ def _against_cost(
     cost: str,
     unit: float,
     label: str,
-    log: bool,
 ) -> Figure:
     styles = method_styles(methods(done))
 
@@ -109,12 +108,10 @@ def _against_cost(
             unit * reference[cost], reference["accuracy"], _interval(reference), **_STAR, zorder=4
         )
         _limit(ax, here, within)
-        ax.xaxis.set_major_locator(MaxNLocator(5))
-        if log:
-            ax.set_xscale("log")
-            ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-            ax.xaxis.set_major_formatter("{x:g}")
-            ax.xaxis.set_minor_locator(NullLocator())
+        ax.set_xscale("log")
+        ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
+        ax.xaxis.set_major_formatter("{x:g}")
+        ax.xaxis.set_minor_locator(NullLocator())
 
     legend = [Line2D([], [], label=name, **style.points()) for name, style in styles.items()]
     legend += [
