@@ -146,8 +146,7 @@ class Trainer:
         batches = training_batches(self.train_split, self.recipe.batch_size, order)
         for i, batch in enumerate(batches):
             loss = F.cross_entropy(self.network(batch), batch.labels)
-            for optimizer in self._optimizers:
-                optimizer.zero_grad()
+            self.network.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             for optimizer in self._optimizers:
                 for group in optimizer.param_groups:
