@@ -1,6 +1,6 @@
 """The cyclically annealed learning rate as a torch scheduler, for any training loop."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 from torch import Tensor
 from torch.optim import Optimizer
@@ -47,8 +47,8 @@ class CALR(LRScheduler):
     def __init__(
         self,
         optimizer: Optimizer,
-        lower: float | Sequence[float],
-        upper: float | Sequence[float],
+        lower: float | Iterable[float],
+        upper: float | Iterable[float],
         step_size: int,
         decay: float = 0.7,
         last_epoch: int = -1,
@@ -59,22 +59,30 @@ class CALR(LRScheduler):
         for bounds in zip(self.lower, self.upper, strict=True):
             check_bounds(*bounds)
         check_decay(decay)
-        if step_size < 1:
-            raise InputError(f"step_size={step_size} of CALR: give a number of steps, at least 1")
+        if not isinstance(step_size, int) or step_size < 1:
+            raise InputError(
+                f"step_size={step_size} of CALR: give a whole number of steps, above 0"
+            )
         self.step_size = step_size
         self.decay = decay
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float | Tensor]:
         """The learning rate of each parameter group at the present step, in closed form."""
+        groups = len(self.optimizer.param_groups)
+        if groups != len(self.lower):
+            raise InputError(
+                f"the optimizer has {groups} parameter groups and CALR was made for "
+                f"{len(self.lower)}: make it after the last group is added"
+            )
         return [
             calr(self.last_epoch, lower, upper, self.step_size, self.decay)
             for lower, upper in zip(self.lower, self.upper, strict=True)
         ]
 
 
-def _per_group(name: str, value: float | Sequence[float], groups: int) -> list[float]:
-    values = list(value) if isinstance(value, Sequence) else [value] * groups
+def _per_group(name: str, value: float | Iterable[float], groups: int) -> list[float]:
+    values = [float(one) for one in value] if isinstance(value, Iterable) else [value] * groups
     if len(values) != groups:
         raise InputError(
             f"{name} of CALR has {len(values)} values: give one, or one for each of the "

@@ -59,7 +59,7 @@ def command(arguments: list[str]) -> int:
     """
     signal.signal(signal.SIGTERM, _terminate)
     try:
-        if arguments and arguments[0][:1] not in "-+~" and "=" not in arguments[0]:
+        if _names_a_verb(arguments):
             return _verb(arguments[0], arguments[1:])
         return _hydra(arguments)
     except InputError as error:
@@ -67,13 +67,28 @@ def command(arguments: list[str]) -> int:
     except (HydraException, OmegaConfBaseException) as error:
         return _complain(_explained(error), 2)
     except _Terminated:
-        return _complain("terminated; the same command goes on from what is finished", 143)
+        return _complain(f"terminated{_going_on(arguments)}", 143)
     except KeyboardInterrupt:
-        return _complain("interrupted; the same command goes on from what is finished", 130)
+        return _complain(f"interrupted{_going_on(arguments)}", 130)
     except BrokenPipeError:
         # The reader of standard output has gone (as in `ccompress runs | head`): so do we.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        # Such as a full disk under standard output, which Python would write to again at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _complain(f"{error.filename or 'output'}: {error.strerror or error}", 1)
+
+
+def _names_a_verb(arguments: list[str]) -> bool:
+    return bool(arguments) and arguments[0][:1] not in "-+~" and "=" not in arguments[0]
+
+
+def _going_on(arguments: list[str]) -> str:
+    """What a user should know of runs that were stopped; verbs begin anew."""
+    if _names_a_verb(arguments):
+        return ""
+    return "; the same command goes on from what is finished"
 
 
 class _Terminated(BaseException):

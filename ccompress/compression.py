@@ -8,7 +8,7 @@ from itertools import chain
 from typing import Any
 
 from torch import Tensor, nn
-from torch.optim import Adagrad, Optimizer, SparseAdam
+from torch.optim import LBFGS, Adagrad, Optimizer, SparseAdam
 
 from ccompress.embeddings import LowRankEmbedding, QuantizedEmbedding
 from ccompress.errors import InputError
@@ -77,9 +77,13 @@ def compress(
     and factor B, as it trains, moves it. An embedding that several modules share is replaced in
     all of them.
 
+    A `forward` that uses the embedding's `weight` itself, as for weights tied in code, fails at its
+    next call, since there is no such table any more.
+
     Args:
         module: the network; the embedding is somewhere inside it.
-        rate: p, the fraction of the table's bytes to remove, 0 <= p < 1.
+        rate: p, the fraction of the table's bytes to remove, 0 <= p < 1; the bits of quantization
+            are counted from those of the table's dtype.
         method: "in_training_svd" or "quantization".
         name: which embedding, as `module.named_modules()` names it; it may be left out where there
             is only one.
@@ -106,18 +110,24 @@ def compress(
         ('0', 256000, 25536)
     """
     if method not in METHODS:
-        near = get_close_matches(str(method), METHODS, n=1, cutoff=0)
-        raise InputError(f"method={method!r} is unknown: did you mean {near[0]!r}?")
+        raise InputError(
+            f"method={method!r} is not known here: give {' or '.join(map(repr, METHODS))} (other "
+            f"methods are those of the command `ccompress`)"
+        )
     name = _only_embedding(module) if name is None else name
     embedding = _checked(module, name)
 
     table, padding_idx = embedding.weight.detach(), embedding.padding_idx
+    if table.is_meta:
+        raise InputError(f"{name!r} is on the meta device: it has no numbers to compress")
     new: LowRankEmbedding | QuantizedEmbedding
     if method == "in_training_svd":
         rank, bits = rank_of_factors(len(table), table.shape[1], rate), None
         new = LowRankEmbedding.from_table(table, rank, padding_idx, embedding.sparse)
     else:
         rank, bits = None, bits_of(rate, width=8 * table.element_size())
+        if bits == 8 * table.element_size():
+            raise InputError(f"rate={rate} keeps all {bits} bits of a number: nothing gets smaller")
         if padding_idx is not None and table[padding_idx].any():
             padding_idx = None  # a QuantizedEmbedding would read it as zeros
         new = QuantizedEmbedding.from_table(table, bits, padding_idx)
@@ -158,8 +168,10 @@ def replace_parameters(
 
     Raises:
         InputError: if there is something to train and the optimizer does not hold the table, or it
-            is a SparseAdam and `dense` is not given.
+            is a SparseAdam and `dense` is not given, or an LBFGS.
     """
+    if isinstance(optimizer, LBFGS):
+        raise InputError("LBFGS keeps the size of all parameters: make a new one instead")
     old = report._replaced()
     places = [
         (group, place)

@@ -170,7 +170,7 @@ class QuantizedEmbedding(PackedEmbedding):
     It is kept packed in memory and unpacked by row when read. Its tensors are the buffers `packed`,
     uint8 of shape (V, ceil(d b / 8)), and the scalars `lower` and `upper`, between which the
     reference values lie: see `ccompress.packing`. Made afresh it is all zeros, ready for
-    `load_state_dict`; a table is quantized by `from_table`.
+    `load_state_dict` of an embedding of as many bits; a table is quantized by `from_table`.
 
     Args:
         num_embeddings: V, the number of rows.

@@ -34,7 +34,7 @@ def main(arguments: Sequence[str]) -> int:
         type=Path,
         required=True,
         metavar="FILE",
-        help="labelled texts: .csv, .tsv, .jsonl",
+        help="labelled texts: .csv; .tsv, whose quotes stand for themselves; .jsonl",
     )
     parser.add_argument("--text", default="text", help="column of the text (default: %(default)s)")
     parser.add_argument(
@@ -44,16 +44,18 @@ def main(arguments: Sequence[str]) -> int:
         "--out", type=Path, help="where to write; default: evaluation/ beside the model"
     )
     given = parser.parse_args(arguments)
-    path, small = open_run(given.run, given.runs_dir, given.device)
+    path, small = open_run(given, given.device)
     pairs = list(labelled(given.data, {"--text": given.text, "--label": given.label}))
     texts, names = [text for text, _ in pairs], [name for _, name in pairs]
     true = numbered(names, small.labels, given.data)
     predicted = small.probabilities(texts).argmax(1).numpy()
     matrix = confusion(true, predicted, len(small.labels))
     classes = class_scores(matrix, small.labels)
-    _show(matrix, classes, small.labels)
     out = given.out or path.parent / "evaluation"
-    _write(out, given.data.stem, matrix, classes, small.labels)
+    # Files first: whoever reads what is printed may have read enough before its end.
+    written = _write(out, given.data.stem, matrix, classes, small.labels)
+    _show(matrix, classes, small.labels)
+    print(written)
     return 0
 
 
@@ -127,8 +129,8 @@ def _show(matrix: Matrix, classes: pd.DataFrame, labels: Sequence[str]) -> None:
 
 def _write(
     out: Path, name: str, matrix: Matrix, classes: pd.DataFrame, labels: Sequence[str]
-) -> None:
-    """Write NAME.classes.csv, NAME.confusion.csv and NAME.confusion.png under `out`."""
+) -> str:
+    """Write NAME.classes.csv, NAME.confusion.csv and NAME.confusion.png under `out`; say so."""
     square = pd.DataFrame(matrix, pd.Index(labels, name="class"), list(labels))
     picture = out / f"{name}.confusion.png"
     try:
@@ -138,7 +140,7 @@ def _write(
             draw(matrix, labels).savefig(temporary, format="png", bbox_inches="tight")
     except OSError as error:
         raise InputError(f"cannot write to {out}: {error.strerror}; give --out FOLDER") from error
-    print(f"\nwritten: {picture}, and as CSV {name}.confusion.csv, {name}.classes.csv beside it")
+    return f"\nwritten: {picture}, and as CSV {name}.confusion.csv, {name}.classes.csv beside it"
 
 
 def draw(matrix: Matrix, labels: Sequence[str]) -> "Figure":

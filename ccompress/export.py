@@ -1,9 +1,9 @@
 """`ccompress export`: the small model for programs that have no ccompress.
 
 What is exported takes tokens, int64 (sentences, longest): rows of the table, sentences filled up at
-their end with 0, the row of `<pad>`. It gives probabilities, float32 (sentences, classes). Both
-sizes may differ from call to call. The tokenizer's name, the words of the rows and the labels are
-written beside it as JSON.
+their end with 0, the row of `<pad>`; a text without words is one such place. It gives
+probabilities, float32 (sentences, classes). Both sizes, at least 1, may differ from call to call.
+The tokenizer's name, the words of the rows and the labels are written beside it as JSON.
 
 A factorised table is exported folded, a quantized one packed: its rows are read as bytes and
 unpacked then, in ONNX by shifts and masks, and where a number is 8 or 16 bits by DequantizeLinear.
@@ -54,8 +54,10 @@ def main(arguments: Sequence[str]) -> int:
         + ", ".join(f"{end} ({name})" for name, (end, _) in FORMATS.items()),
     )
     given = parser.parse_args(arguments)
-    path, small = open_run(given.run, given.runs_dir, "cpu")
     suffix, write = FORMATS[given.format]
+    if given.out and given.out.suffix != suffix:
+        raise InputError(f"--out {given.out}: give a file whose name ends in {suffix}")
+    path, small = open_run(given, "cpu")
     out = given.out or path.with_suffix(suffix)
     words = out.with_suffix(".json")
     try:
@@ -78,7 +80,9 @@ class Padded(nn.Module):
     def forward(self, tokens: Tensor) -> Tensor:
         """Probabilities (sentences, classes) from rows of the table (sentences, longest)."""
         words = self.network.embedding(tokens)
-        return self.network.read_padded(words, tokens != PAD).softmax(1)
+        # A text without words is one <pad>, which is read as a word: see `Model.encode`.
+        first = torch.arange(tokens.shape[1]) == 0
+        return self.network.read_padded(words, (tokens != PAD) | first).softmax(1)
 
 
 class Dequantized(nn.Module):

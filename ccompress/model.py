@@ -112,15 +112,21 @@ def save(path: Path, small: Model) -> int:
     return path.stat().st_size
 
 
-def load(path: Path, device: torch.device | str = "cpu") -> Model:
+def load(path: Path, device: torch.device | str = "cpu", tokenizer: str | None = None) -> Model:
     """Read what `save` wrote, on this machine or another.
 
-    The network, the embedding and the tokenizer are found by the dotted paths in the file; none but
-    a network, a module and a function from text to tokens is made use of.
+    The network and the embedding are found by the dotted paths in the file; none but a network and
+    a module is made use of. A tokenizer is any function: beside our own only one of the network's
+    package is, or the one that the caller names, so that a file from elsewhere calls nothing else.
+
+    Args:
+        path: The file.
+        device: Where the network is to work.
+        tokenizer: The dotted path of the tokenizer that the file may name.
 
     Raises:
-        InputError: There is no such file, it is damaged or no model, or what it is made of (a
-            network of a user's own package) is not installed here.
+        InputError: There is no such file, it is damaged or no model, what it is made of (a network
+            of a user's own package) is not installed here, or its tokenizer is not trusted.
     """
     try:
         tensors, metadata = storage.load(path)
@@ -132,20 +138,40 @@ def load(path: Path, device: torch.device | str = "cpu") -> Model:
         raise InputError(f"{path} is no model, but another file that ccompress stored")
     if metadata["format"] != _FORMAT:
         raise InputError(f"{path} was written by another version of ccompress: update this one")
-    config, labels = json.loads(metadata["config"]), json.loads(metadata["labels"])
     try:
+        config, labels = json.loads(metadata["config"]), json.loads(metadata["labels"])
+        words = json.loads(metadata["words"])
+        _check_tokenizer(metadata["tokenizer"], config["network"]["_target_"], tokenizer)
+        if not labels:
+            raise ValueError("it has no labels")
         embedding = made(nn.Module, json.loads(metadata["embedding"]))()
         network = build(made(Network, config["network"]), embedding, len(labels))
         # assign: the stored tensors take the place of those drawn afresh, nothing is copied
         network.load_state_dict(tensors, assign=True)
+        rows = getattr(embedding, "num_embeddings", len(words))
+        if len(words) != rows:
+            raise ValueError(f"it has {len(words)} words for {rows} rows")
         tokenizers.get(metadata["tokenizer"])
+    except InputError:
+        raise
+    except KeyError as error:
+        raise InputError(f"{path} is no whole model: it lacks {error}") from error
     except (ImportError, AttributeError, TypeError, ValueError, RuntimeError) as error:
-        reason = " ".join(str(error).split())
+        reason = " ".join(str(error).split())[:200]
         raise InputError(f"{path} cannot be built by this ccompress: {reason}") from error
     network.requires_grad_(False).eval()
-    return Model(
-        network.to(device), json.loads(metadata["words"]), labels, metadata["tokenizer"], config
-    )
+    return Model(network.to(device), words, labels, metadata["tokenizer"], config)
+
+
+def _check_tokenizer(name: str, network: str, trusted: str | None) -> None:
+    """Refuse a tokenizer that neither we, nor the network's package, nor the caller vouch for."""
+    package = name.partition(".")[0]
+    own = package == network.partition(".")[0] and package != "ccompress"
+    if name not in tokenizers.TOKENIZERS and not own and name != trusted:
+        raise InputError(
+            f"the model's tokenizer is the function {name}, which is not part of ccompress: if "
+            f"you trust the file, give --tokenizer {name}"
+        )
 
 
 def locate(run: str, runs_dir: Path) -> Path:
@@ -155,6 +181,8 @@ def locate(run: str, runs_dir: Path) -> Path:
         InputError: There is none, or more than one.
     """
     given = Path(run)
+    if not run:
+        raise InputError("no run is named: give its folder or the first letters of its id")
     if given.is_file():
         return given
     folders = [given]
@@ -167,6 +195,8 @@ def locate(run: str, runs_dir: Path) -> Path:
         raise InputError(f"{run!r} is the beginning of {len(folders)} runs: {names}")
     path = folders[0] / FILE
     if not path.is_file():
+        if not (folders[0] / "config.yaml").is_file():
+            raise InputError(f"{folders[0]} is no run's folder: `ccompress runs` lists them")
         raise InputError(
             f"{folders[0]} holds no {FILE}: the run is not finished, or was made with "
             f"save_model=false; save_model=true runs it again"

@@ -33,7 +33,7 @@ def main(arguments: Sequence[str]) -> int:
         "file",
         nargs="?",
         type=Path,
-        help="sentences in UTF-8, one a line (default: standard input)",
+        help="sentences in UTF-8, one a line (default, and -: standard input)",
     )
     parser.add_argument(
         "--format",
@@ -43,7 +43,7 @@ def main(arguments: Sequence[str]) -> int:
         "with a header; jsonl: an object a line",
     )
     given = parser.parse_args(arguments)
-    _, small = open_run(given.run, given.runs_dir, given.device)
+    _, small = open_run(given, given.device)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8")  # as the input, whatever the locale is
     rendered, header = FORMATS[given.format], HEADERS.get(given.format, "")
@@ -68,6 +68,12 @@ def add_run(parser: argparse.ArgumentParser) -> None:
         default=Path("results/runs"),
         help="where ids are looked for (default: %(default)s)",
     )
+    parser.add_argument(
+        "--tokenizer",
+        metavar="FUNCTION",
+        help="dotted path of the model's tokenizer, if it is neither ccompress's nor of the "
+        "package of its network: a file may name any function",
+    )
 
 
 def add_device(parser: argparse.ArgumentParser) -> None:
@@ -75,19 +81,19 @@ def add_device(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
 
 
-def open_run(run: str, runs_dir: Path, device: str) -> tuple[Path, "Model"]:
+def open_run(given: argparse.Namespace, device: str) -> tuple[Path, "Model"]:
     """The model that the arguments of `add_run` name: its file, and itself, folded."""
     # torch takes seconds to import, which --help does without
     from ccompress import model
     from ccompress.run import choose_device
 
-    path = model.locate(run, runs_dir)
-    return path, model.load(path, choose_device(device)).folded()
+    path = model.locate(given.run, given.runs_dir)
+    return path, model.load(path, choose_device(device), given.tokenizer).folded()
 
 
 def opened(path: Path | None) -> AbstractContextManager[BufferedIOBase]:
     """A file, or standard input, as bytes."""
-    if path is None:
+    if path is None or str(path) == "-":
         return nullcontext(cast(BufferedIOBase, sys.stdin.buffer))
     try:
         return path.open("rb")
@@ -99,15 +105,27 @@ def blocks(stream: BufferedIOBase, name: str) -> Iterator[list[str]]:
     """The lines of `stream`, as many at a time as have come: none waits for a later one.
 
     Raises:
-        InputError: A line is not UTF-8.
+        InputError: A line is not UTF-8; the lines before it have been yielded.
     """
     rest, number = b"", 0
     while chunk := stream.read1(_CHUNK):
         *lines, rest = (rest + chunk).split(b"\n")
-        yield [_decoded(line, name, number + i) for i, line in enumerate(lines, start=1)]
+        yield from _decoded_lines(lines, name, number)
         number += len(lines)
     if rest:
-        yield [_decoded(rest, name, number + 1)]
+        yield from _decoded_lines([rest], name, number)
+
+
+def _decoded_lines(lines: Sequence[bytes], name: str, before: int) -> Iterator[list[str]]:
+    """`lines`, which come after `before` others, as text: all at once, if all of them are."""
+    good: list[str] = []
+    for number, line in enumerate(lines, start=before + 1):
+        try:
+            good.append(_decoded(line, name, number))
+        except InputError:
+            yield good
+            raise
+    yield good
 
 
 def _decoded(line: bytes, name: str, number: int) -> str:

@@ -117,7 +117,9 @@ class TensorFile(Mapping[str, "torch.Tensor"]):
                 self.metadata: dict[str, str] = dict(file.metadata() or {})
                 stored = [(name, file.get_slice(name)) for name in file.offset_keys()]
                 kinds = [(n, _TYPES[s.get_dtype()], tuple(s.get_shape())) for n, s in stored]
-        except (SafetensorError, KeyError, ValueError, OSError) as error:
+        except KeyError as error:
+            raise DamagedFile(f"{path} was not written by ccompress: {error} numbers") from error
+        except (SafetensorError, ValueError, OSError) as error:
             raise DamagedFile(f"{path} is not a whole safetensors file: {error}") from error
         # The library has checked that the tensors lie one after another up to the file's end.
         begin = path.stat().st_size - sum(t.itemsize * prod(s) for _, t, s in kinds)

@@ -186,7 +186,8 @@ def test_what_would_go_wrong_is_refused_by_name(network, message, method):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"method": "quantisation"}, "did you mean 'quantization'"),
+        ({"method": "quantisation"}, "give 'in_training_svd' or 'quantization'"),
+        ({"method": "quantization", "rate": 0.0}, "rate=0.0 keeps all 32 bits"),
         ({"name": "word"}, "no submodule 'word': did you mean 'words'"),
         ({"name": "hidden"}, "'hidden' is of class Linear"),
         ({"rate": 1.0}, "0 <= rate < 1"),
@@ -317,6 +318,19 @@ def test_sparse_adam_trains_a_and_another_optimizer_b():
     assert network.words.A.grad is None or network.words.A.grad.is_sparse
     assert not torch.equal(network.words.A, before.A)
     assert not torch.equal(network.words.B, before.B)
+
+
+def test_an_optimizer_that_cannot_take_new_parameters_is_refused():
+    network = Network()
+    optimizer = torch.optim.LBFGS(network.parameters())
+    with pytest.raises(InputError, match="LBFGS"):
+        replace_parameters(optimizer, compress(network))
+
+
+def test_a_table_without_numbers_is_refused():
+    network = Network(device="meta")
+    with pytest.raises(InputError, match="'words' is on the meta device"):
+        compress(network)
 
 
 def test_an_optimizer_that_does_not_hold_the_table():

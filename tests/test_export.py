@@ -18,10 +18,14 @@ CASES += [("lstm", "factors"), ("lstm", "4")]
 
 
 def sentences(count, longest):
-    """Rows of the table (count, longest), filled up with 0; the first sentence is the longest."""
+    """Rows of the table (count, longest), filled up with 0.
+
+    The first sentence is the longest; the last of several has no words.
+    """
     draw = torch.Generator().manual_seed(count)
     tokens = torch.randint(1, ROWS, (count, longest), generator=draw)
     lengths = torch.randint(1, longest + 1, (count, 1), generator=draw)
+    lengths[-1] = 0
     lengths[0] = longest
     return tokens.masked_fill(torch.arange(longest) >= lengths, 0)
 
@@ -130,3 +134,14 @@ def test_what_is_not_installed_is_named(tmp_path, monkeypatch):
     path, _ = store(tmp_path)
     with pytest.raises(InputError, match=r"pip install 'ccompress\[export\]'"):
         export.main([str(path), "--format", "onnx"])
+
+
+@pytest.mark.parametrize("out", ["m.json", "model.safetensors", "folder/"])
+def test_a_file_of_another_kind_is_not_written_over(tmp_path, capsys, out):
+    path, _ = store(tmp_path)
+    before = path.read_bytes()
+    arguments = ["export", str(path), "--format", "torch_export", "--out", str(tmp_path / out)]
+    assert cli.command(arguments) == 2
+    assert "ends in .pt2" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == [path]
+    assert path.read_bytes() == before

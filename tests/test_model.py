@@ -6,7 +6,7 @@ from builders import encoded
 from small_model import LABELS, OPTIONS, store, words
 from torch import nn
 
-from ccompress import model, storage
+from ccompress import cli, model, storage
 from ccompress.errors import InputError
 from ccompress.networks import DAN
 from ccompress.train import predict
@@ -127,7 +127,10 @@ def altered(tmp_path, **metadata):
         ({"config": json.dumps({"network": {**OPTIONS["dan"], "width": 1}})}, "width"),
         ({"config": json.dumps({"network": {**OPTIONS["dan"], "hidden": 7}})}, "size mismatch"),
         ({"labels": '["one"]'}, "size mismatch"),
-        ({"tokenizer": "nowhere.tokenize"}, "nowhere"),
+        ({"config": "{"}, "cannot be built"),
+        ({"words": '["<pad>", "<unk>"]'}, "2 words for 40 rows"),
+        ({"labels": "[]"}, "it has no labels"),
+        ({"embedding": "{}"}, "lacks '_target_'"),
     ],
 )
 def test_what_cannot_be_built_here_is_said_in_one_line(tmp_path, metadata, message):
@@ -146,6 +149,21 @@ def test_a_file_cannot_have_any_function_called(tmp_path):
     assert not trap.exists()
 
 
+def test_a_tokenizer_from_elsewhere_is_called_only_if_the_user_names_it(tmp_path, capsys):
+    path = altered(tmp_path, tokenizer="os.mkdir")
+    with pytest.raises(InputError, match=r"give --tokenizer os\.mkdir"):
+        model.load(path)
+    with pytest.raises(InputError, match=r"tokenizer is the function os\.mkdir"):
+        model.load(path, tokenizer="os.rmdir")
+    path = altered(tmp_path, tokenizer="shlex.split")
+    assert model.load(path, tokenizer="shlex.split").encode("w3 'w4'") == [3, 4]
+    assert cli.command(["predict", str(path), "/dev/null"]) == 2
+    assert "give --tokenizer shlex.split" in capsys.readouterr().err
+    assert cli.command(["predict", str(path), "/dev/null", "--tokenizer", "shlex.split"]) == 0
+    with pytest.raises(InputError, match=r"ccompress\.cli\.command"):
+        model.load(altered(tmp_path, tokenizer="ccompress.cli.command"))
+
+
 def test_a_run_is_found_by_its_folder_its_file_and_the_beginning_of_its_id(tmp_path):
     runs = tmp_path / "runs"
     for run_id in ("abc1", "abd2", "f00"):
@@ -153,11 +171,14 @@ def test_a_run_is_found_by_its_folder_its_file_and_the_beginning_of_its_id(tmp_p
     path, _ = store(runs / "abc1")
     for run in (str(path), str(path.parent), "abc1", "abc"):
         assert model.locate(run, runs) == path
+    (runs / "abd2" / "config.yaml").touch()
     for run, message in (
+        ("abd", r"abd2 holds no model\.safetensors.* save_model=true"),
         ("ab", "is the beginning of 2 runs: abc1, abd2"),
         ("ff", "no run 'ff'"),
         ("../runs/abc*", "no run"),
-        ("f0", r"f00 holds no model\.safetensors.* save_model=true"),
+        ("f0", r"f00 is no run's folder"),
+        ("", "no run is named"),
     ):
         with pytest.raises(InputError, match=message):
             model.locate(run, runs)

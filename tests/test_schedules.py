@@ -147,12 +147,23 @@ def test_the_torch_scheduler_resumes_from_its_state_dict():
         ({"lower": [0.1] * 3}, "lower of CALR has 3 values.* 2 parameter groups"),
         ({"upper": [1.0, 0.05]}, "upper=0.05"),
         ({"step_size": 0}, "step_size=0"),
+        ({"step_size": 2.5}, "step_size=2.5"),
         ({"decay": 1.5}, "decay=1.5"),
     ],
 )
 def test_bad_options_of_the_torch_scheduler(options, message):
     with pytest.raises(InputError, match=message):
         CALR(optimizer_of(2), **{"lower": 0.1, "upper": 1.0, "step_size": 1, **options})
+
+
+def test_bounds_may_be_a_tensor_and_a_group_that_comes_later_is_refused():
+    optimizer = optimizer_of(2)
+    scheduler = CALR(optimizer, torch.tensor([0.25, 0.5]), upper=1.0, step_size=1)
+    assert scheduler.get_last_lr() == [0.25, 0.5]
+    optimizer.add_param_group({"params": [torch.nn.Parameter(torch.zeros(1))]})
+    optimizer.step()
+    with pytest.raises(InputError, match="3 parameter groups and CALR was made for 2"):
+        scheduler.step()
 
 
 def test_the_options_import_no_torch():
