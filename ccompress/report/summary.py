@@ -15,6 +15,10 @@ def _points(drop: Estimate) -> str:
     return f"{drop.mean:.2f}{interval}"
 
 
+def _cells(number: int) -> str:
+    return "1 cell" if number == 1 else f"{number} cells"
+
+
 def sentences(runs: Runs, table: pd.DataFrame) -> list[str]:
     """The findings at the headline rates, one sentence each; empty where nothing is compared."""
     if len(cell.methods(runs.done)) < 2:
@@ -35,15 +39,15 @@ def sentences(runs: Runs, table: pd.DataFrame) -> list[str]:
         within = int((best["drop_low"] > 1.0).sum())
         found.append(
             f"At {percent(rate)}, `{first}` drops {_points(ours)} points in the mean of "
-            f"{len(best)} cells, the best other method of each cell {_points(others)} "
-            f"(n = {ours.n} and {others.n} seeds); in {within} cells the 95 % interval of "
+            f"{_cells(len(best))}, the best other method of each cell {_points(others)} "
+            f"(n = {ours.n} and {others.n} seeds); in {_cells(within)} the 95 % interval of "
             f"`{first}` lies wholly above 1.0."
         )
         at_rate = tests[tests["rate"] == rate]
         against = []
         for other, group in at_rate.groupby("other", sort=False):
             better, worse = ((group["verdict"] == verdict).sum() for verdict in ("better", "worse"))
-            against.append(f"than `{other}` in {better} of {len(group)} cells (worse in {worse})")
+            against.append(f"than `{other}` in {better} of {_cells(len(group))} (worse in {worse})")
         found.append(
             f"At {percent(rate)}, `{first}` is significantly better {', '.join(against)}: {TEST} "
             f"over the {at_rate['p'].notna().sum()} comparisons at this rate, p < {ALPHA:g}."
