@@ -3,7 +3,6 @@
 import importlib
 import os
 import re
-import shlex
 import signal
 import sys
 from pathlib import Path
@@ -19,6 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from ccompress.config import Settings, check, check_train, keys, register_resolvers
 from ccompress.errors import InputError, nearest
+from ccompress.results import command_line
 
 # verb -> module with main(arguments) -> exit code
 VERBS = {
@@ -29,17 +29,6 @@ VERBS = {
     "report": "ccompress.report.command",
     "runs": "ccompress.runs_command",
 }
-# Options that say where and how a run happens, not what it is: no part of its command line.
-ELSEWHERE = (
-    "device",
-    "threads",
-    "data.root",
-    "runs_dir",
-    "results_dir",
-    "force",
-    "save_model",
-    "experiment_name",
-)
 
 
 def main() -> None:
@@ -158,15 +147,10 @@ def _task(config: DictConfig) -> dict[str, Any] | None:
 
 def _line(settings: Settings) -> str:
     """The command line that gives the present run again."""
-    elsewhere = ELSEWHERE if settings.method.uses_rate else (*ELSEWHERE, "rate")
     context = HydraConfig.get()
-    sources = context.runtime.config_sources
-    folders = [source.path for source in sources if source.provider == "command-line"]
-    words = [word for folder in folders for word in ("--config-dir", str(folder))]
-    for override in context.overrides.task:
-        if override.lstrip("+~").split("=")[0] not in elsewhere:
-            words.append(override)
-    return shlex.join(["ccompress", *words])
+    return command_line(
+        context.overrides.task, context.runtime.config_sources, settings.method.uses_rate
+    )
 
 
 def _explained(error: Exception) -> str:

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import math
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -71,6 +72,34 @@ MEASURED = (
     "git_commit",
     "created",
 )
+
+
+# Options that say where and how a run happens, not what it is: no part of its command line.
+_ELSEWHERE = (
+    "device",
+    "threads",
+    "data.root",
+    "runs_dir",
+    "results_dir",
+    "force",
+    "save_model",
+    "experiment_name",
+)
+
+
+def command_line(overrides: Iterable[str], sources: Iterable[Any], uses_rate: bool) -> str:
+    """The `ccompress` command line of one run.
+
+    Args:
+        overrides: As Hydra was given them.
+        sources: Where Hydra finds configuration; what the command line named is named again.
+        uses_rate: Whether a rate means anything to the run's method.
+    """
+    elsewhere = _ELSEWHERE if uses_rate else (*_ELSEWHERE, "rate")
+    folders = [source.path for source in sources if source.provider == "command-line"]
+    words = [word for folder in folders for word in ("--config-dir", str(folder))]
+    words += [word for word in overrides if word.lstrip("+~").split("=")[0] not in elsewhere]
+    return shlex.join(["ccompress", *words])
 
 
 def write_result(folder: Path, row: Mapping[str, Any]) -> dict[str, Any]:

@@ -71,7 +71,11 @@ class Sweep(Sweeper):
         from ccompress.run import finished
 
         jobs = self._jobs(arguments)
-        before = {job.settings.run_id: row for job in jobs if (row := finished(job.settings))}
+        before = {
+            job.settings.run_id: row | {"overrides": self._line(job)}
+            for job in jobs
+            if (row := finished(job.settings))
+        }
         missing = _ordered([job for job in jobs if job.settings.run_id not in before])
         print(f"{len(jobs)} runs: {len(before)} finished before, {len(missing)} to do", flush=True)
         rows = dict(before)
@@ -110,6 +114,11 @@ class Sweep(Sweeper):
             settings = settings_of(config)
             jobs.setdefault(settings.run_id, Job(chosen, settings))
         return list(jobs.values())
+
+    def _line(self, job: Job) -> str:
+        """The command line of a run, as this sweep's: another may have run it before."""
+        sources = self.whole.hydra.runtime.config_sources
+        return results.command_line(job.overrides, sources, job.settings.method.uses_rate)
 
     def _threads(self) -> int:
         """CPU threads for each process: the machine's cores, divided by the processes."""

@@ -84,6 +84,24 @@ def test_combinations_that_cannot_be_composed_are_bad_input(ccompress, tiny):
     assert len(done.stderr.strip().splitlines()) == 1
 
 
+def test_a_run_that_two_experiments_share_stands_in_both(ccompress, tiny, tmp_path):
+    grid = ["-m", "method=none,quantization", "rate=0.5", "seed=0", "save_model=false"]
+    grid += ["train.epochs=2"]
+    named = ["schedule.upper=0.002", "experiment_name=other"]  # the default, named
+    assert ccompress(*tiny, *grid, *named).returncode == 0
+    done = ccompress(*tiny, *grid, "experiment_name=mine")
+    assert "2 runs: 2 finished before, 0 to do" in done.stdout
+    other, mine = (
+        pd.read_csv(tmp_path / "results" / name / "runs.csv") for name in ("other", "mine")
+    )
+    assert mine["run_id"].tolist() == other["run_id"].tolist()
+    # Each has the command line that it is run by.
+    assert other["overrides"].str.contains("schedule.upper").all()
+    assert not mine["overrides"].str.contains("schedule.upper").any()
+    columns = mine.columns.drop("overrides")
+    pd.testing.assert_frame_equal(mine[columns], other[columns])
+
+
 def test_parallel_processes_give_the_same_rows_and_share_stages(ccompress, tiny, tmp_path):
     pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
     assert ccompress(*tiny, *GRID).returncode == 0
