@@ -61,12 +61,17 @@ def command(arguments: list[str]) -> int:
         return _complain(f"interrupted{_going_on(arguments)}", 130)
     except BrokenPipeError:
         # The reader of standard output has gone (as in `ccompress runs | head`): so do we.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         return 0
     except OSError as error:
-        # Such as a full disk under standard output, which Python would write to again at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # Such as a full disk under standard output.
+        _drop_output()
         return _complain(f"{error.filename or 'output'}: {error.strerror or error}", 1)
+
+
+def _drop_output() -> None:
+    """Send what is still buffered for standard output nowhere: Python writes it at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _names_a_verb(arguments: list[str]) -> bool:

@@ -100,6 +100,11 @@ def settings(bench: Bench, chosen: tuple[str, ...], *more: str) -> Settings:
         return settings_of(hydra.compose("config", given, return_hydra_config=True))
 
 
+def epochs(bench: Bench, chosen: tuple[str, ...], network: str) -> int:
+    """The epochs of a run; two where it is a try."""
+    return 2 if bench.quick else settings(bench, chosen, f"network={network}").epochs
+
+
 def prepared(one: Settings) -> Prepared:
     """The data of a run, made or read as the run itself does."""
     return prepare(

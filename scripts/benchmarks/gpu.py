@@ -9,15 +9,14 @@ from itertools import groupby
 
 import torch
 
-from benchmarks.cases import VECTORS, load, overrides, settings
+from benchmarks.cases import VECTORS, epochs, load, overrides
 from benchmarks.measuring import OURS, PLAIN, Bench, Row, compare, row
-from benchmarks.sweep import METHODS, SAMPLE, separate
+from benchmarks.sweep import METHODS, RESULTS, SAMPLE, separate
 
 # A single small network is bound by the launches of its kernels, so that one process leaves most of
 # the GPU idle: runs go side by side, a process each, through the launcher that is there for it.
 PROCESSES = os.cpu_count() or 1
 SEEDS = (0, 1, 2, 3, 4)
-RESULTS = 31  # of a column: a data set, network and seed
 MINUTES = 15.0
 AT_LEAST = 20.0
 
@@ -62,7 +61,8 @@ def paper(bench: Bench, device: torch.device) -> list[Row]:
         own += _ours(bench, measured, seeds) * share * len(SEEDS) * RESULTS / results
         for cell in measured:
             case = load(bench, cell.dataset, cell.data, network, 0.25)
-            plain += separate(bench, case, device, _epochs(bench, cell)) * share * len(SEEDS)
+            number = epochs(bench, cell.data, network)
+            plain += separate(bench, case, device, number) * share * len(SEEDS)
     note = (
         f"extrapolated from {', '.join(f'{c.dataset} {c.network}' for c in MEASURED)} and rates "
         f"{' '.join(f'{rate:g}' for rate in SAMPLE)}; ours {PROCESSES} processes"
@@ -85,14 +85,10 @@ def paper(bench: Bench, device: torch.device) -> list[Row]:
     ]
 
 
-def _epochs(bench: Bench, cell: Cell) -> int:
-    return 2 if bench.quick else settings(bench, cell.data, f"network={cell.network}").epochs
-
-
 def _steps(bench: Bench, cell: Cell) -> int:
     """Steps of one training of a cell."""
     case = load(bench, cell.dataset, cell.data, cell.network)
-    return case.whole_steps * _epochs(bench, cell)
+    return case.whole_steps * epochs(bench, cell.data, cell.network)
 
 
 def _ours(bench: Bench, cells: list[Cell], seeds: tuple[int, ...]) -> float:
@@ -109,7 +105,7 @@ def _ours(bench: Bench, cells: list[Cell], seeds: tuple[int, ...]) -> float:
             f"network={cell.network}",
             f"method={','.join(METHODS)}",
             f"rate={','.join(map(str, SAMPLE))}",
-            f"train.epochs={_epochs(bench, cell)}",
+            f"train.epochs={epochs(bench, cell.data, cell.network)}",
             f"seed={','.join(map(str, seeds))}",
             "force=true",  # other parts may have run some of these
             "hydra/launcher=joblib",

@@ -10,13 +10,14 @@ from typing import Any
 
 import torch
 
-from benchmarks.cases import SST2, Case, load, overrides, plain, settings
+from benchmarks.cases import SST2, Case, epochs, load, overrides, plain
 from benchmarks.measuring import OURS, PLAIN, Bench, Row, alternate, compare
 from ccompress.rates import rank_of_factors, rank_of_projection
 from ccompress.results import collect
 
 RATES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 METHODS = ("none", "in_training_svd", "pre_training_svd", "quantization")
+RESULTS = 1 + len(RATES) * (len(METHODS) - 1)  # the reference stands for all rates
 SAMPLE = (0.1, 0.5, 0.9)  # rates that the plain loop is measured at
 SEED = 1  # other parts run with 0, and what they ran would not be run again
 
@@ -41,12 +42,12 @@ def measure(bench: Bench) -> list[Row]:
     for column in COLUMNS:
         rates = (0.9, 0.5) if bench.quick else column.rates
         case = load(bench, "sst2", SST2, column.network, 0.25)
-        epochs = 2 if bench.quick else settings(bench, SST2, f"network={column.network}").epochs
-        own = _ours(bench, column.network, rates, epochs)
-        apart = separate(bench, case, device, epochs)
+        number = epochs(bench, SST2, column.network)
+        own = _ours(bench, column.network, rates, number)
+        apart = separate(bench, case, device, number)
         measured = "whole" if rates == RATES else f"extrapolated from rates {_list(rates)}"
         rows += compare(
-            f"{case.name}, {epochs} epochs, 31 results",
+            f"{case.name}, {number} epochs, {RESULTS} results",
             device,
             "column",
             {OURS: [own], PLAIN: [apart]},
