@@ -4,7 +4,7 @@ Everything here is a function of `rows.Runs.done` and returns a table of plain n
 a printed table formats it and computes nothing.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import pandas as pd
@@ -32,6 +32,7 @@ KNOWN_METHODS = [
     "in_training_svd_weighted",
 ]
 
+_TESTED = ["difference", "low", "high", "n", "t", "p"]
 _ROUNDING = 1e-9  # points: what adding up percentages may leave between two equal means
 
 _ESTIMATED = {
@@ -121,22 +122,52 @@ def comparisons(done: pd.DataFrame) -> pd.DataFrame:
     both have, with its 95 % interval; `p_holm` is Holm's correction over all comparisons at one
     rate; `verdict` is "better" or "worse" where p_holm < 0.05, else "not shown".
     """
+    tests = [
+        (*panel, rate, method, other, *_tested(difference.dropna()))
+        for rate, method, other, differences in _differences(done)
+        for panel, difference in differences.iterrows()
+    ]
+    table = pd.DataFrame(tests, columns=[*PANEL, "rate", "method", "other", *_TESTED])
+    return panels(done).merge(_verdicts(table), on=PANEL)
+
+
+def mean_comparisons(done: pd.DataFrame) -> pd.DataFrame:
+    """The tests of `comparisons` for the accuracy averaged over panels, seed by seed.
+
+    A row a rate and other method. Averaged are the `panels` in which both were run at that rate;
+    only seeds that all of these have are counted.
+    """
+    tests = []
+    for rate, method, other, differences in _differences(done):
+        by_seed = differences.mean(skipna=False).dropna()
+        if len(by_seed):
+            tests.append((rate, method, other, len(differences), *_tested(by_seed)))
+    table = pd.DataFrame(tests, columns=["rate", "method", "other", "panels", *_TESTED])
+    return _verdicts(table)
+
+
+def _differences(done: pd.DataFrame) -> Iterator[tuple[float, str, str, pd.DataFrame]]:
+    """(rate, first method, other, the first's accuracy minus the other's: panels x seeds)."""
     first, *others = methods(done)
     accuracy = done.set_index([*CELL, "seed"])["test_accuracy"].unstack("method")
-    tests = []
-    for (*panel, rate), group in accuracy.groupby([*PANEL, "rate"], sort=False):
+    for rate, group in accuracy.groupby("rate"):
         for other in others:
-            difference = (group[first] - group[other]).dropna().to_numpy()
-            if len(difference):
-                estimate, (t, p) = t_interval(difference), paired_t_test(difference)
-                tests.append((*panel, rate, first, other, *estimate, t, p))
-    names = ["method", "other", "difference", "low", "high", "n", "t", "p"]
-    table = pd.DataFrame(tests, columns=[*PANEL, "rate", *names])
+            difference = (group[first] - group[other]).droplevel("rate").unstack("seed")
+            yield float(str(rate)), first, other, difference.dropna(how="all")
+
+
+def _tested(difference: pd.Series) -> tuple[float, ...]:
+    """Estimate and paired t-test of differences, one a seed: the columns `_TESTED`."""
+    values = difference.to_numpy()
+    return (*t_interval(values), *paired_t_test(values))
+
+
+def _verdicts(table: pd.DataFrame) -> pd.DataFrame:
+    """Add Holm's correction over the tests at each rate, and what it leaves shown."""
     table["p_holm"] = table.groupby("rate")["p"].transform(lambda p: holm(p.to_numpy()))
-    significant = table["p_holm"] < ALPHA
     sign = np.where(table["difference"] > 0, "better", "worse")
-    table["verdict"] = np.where(significant, sign, "not shown")
-    return panels(done).merge(table, on=PANEL)
+    table["verdict"] = np.where(table["p_holm"] < ALPHA, sign, "not shown")
+    return table
 
 
 def standings(table: pd.DataFrame) -> pd.DataFrame:

@@ -24,7 +24,7 @@ def sentences(runs: Runs, table: pd.DataFrame) -> list[str]:
     if len(cell.methods(runs.done)) < 2:
         return []
     found = []
-    tests = cell.comparisons(runs.done)
+    tests, means = cell.comparisons(runs.done), cell.mean_comparisons(runs.done)
     for rate in cell.headline_rates(runs.done):
         first = cell.methods(runs.done)[0]
         best = cell.best_others(table, rate, first).dropna(subset=["drop", "drop_other"])
@@ -52,6 +52,13 @@ def sentences(runs: Runs, table: pd.DataFrame) -> list[str]:
             f"At {percent(rate)}, `{first}` is significantly better {', '.join(against)}: {TEST} "
             f"over the {at_rate['p'].notna().sum()} comparisons at this rate, p < {ALPHA:g}."
         )
+        for row in means[(means["rate"] == rate) & (means["panels"] > 1)].itertuples():
+            apart = Estimate(row.difference, row.low, row.high, row.n)
+            found.append(
+                f"At {percent(rate)}, in the mean of {_cells(row.panels)}, `{first}` minus "
+                f"`{row.other}` is {_points(apart)} points (n = {row.n} seeds): {row.verdict}, "
+                f"p {_equals(row.p_holm)}."
+            )
     return found
 
 
@@ -90,6 +97,10 @@ def _other(row: pd.Series) -> pd.Series:
 
 def _p_value(p: float) -> str:
     return "< 0.0001" if p < 0.0001 else number(p, ".4f")
+
+
+def _equals(p: float) -> str:
+    return _p_value(p) if p < 0.0001 else f"= {_p_value(p)}"
 
 
 def standings(table: pd.DataFrame) -> Table:

@@ -97,6 +97,26 @@ def test_comparisons_are_paired_and_corrected_within_a_rate(grid: Grid, read: Re
         assert family["p_holm"].tolist() == pytest.approx(holm(family["p"].to_numpy()).tolist())
 
 
+def test_the_mean_over_panels_is_tested_seed_by_seed(grid: Grid, read: Read) -> None:
+    done = read(grid(["sst2", "trec"], ["dan", "lstm"], rates=[0.9], seeds=range(5)))
+    table = cells.mean_comparisons(done).set_index("other")
+    assert set(table["panels"]) == {4}
+    by_seed = done.groupby(["method", "seed"])["test_accuracy"].mean()
+    expected = stats.ttest_rel(by_seed["in_training_svd"], by_seed["quantization"])
+    assert table.loc["quantization", "p"] == pytest.approx(expected.pvalue)
+    between = expected.confidence_interval()
+    found = table.loc["quantization", ["low", "high"]].tolist()
+    assert found == pytest.approx([between.low, between.high])
+    assert table["p_holm"].tolist() == pytest.approx(holm(table["p"].to_numpy()).tolist())
+    # a seed that one panel lacks is left out of the mean; a panel without a method as a whole
+    lstm = (done["data"] == "sst2") & (done["network"] == "lstm")
+    few = done[~(lstm & (done["seed"] == 4) & (done["method"] == "quantization"))]
+    assert cells.mean_comparisons(few).set_index("other")["n"]["quantization"] == 4
+    none = done[~(lstm & (done["method"] == "quantization"))]
+    table = cells.mean_comparisons(none).set_index("other")
+    assert table["panels"].to_dict() == {"quantization": 3, "pre_training_svd": 4}
+
+
 def test_a_verdict_needs_significance(grid: Grid, read: Read) -> None:
     table = {
         ("none", 0.0): [80.0, 80.0, 80.0],
