@@ -132,7 +132,7 @@ def error_figure(done: pd.DataFrame, found: pd.DataFrame) -> Figure:
         for stage, style in _STAGES.items():
             run = here[here["stage"] == stage].sort_values("achieved")
             ax.plot(100 * run["achieved"], 100 * run["error"], **style)
-        ax.set_ylim(bottom=0)
+        ax.set_ylim(0, 100)
         reduction_axis(ax, found)
 
     labels = ("embedding bytes removed (achieved), %", "relative error of the table, %")
