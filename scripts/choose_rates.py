@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from ccompress.report.document import markdown
+
 ROOT = Path(__file__).parents[1]
 RUNS = ROOT / "results" / "tuning" / "runs.csv"
 WITHIN = 0.5  # points
@@ -34,16 +36,21 @@ def main() -> None:
     """Write the table and print it."""
     table = accuracies(RUNS)
     vectors = ", ".join(sorted(pd.read_csv(RUNS)["vectors"].unique()))
-    text = HEAD.format(within=WITHIN, vectors=vectors) + markdown(table)
+    text = HEAD.format(within=WITHIN, vectors=vectors) + markdown(marked(table)) + "\n"
     (RUNS.parent / "README.md").write_text(text, encoding="utf-8")
     print(text)
 
 
 def accuracies(runs: Path) -> pd.DataFrame:
     """Mean accuracy on dev: a row per data set, network and schedule, a column per rate."""
+    return read(runs).pivot_table("dev_accuracy", CELL, "upper", aggfunc="mean")
+
+
+def read(runs: Path) -> pd.DataFrame:
+    """The finished runs of a file, with the upper learning rate as a column `upper`."""
     frame = pd.read_csv(runs)
     frame["upper"] = [_upper(line) for line in frame["overrides"]]
-    return frame.pivot_table("dev_accuracy", CELL, "upper", aggfunc="mean")
+    return frame[frame["status"] == "done"]
 
 
 def _upper(line: str) -> float:
@@ -57,16 +64,16 @@ def chosen(row: pd.Series) -> float:
     return float(row[row >= row.max() - WITHIN].index.min())
 
 
-def markdown(table: pd.DataFrame) -> str:
-    """The table as Markdown."""
-    rates = [f"{rate:g}" for rate in table.columns]
-    lines = [[*CELL, *rates], ["---"] * (len(CELL) + len(rates))]
+def marked(table: pd.DataFrame) -> pd.DataFrame:
+    """The table as text, the chosen rates in bold."""
+    lines = []
     for cell, row in table.iterrows():
         assert isinstance(cell, tuple)
         best = chosen(row)
-        numbers = [f"**{v:.2f}**" if rate == best else f"{v:.2f}" for rate, v in row.items()]
-        lines.append([*cell, *numbers])
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+        shown = {f"{rate:g}": f"{v:.2f}" for rate, v in row.items()}
+        shown[f"{best:g}"] = f"**{row[best]:.2f}**"
+        lines.append(dict(zip(table.index.names, cell, strict=True)) | shown)
+    return pd.DataFrame(lines)
 
 
 if __name__ == "__main__":
