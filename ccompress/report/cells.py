@@ -21,6 +21,7 @@ from ccompress.report.statistics import (
 )
 
 CELL = [*PANEL, "method", "rate"]
+SCHEDULE = "calr"  # the paper's
 # The order of tables and legends: the paper's method, its rivals, then what goes beyond it.
 KNOWN_METHODS = [
     "in_training_svd",
@@ -137,13 +138,30 @@ def mean_comparisons(done: pd.DataFrame) -> pd.DataFrame:
     A row a rate and other method. Averaged are the `panels` in which both were run at that rate;
     only seeds that all of these have are counted.
     """
-    tests = []
-    for rate, method, other, differences in _differences(done):
-        by_seed = differences.mean(skipna=False).dropna()
-        if len(by_seed):
-            tests.append((rate, method, other, len(differences), *_tested(by_seed)))
+    tests = [
+        (rate, method, other, *_tested_mean(differences))
+        for rate, method, other, differences in _differences(done)
+    ]
     table = pd.DataFrame(tests, columns=["rate", "method", "other", "panels", *_TESTED])
-    return _verdicts(table)
+    return _verdicts(table[table["n"] > 0].copy())
+
+
+def schedule_comparisons(done: pd.DataFrame) -> pd.DataFrame:
+    """The paper's schedule against every other, for each method and rate, as `mean_comparisons`.
+
+    Averaged are the data sets and networks that were run under both.
+    """
+    by = ["data", "network", "method", "rate", "seed"]
+    accuracy = done.set_index([*by, "schedule"])["test_accuracy"].unstack("schedule")
+    first, *others = sorted(accuracy, key=lambda name: (name != SCHEDULE, name))
+    tests = []
+    for (rate, method), group in accuracy.groupby(["rate", "method"]):
+        for other in others:
+            differences = (group[first] - group[other]).unstack("seed").dropna(how="all")
+            tests.append((rate, method, first, other, *_tested_mean(differences)))
+    names = ["rate", "method", "schedule", "other", "panels", *_TESTED]
+    table = pd.DataFrame(tests, columns=names)
+    return _verdicts(table[table["n"] > 0].copy())
 
 
 def _differences(done: pd.DataFrame) -> Iterator[tuple[float, str, str, pd.DataFrame]]:
@@ -160,6 +178,12 @@ def _tested(difference: pd.Series) -> tuple[float, ...]:
     """Estimate and paired t-test of differences, one a seed: the columns `_TESTED`."""
     values = difference.to_numpy()
     return (*t_interval(values), *paired_t_test(values))
+
+
+def _tested_mean(differences: pd.DataFrame) -> tuple[float, ...]:
+    """How many panels there are, and the test of their mean: panels x seeds."""
+    by_seed = differences.mean(skipna=False).dropna()
+    return (len(differences), *_tested(by_seed))
 
 
 def _verdicts(table: pd.DataFrame) -> pd.DataFrame:

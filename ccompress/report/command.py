@@ -114,7 +114,7 @@ def build(
         parts.append(summary.tests(runs))
     if done["schedule"].nunique() > 1:
         caption = "Learning rate against step: the cyclical schedule (CLR) beside the annealed one."
-        parts += [tables.schedules(table), Picture("schedules", caption, schedules.figure)]
+        parts += [summary.schedules(runs, table), Picture("schedules", caption, schedules.figure)]
     if spectra_file.is_file():
         values = spectra.read(spectra_file)
         found = spectra.kept(values, done, table)

@@ -1,8 +1,11 @@
 """The summary in the source's own words: who wins, by how much, and whether that is shown."""
 
+from dataclasses import replace
+
 import pandas as pd
 
 from ccompress.report import cells as cell
+from ccompress.report import tables
 from ccompress.report.rows import PANEL, Runs
 from ccompress.report.statistics import ALPHA, Estimate
 from ccompress.report.tables import NOTHING, Table, estimate, named, number, percent, text
@@ -114,6 +117,33 @@ def standings(table: pd.DataFrame) -> Table:
     return Table("standings", "Best, second, worst", note, numbers, {"": numbers})
 
 
+def schedules(runs: Runs, table: pd.DataFrame) -> Table:
+    """Accuracy of each method under each schedule, side by side, and the tests of their means."""
+    side_by_side = tables.schedules(table)
+    tested = cell.schedule_comparisons(runs.done)
+    lines = [
+        {
+            "method": row["method"],
+            "rate": percent(row["rate"]),
+            "schedules": f"{row['schedule']} minus {row['other']}",
+            "in the mean of": _cells(row["panels"]),
+            "difference": estimate(_difference(row), "difference"),
+            "p (Holm)": _p_value(row["p_holm"]),
+            "verdict": row["verdict"],
+        }
+        for _, row in tested.iterrows()
+    ]
+    note = f"{side_by_side.note} Below, differences of the means: {TEST}, over those of one rate."
+    shown = side_by_side.shown | {"Differences": pd.DataFrame(lines)}
+    return replace(side_by_side, note=note, shown=shown)
+
+
+def _difference(row: pd.Series) -> pd.Series:
+    """A tested difference under the names of an estimate."""
+    names = {"low": "difference_low", "high": "difference_high", "n": "difference_n"}
+    return row.rename(names)
+
+
 def tests(runs: Runs) -> Table:
     """Every comparison with its test; the headline rates are shown, all are in the CSV file."""
     numbers = cell.comparisons(runs.done)
@@ -125,16 +155,7 @@ def tests(runs: Runs) -> Table:
                 **named(row),
                 "method": row["method"],
                 "against": row["other"],
-                "difference": estimate(
-                    row.rename(
-                        {
-                            "low": "difference_low",
-                            "high": "difference_high",
-                            "n": "difference_n",
-                        }
-                    ),
-                    "difference",
-                ),
+                "difference": estimate(_difference(row), "difference"),
                 "t": number(row["t"], ".2f"),
                 "p": _p_value(row["p"]),
                 "p (Holm)": _p_value(row["p_holm"]),

@@ -117,6 +117,24 @@ def test_the_mean_over_panels_is_tested_seed_by_seed(grid: Grid, read: Read) -> 
     assert table["panels"].to_dict() == {"quantization": 3, "pre_training_svd": 4}
 
 
+def test_schedules_are_compared_in_the_mean_for_each_method(grid: Grid, read: Read) -> None:
+    names = ["fixed", "clr", "calr"]
+    stored = grid(["sst2", "trec"], rates=[0.9], methods=["in_training_svd"], schedules=names)
+    gains = {"fixed": 0.0, "clr": 0.0, "calr": 1.0}
+    for index, row in enumerate(stored):
+        row["test_accuracy"] += gains[row["schedule"]] + 0.1 * (index**2 % 7)
+    done = read(stored)
+    table = cells.schedule_comparisons(done)
+    assert table["method"].tolist() == ["none"] * 2 + ["in_training_svd"] * 2
+    assert table["other"].tolist() == ["clr", "fixed"] * 2
+    assert set(table["panels"]) == {2}
+    by_seed = done.groupby(["method", "schedule", "seed"])["test_accuracy"].mean()
+    one = table[(table["method"] == "in_training_svd") & (table["other"] == "fixed")].iloc[0]
+    ours, theirs = by_seed["in_training_svd", "calr"], by_seed["in_training_svd", "fixed"]
+    assert one["difference"] == pytest.approx((ours - theirs).mean())
+    assert one["p"] == pytest.approx(stats.ttest_rel(ours, theirs).pvalue)
+
+
 def test_a_verdict_needs_significance(grid: Grid, read: Read) -> None:
     table = {
         ("none", 0.0): [80.0, 80.0, 80.0],
