@@ -57,7 +57,7 @@ def main() -> None:
 
 def drops(runs: pd.DataFrame, dev: pd.DataFrame) -> pd.DataFrame:
     """The drop of each method at the reference's rate and at its own, against one reference."""
-    test = runs.set_index([*BY, "upper", "seed"])["test_accuracy"]
+    test = runs.set_index([*BY, "upper", "seed"])["test_accuracy"].sort_index()
     lines = []
     for network, rows in dev.groupby(level="network"):
         own = {cell[1]: choose_rates.chosen(row) for cell, row in rows.iterrows()}
