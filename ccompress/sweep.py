@@ -250,15 +250,16 @@ def _keep_spectra(path: Path, jobs: Sequence[Job]) -> None:
     first = min(job.settings.seed for job in jobs)
     spectra: dict[tuple[str, ...], list[tuple[str, ...]]] = defaultdict(list)
     for row in results.read_csv(path)[1:]:
-        spectra[row[:3]].append(row[3:])
+        spectra[row[:4]].append(row[4:])
     for job in jobs:
         values = results.read_csv(job.settings.folder / results.SPECTRA)[1:]
         if job.settings.seed == first and values:
             names = job.settings.names
-            spectra[names["dataset"], names["network"], str(first)] = values
+            cell = (names["dataset"], names["network"], names["schedule"], str(first))
+            spectra[cell] = values
     if spectra:
         rows = [(*cell, *value) for cell in sorted(spectra) for value in spectra[cell]]
-        header = ("dataset", "network", "seed", "stage", "index", "singular_value")
+        header = ("dataset", "network", "schedule", "seed", "stage", "index", "singular_value")
         results.write_csv(path, header, rows)
 
 

@@ -102,6 +102,17 @@ def test_a_run_that_two_experiments_share_stands_in_both(ccompress, tiny, tmp_pa
     pd.testing.assert_frame_equal(mine[columns], other[columns])
 
 
+def test_each_schedule_leaves_its_spectra(ccompress, tiny, tmp_path):
+    grid = ["-m", "method=none", "schedule=fixed,clr", "seed=0,1", "experiment_name=mine"]
+    for _ in range(2):  # a second call keeps what the first one wrote
+        assert ccompress(*tiny, *grid, "train.epochs=2").returncode == 0
+    spectra = pd.read_csv(tmp_path / "results" / "mine" / "spectra.csv")
+    assert set(spectra["seed"]) == {0}
+    stages = spectra.groupby(["schedule", "stage"])["singular_value"].agg(list)
+    assert stages["fixed", "before"] == stages["clr", "before"]
+    assert stages["fixed", "after"] != stages["clr", "after"]
+
+
 def test_parallel_processes_give_the_same_rows_and_share_stages(ccompress, tiny, tmp_path):
     pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
     assert ccompress(*tiny, *GRID).returncode == 0

@@ -1,7 +1,7 @@
 """The singular values of embedding tables, from an experiment's spectra.csv.
 
-The file has a row a singular value: dataset, network, seed, stage ("before" the training, "after"
-it), index (from 0, the largest first) and singular_value.
+The file has a row a singular value: dataset, network, schedule, seed, stage ("before" the training,
+"after" it), index (from 0, the largest first) and singular_value.
 """
 
 from pathlib import Path
@@ -21,7 +21,7 @@ from ccompress.report.rows import PANEL
 from ccompress.report.style import panel_grid
 from ccompress.report.tables import Table, number, percent, title
 
-_COLUMNS = ["dataset", "network", "seed", "stage", "index", "singular_value"]
+_COLUMNS = ["dataset", "network", "schedule", "seed", "stage", "index", "singular_value"]
 _STAGES: dict[str, dict[str, Any]] = {
     "before": {"color": "#E69F00", "linestyle": (0, (4, 1.5)), "marker": "s"},
     "after": {"color": "#0072B2", "linestyle": "-", "marker": "o"},
@@ -33,7 +33,7 @@ def read(path: Path) -> pd.DataFrame:
     """Read spectra.csv and average over seeds.
 
     Returns:
-        A row a (dataset, network, stage, index), sorted, with `singular_value`.
+        A row a (dataset, network, schedule, stage, index), sorted, with `singular_value`.
 
     Raises:
         InputError: A column is missing, or a stage is neither "before" nor "after".
@@ -43,7 +43,7 @@ def read(path: Path) -> pd.DataFrame:
         raise InputError(f"{path} lacks the columns {', '.join(missing)}")
     if unknown := set(rows["stage"]) - set(_STAGES):
         raise InputError(f"{path}: stage {unknown.pop()!r} is neither 'before' nor 'after'")
-    by = ["dataset", "network", "stage", "index"]
+    by = ["dataset", "network", "schedule", "stage", "index"]
     return rows.groupby(by)["singular_value"].mean().reset_index()
 
 
@@ -71,7 +71,7 @@ def kept(spectra: pd.DataFrame, done: pd.DataFrame, table: pd.DataFrame) -> pd.D
     lines = []
     for row in ranked[ranked["method"] == first].merge(names, on=PANEL).itertuples():
         for stage in _STAGES:
-            values = _values(spectra, row.dataset, row.network, stage)
+            values = _values(spectra, (row.dataset, row.network, row.schedule), stage)
             if len(values):
                 share = energy(values, int(row.rank))
                 measured = (row.rank, stage, share, float(np.sqrt(1 - share)))
@@ -82,13 +82,11 @@ def kept(spectra: pd.DataFrame, done: pd.DataFrame, table: pd.DataFrame) -> pd.D
 
 
 def _values(
-    spectra: pd.DataFrame, dataset: str, network: str, stage: str
+    spectra: pd.DataFrame, trained: tuple[str, str, str], stage: str
 ) -> npt.NDArray[np.float64]:
-    found = spectra[
-        (spectra["dataset"] == dataset)
-        & (spectra["network"] == network)
-        & (spectra["stage"] == stage)
-    ]
+    """The singular values of one (dataset, network, schedule), empty where there are none."""
+    here = (spectra[["dataset", "network", "schedule"]] == list(trained)).all(axis=1)
+    found = spectra[here & (spectra["stage"] == stage)]
     return np.asarray(found["singular_value"], dtype=np.float64)
 
 
@@ -97,9 +95,9 @@ def spectrum_figure(spectra: pd.DataFrame, done: pd.DataFrame, found: pd.DataFra
     names = done.drop_duplicates(PANEL).set_index(PANEL)["dataset"]
 
     def draw(ax: Axes, panel: pd.Series) -> None:
-        dataset = names[tuple(panel[PANEL])]
+        trained = (names[tuple(panel[PANEL])], panel["network"], panel["schedule"])
         for stage, style in _STAGES.items():
-            values = _values(spectra, dataset, panel["network"], stage)
+            values = _values(spectra, trained, stage)
             line = {**style, "marker": ""}
             ax.plot(np.arange(1, len(values) + 1), values, label=stage, **line)
         ax.set_yscale("log")

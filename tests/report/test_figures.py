@@ -55,6 +55,7 @@ def spectra_rows() -> pd.DataFrame:
             {
                 "dataset": dataset,
                 "network": network,
+                "schedule": "calr",
                 "stage": stage,
                 "index": range(300),
                 "singular_value": values,
@@ -177,3 +178,5 @@ def test_spectra_use_the_ranks_of_the_runs(done: pd.DataFrame) -> None:
     squares = np.linspace(30, 3, 300) ** 2
     expected = squares[: int(row["rank"].iloc[0])].sum() / squares.sum()
     assert row["energy"].iloc[0] == pytest.approx(expected)
+    # a table trained by another schedule is another table
+    assert spectra.kept(spectra_rows().assign(schedule="clr"), done, table).empty

@@ -96,9 +96,11 @@ def test_schedules_stand_side_by_side(here: Path, grid: Grid) -> None:
 
 def test_spectra_are_drawn_where_they_are_stored(here: Path, grid: Grid) -> None:
     store("paper", grid())
-    lines = ["dataset,network,seed,stage,index,singular_value"]
+    lines = ["dataset,network,schedule,seed,stage,index,singular_value"]
     for stage in ("before", "after"):
-        lines += [f"sst2,dan,{seed},{stage},{i},{300 - i}" for seed in (0, 1) for i in range(300)]
+        lines += [
+            f"sst2,dan,calr,{seed},{stage},{i},{300 - i}" for seed in (0, 1) for i in range(300)
+        ]
     Path("results/paper/spectra.csv").write_text("\n".join(lines), encoding="utf-8")
     command.main(["paper"])
     assert Path("results/paper/figures/spectra.svg").is_file()
