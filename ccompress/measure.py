@@ -97,19 +97,20 @@ def versions() -> str:
 
 @functools.cache
 def git_commit() -> str:
-    """Commit of the source tree this runs from, with `-dirty` where files differ; else empty."""
-    source = Path(__file__).parent
+    """Commit of the source tree this runs from, with `-dirty` where it differs; else empty.
+
+    What differs under results/ does not count: a sweep writes its own rows there.
+    """
+
+    def git(*arguments: str) -> subprocess.CompletedProcess[str]:
+        folder = Path(__file__).parent
+        return subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True)
+
     try:
-        described = subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"],
-            cwd=source,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        tracked = subprocess.run(
-            ["git", "ls-files", "--error-unmatch", __file__], cwd=source, capture_output=True
-        )
-    except (OSError, subprocess.CalledProcessError):
+        if git("ls-files", "--error-unmatch", __file__).returncode:
+            return ""
+        commit = git("rev-parse", "--short=12", "HEAD").stdout.strip()
+        differs = git("diff", "--quiet", "HEAD", "--", ":/", ":(top,exclude)results").returncode
+    except OSError:
         return ""
-    return described.stdout.strip() if tracked.returncode == 0 else ""
+    return f"{commit}-dirty" if differs else commit

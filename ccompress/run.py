@@ -1,13 +1,15 @@
 """One run: data -> network -> stages -> result. Reads top to bottom."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, fields
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 import torch
+from filelock import FileLock
 from omegaconf import OmegaConf
 from torch import Tensor
 
@@ -37,7 +39,8 @@ def finished(settings: Settings) -> dict[str, Any] | None:
 def run(settings: Settings, overrides: str, on_epoch: Callable[[EpochRow], None]) -> dict[str, Any]:
     """Train, compress, test and write the run's folder; returns its result.
 
-    A run that fails writes a result with `status` failed and its error, then raises.
+    Two processes that want the same run: one runs it, the other waits and takes its result. A run
+    that fails writes a result with `status` failed and its error, then raises.
 
     Args:
         settings: The checked configuration.
@@ -49,6 +52,13 @@ def run(settings: Settings, overrides: str, on_epoch: Callable[[EpochRow], None]
             or the run's folder cannot be written.
         Diverged: The loss became infinite or not a number.
     """
+    with _alone(settings):
+        return finished(settings) or _run(settings, overrides, on_epoch)
+
+
+def _run(
+    settings: Settings, overrides: str, on_epoch: Callable[[EpochRow], None]
+) -> dict[str, Any]:
     began = time.perf_counter()
     row: dict[str, Any] = {
         "run_id": settings.run_id,
@@ -79,13 +89,32 @@ def run(settings: Settings, overrides: str, on_epoch: Callable[[EpochRow], None]
     return results.write_result(settings.folder, row)
 
 
+@contextmanager
+def _alone(settings: Settings) -> Iterator[None]:
+    """Hold the run's lock; it is the operating system's, which frees it however a process ends."""
+    lock = FileLock(settings.runs_dir / ".locks" / f"{settings.run_id}.lock")
+    with _writable(settings):
+        Path(lock.lock_file).parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
 def _begin(settings: Settings) -> None:
     """Make the run's folder, without a result, and write its configuration."""
-    try:
+    with _writable(settings):
         settings.folder.mkdir(parents=True, exist_ok=True)
         (settings.folder / results.RESULT).unlink(missing_ok=True)
         text = OmegaConf.to_yaml(OmegaConf.create(dict(settings.resolved)))
         storage.write_text(settings.folder / "config.yaml", text)
+
+
+@contextmanager
+def _writable(settings: Settings) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise InputError(
             f"cannot write the runs folder {settings.runs_dir}: {error.strerror}; "

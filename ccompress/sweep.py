@@ -86,7 +86,7 @@ class Sweep(Sweeper):
         finally:
             for job in missing:
                 if row := results.read_result(job.settings.folder):
-                    rows[row["run_id"]] = row
+                    rows[row["run_id"]] = row | {"overrides": self._line(job)}
             _keep(jobs, rows)
         _conclude(jobs, rows)
 

@@ -143,14 +143,14 @@ def test_two_sweeps_over_one_folder_at_once(tmp_path, ccompress, tiny):
     outcomes = []
 
     def sweep():
-        outcomes.append(ccompress(*tiny, *GRID).returncode)
+        outcomes.append(ccompress(*tiny, *GRID))
 
     both = [threading.Thread(target=sweep) for _ in range(2)]
     for thread in both:
         thread.start()
     for thread in both:
         thread.join()
-    assert outcomes == [0, 0]
+    assert [done.returncode for done in outcomes] == [0, 0], [done.stderr for done in outcomes]
     (tmp_path / "results").rename(tmp_path / "both")
     assert ccompress(*tiny, *GRID).returncode == 0
     alone = unmeasured(tmp_path)
