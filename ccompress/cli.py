@@ -18,7 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from ccompress.config import Settings, check, check_train, keys, register_resolvers
 from ccompress.errors import InputError, nearest
-from ccompress.results import command_line
+from ccompress.results import RESULT, command_line
 
 # verb -> module with main(arguments) -> exit code
 VERBS = {
@@ -138,7 +138,9 @@ def _task(config: DictConfig) -> dict[str, Any] | None:
         if settings.experiment_name and context.sweeper.params:
             print("one run of the experiment; -m runs all of it", file=sys.stderr)
         if row := finished(settings):
-            console.show(row, settings, "finished before; force=true runs it again")
+            here = (settings.folder / RESULT).is_file()
+            note = "" if here else f"a row of {settings.results_dir}, its folder is not here; "
+            console.show(row, settings, f"finished before; {note}force=true runs it again")
             return row
         with console.epochs(settings.epochs) as on_epoch:
             row = run(settings, _line(settings), on_epoch)

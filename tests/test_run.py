@@ -2,10 +2,12 @@ import csv
 import json
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 import tiny_data
+from filelock import FileLock
 
 from ccompress import results, storage
 
@@ -89,6 +91,22 @@ def test_a_finished_run_is_not_run_again_unless_forced(ccompress, tiny, tmp_path
     assert {k: v for k, v in forced.items() if k not in ignored} == {
         k: v for k, v in first.items() if k not in ignored
     }
+
+
+def test_a_run_that_another_process_is_at_is_waited_for(ccompress, tiny, tmp_path):
+    assert ccompress(*tiny).returncode == 0
+    row, folder = only_run(tmp_path)
+    result = folder / "result.json"
+    written = result.read_text()
+    result.unlink()
+    with ThreadPoolExecutor() as pool:
+        with FileLock(folder.parent / ".locks" / f"{row['run_id']}.lock"):
+            waiting = pool.submit(ccompress, *tiny)
+            time.sleep(8)  # twice what the whole run takes
+            assert not result.exists()
+            result.write_text(written)
+        assert waiting.result().returncode == 0
+    assert result.read_text() == written
 
 
 def test_a_model_that_is_asked_for_later_is_made(ccompress, tiny, tmp_path):

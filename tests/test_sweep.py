@@ -61,6 +61,9 @@ def test_rows_of_a_committed_experiment_are_finished_on_another_machine(ccompres
     after = unmeasured(tmp_path)
     pd.testing.assert_frame_equal(after[after.seed < 3].reset_index(drop=True), before)
     assert len(after) == RUNS + RUNS // 3
+    (tmp_path / "results" / "runs").rename(tmp_path / "gone too")
+    one = ["rate=0.3", "seed=0", "experiment_name=mine", "save_model=false", "train.epochs=2"]
+    assert "a row of results, its folder is not here" in ccompress(*tiny, *one).stdout
 
 
 def test_a_failing_run_stops_no_other_and_only_it_is_run_again(ccompress, tiny, tmp_path):
