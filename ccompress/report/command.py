@@ -111,6 +111,8 @@ def build(
     if cells.rates(done):
         parts.append(tables.drops(table))
     if len(cells.methods(done)) > 1:
+        if len(cells.panels(done)) > 1:
+            parts.append(summary.mean_tests(runs))
         parts.append(summary.tests(runs))
     if done["schedule"].nunique() > 1:
         caption = "Learning rate against step: the cyclical schedule (CLR) beside the annealed one."
@@ -128,13 +130,14 @@ def build(
                     f"at that rate. {told}",
                     draw(spectra.spectrum_figure, values, done, found),
                 ),
-                Picture(
-                    "reconstruction",
-                    "Relative error of the best approximation of the table of each rate's rank, "
-                    f"{before_after}. {told}",
-                    draw(spectra.error_figure, done, found),
-                ),
             ]
+            if len(cells.rates(done)) > 1:
+                caption = (
+                    "Relative error of the best approximation of the table of each rate's rank, "
+                    f"{before_after}. {told}"
+                )
+                picture = draw(spectra.error_figure, done, found)
+                parts.append(Picture("reconstruction", caption, picture))
     parts += [costs.sizes(table), costs.costs(runs, table)]
     if len(cells.rates(done)) > 1:
         caption = "Test accuracy against {}: one point a method and rate, mean over seeds. " + told

@@ -1,6 +1,7 @@
 """Files of a report: tables as Markdown and CSV, figures as SVG and PNG, and the page of it all."""
 
 import io
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +27,12 @@ class Picture:
 
 
 def write(out: Path, heading: str, parts: list[Table | Picture]) -> None:
-    """Write every part under `out`, and the page that shows them in order."""
+    """Write every part under `out`, and the page that shows them in order.
+
+    What the page there showed before, and this one does not, is deleted: a table of missing runs
+    must not outlive them.
+    """
+    former = _shown(out / PAGE)
     page = [f"# {heading}", "Written by `ccompress report` from stored runs; do not edit."]
     for part in parts:
         if isinstance(part, Table):
@@ -36,6 +42,17 @@ def write(out: Path, heading: str, parts: list[Table | Picture]) -> None:
             _write_figure(out / "figures", part)
             page.append(f"![{part.name}](figures/{part.name}.svg)\n\n*{part.caption}*")
     storage.write_text(out / PAGE, "\n\n".join(page) + "\n")
+    for path in former - _shown(out / PAGE):
+        path.unlink(missing_ok=True)
+
+
+def _shown(page: Path) -> set[Path]:
+    """The files of tables and figures that a page names."""
+    text = page.read_text(encoding="utf-8") if page.is_file() else ""
+    named = [
+        page.parent / name for name in re.findall(r"\]\(((?:tables|figures)/\w+\.\w+)\)", text)
+    ]
+    return {*named, *(path.with_suffix(".png") for path in named if path.suffix == ".svg")}
 
 
 def markdown(table: pd.DataFrame) -> str:

@@ -22,6 +22,10 @@ def _cells(number: int) -> str:
     return "1 cell" if number == 1 else f"{number} cells"
 
 
+def _comparisons(number: int) -> str:
+    return "1 comparison" if number == 1 else f"{number} comparisons"
+
+
 def sentences(runs: Runs, table: pd.DataFrame) -> list[str]:
     """The findings at the headline rates, one sentence each; empty where nothing is compared."""
     if len(cell.methods(runs.done)) < 2:
@@ -53,7 +57,7 @@ def sentences(runs: Runs, table: pd.DataFrame) -> list[str]:
             against.append(f"than `{other}` in {better} of {_cells(len(group))} (worse in {worse})")
         found.append(
             f"At {percent(rate)}, `{first}` is significantly better {', '.join(against)}: {TEST} "
-            f"over the {at_rate['p'].notna().sum()} comparisons at this rate, p < {ALPHA:g}."
+            f"over {_comparisons(at_rate['p'].notna().sum())} at this rate, p < {ALPHA:g}."
         )
         for row in means[(means["rate"] == rate) & (means["panels"] > 1)].itertuples():
             apart = Estimate(row.difference, row.low, row.high, row.n)
@@ -168,3 +172,24 @@ def tests(runs: Runs) -> Table:
         "seeds differ by the same amount there is no test, and nothing counts as shown."
     )
     return Table("tests", "Paired tests", note, numbers, shown)
+
+
+def mean_tests(runs: Runs) -> Table:
+    """The tests of the accuracy averaged over the cells, at every rate."""
+    numbers = cell.mean_comparisons(runs.done)
+    lines = [
+        {
+            "rate": percent(row["rate"]),
+            "methods": f"{row['method']} minus {row['other']}",
+            "in the mean of": _cells(row["panels"]),
+            "difference": estimate(_difference(row), "difference"),
+            "p (Holm)": _p_value(row["p_holm"]),
+            "verdict": row["verdict"],
+        }
+        for _, row in numbers.iterrows()
+    ]
+    note = (
+        "Difference in accuracy, in points, of the mean over data sets and networks, seed by seed: "
+        f"{TEST}, over the comparisons at one rate."
+    )
+    return Table("mean_tests", "The mean of the cells", note, numbers, {"": pd.DataFrame(lines)})

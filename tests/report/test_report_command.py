@@ -82,6 +82,35 @@ def test_a_folder_of_runs_gets_its_own_report(here: Path, grid: Grid) -> None:
     command.main(["mine"])
 
 
+def test_what_a_report_no_longer_shows_is_deleted(here: Path, grid: Grid) -> None:
+    stored = grid()
+    store("lacking", stored[:-1])
+    tables = here / "results" / "lacking" / "tables"
+    tables.mkdir()
+    (tables / "own.csv").write_text("of somebody else")
+    command.main(["lacking"])
+    assert (tables / "missing.csv").is_file()
+    results.write_runs(here / "results" / "lacking" / "runs.csv", stored)
+    command.main(["lacking"])
+    assert not (tables / "missing.csv").exists()
+    assert (tables / "drops.csv").is_file()
+    assert (tables / "own.csv").is_file()
+
+
+def test_the_command_of_the_smallest_model_leaves_it(here: Path, grid: Grid) -> None:
+    stored = grid()
+    for row in stored:
+        row["file_bytes"] = None  # save_model=false, as in the experiments
+    store("unsaved", stored)
+    command.main(["unsaved"])
+    smallest = pd.read_csv("results/unsaved/tables/smallest.csv").iloc[0]
+    assert smallest["overrides"].endswith(" save_model=true force=true")
+    store("saved", [row | {"file_bytes": 1000} for row in stored])
+    command.main(["saved"])
+    smallest = pd.read_csv("results/saved/tables/smallest.csv").iloc[0]
+    assert "force" not in smallest["overrides"]
+
+
 def test_schedules_stand_side_by_side(here: Path, grid: Grid) -> None:
     method = ["in_training_svd"]
     stored = grid(["sst2", "trec"], rates=[0.9], methods=method, schedules=["clr", "calr"])
