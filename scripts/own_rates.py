@@ -32,7 +32,8 @@ the same rule for all, is the smallest rate within {within:g} points of the best
 """
 BETWEEN = """
 On test, in points under the reference at the reference's own rate, paired by seed, with the 95 %
-t-interval over seeds: at that same rate, as in `results/paper`, and at the method's own.
+t-interval over seeds: at that same rate, as in `results/paper`, and at the method's own. A rate of
+its own that is the largest of the grid may not be the best there is.
 
 """
 
