@@ -1,6 +1,7 @@
 """What runs leave behind: the run folder, its files, and the table of many runs."""
 
 import csv
+import functools
 import io
 import json
 import math
@@ -162,14 +163,23 @@ def collect(runs_dir: Path) -> list[dict[str, Any]]:
     return sorted(filter(None, found), key=lambda row: str(row["created"]), reverse=True)
 
 
-def committed(results_dir: Path) -> dict[str, dict[str, Any]]:
-    """Finished runs by id, from every experiment's runs.csv."""
-    return {
-        row["run_id"]: row
-        for path in sorted(results_dir.glob("*/runs.csv"))
-        for row in read_runs(path)
-        if row["status"] == "done"
-    }
+def committed(results_dir: Path, experiment: str) -> dict[str, dict[str, Any]]:
+    """Finished runs by id, from every experiment's runs.csv; the rows are not to be changed.
+
+    Where several experiments hold a run, `experiment` keeps the measurements of its own row.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    files = results_dir.glob("*/runs.csv")
+    for path in sorted(files, key=lambda path: (path.parent.name == experiment, path)):
+        status = path.stat()
+        found |= _done(path, status.st_mtime_ns, status.st_size)
+    return found
+
+
+@functools.lru_cache
+def _done(path: Path, modified: int, size: int) -> dict[str, dict[str, Any]]:
+    """The finished runs of one file as it stands: a sweep asks for each of its runs."""
+    return {row["run_id"]: row for row in read_runs(path) if row["status"] == "done"}
 
 
 def _hidden(folder: Path) -> bool:

@@ -33,7 +33,7 @@ def finished(settings: Settings) -> dict[str, Any] | None:
         return row if model_is_there or not settings.save_model else None
     if settings.experiment_name is None:
         return None
-    return results.committed(settings.results_dir).get(settings.run_id)
+    return results.committed(settings.results_dir, settings.experiment_name).get(settings.run_id)
 
 
 def run(settings: Settings, overrides: str, on_epoch: Callable[[EpochRow], None]) -> dict[str, Any]:

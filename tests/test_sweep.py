@@ -103,6 +103,14 @@ def test_a_run_that_two_experiments_share_stands_in_both(ccompress, tiny, tmp_pa
     assert not mine["overrides"].str.contains("schedule.upper").any()
     columns = mine.columns.drop("overrides")
     pd.testing.assert_frame_equal(mine[columns], other[columns])
+    # Measured otherwise in the other one, on another machine say, an experiment's rows stay.
+    results_dir = tmp_path / "results"
+    (results_dir / "runs").rename(tmp_path / "gone")
+    before = (results_dir / "mine" / "runs.csv").read_bytes()
+    other.assign(latency_ms=123.0).to_csv(results_dir / "other" / "runs.csv", index=False)
+    again = ccompress(*tiny, *grid, "experiment_name=mine")
+    assert "2 runs: 2 finished before, 0 to do" in again.stdout
+    assert (results_dir / "mine" / "runs.csv").read_bytes() == before
 
 
 def test_each_schedule_leaves_its_spectra(ccompress, tiny, tmp_path):
