@@ -1,88 +1,185 @@
 #!/usr/bin/env python
-"""What the drop on trec becomes when every method has a learning rate of its own.
+"""What the paper's comparison at 90 % becomes when every method has a learning rate of its own.
 
 In the paper's grid all methods share the rate that was chosen for the reference. Here the rule of
 `choose_rates` is applied to each method, the reference among them, by accuracy on dev; test is read
-at the chosen rates only.
+at the shared and at the chosen rates only.
 
     ccompress -m +experiment=own_rates   # the trainings
-    scripts/own_rates.py                 # the tables, results/own_rates/README.md
+    scripts/own_rates.py                 # the tables and the figure, results/own_rates/README.md
 """
 
 from pathlib import Path
 
 import choose_rates
 import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
-from ccompress.report.cells import methods
-from ccompress.report.document import markdown
-from ccompress.report.rows import REFERENCE
-from ccompress.report.statistics import Estimate, t_interval
+from ccompress.report import cells
+from ccompress.report.document import Picture, markdown, write_figure
+from ccompress.report.provenance import shown_name
+from ccompress.report.rows import PANEL, REFERENCE
+from ccompress.report.statistics import t_interval
+from ccompress.report.style import REFERENCE_COLOUR, method_styles
+from ccompress.report.tables import percent
 
 RUNS = Path(__file__).parents[1] / "results" / "own_rates" / "runs.csv"
-BY = ["network", "method"]
+METHOD = ["dataset", "network", "method"]
 
 HEAD = """# A learning rate of its own for every method
 
-{datasets} at {rate:.0%}, {seeds} seeds, CALR, vectors {vectors}: each method at the five upper
-learning rates of `results/tuning`. Accuracy on dev in percent, mean of the seeds; chosen (bold), by
-the same rule for all, is the smallest rate within {within:g} points of the best. Made by
-`scripts/own_rates.py` from `runs.csv`.
+In `results/paper` every method trains at the learning rate that was chosen for the reference. Here
+each chooses for itself, at {rate}: among {count} upper rates of CALR ({grid}),
+on dev, by the rule of `results/tuning`: the smallest rate within {within:g} points of the best, in
+the mean of the seeds. {seeds} seeds; vectors: {vectors}; `books` is synthetic.
+Made by `scripts/own_rates.py` from `runs.csv`.
+
+## In the mean of the cells
+
+Points under the reference, the mean of the {cells} cells of every seed, with the 95 % t-interval
+over seeds; and `{first}` minus the method, with the paired t-test over seeds (Holm's correction
+over both methods). Better, worse: in how many cells `{first}` is significantly so, by the same
+test over all cells and methods. Shared: the rate of the reference in `results/paper`, for all. Own:
+a rate each, the reference too.
 
 """
-BETWEEN = """
-On test, in points under the reference at the reference's own rate, paired by seed, with the 95 %
-t-interval over seeds: at that same rate, as in `results/paper`, and at the method's own. A rate of
-its own that is the largest of the grid may not be the best there is.
+FIGURE = """
+![Drop at the shared and at the own learning rate](figures/drops.svg)
+
+*Points under the reference at {rate}, mean of {seeds} seeds with the 95 % t-interval.*
+
+## Each cell
+
+Points under the reference on test, paired by seed, with the 95 % t-interval; behind each, the
+upper learning rate. The reference's own may differ from the shared one, which two seeds and a grid
+up to 0.008 chose.
+
+"""
+DEV = """
+## How they were chosen
+
+Accuracy on dev in percent, mean of the seeds; chosen is the bold one. A rate that is the largest of
+the grid may not be the best there is.
 
 """
 
 
 def main() -> None:
-    """Write the tables and print them."""
-    runs = choose_rates.read(RUNS)
-    dev = runs.pivot_table("dev_accuracy", BY, "upper", aggfunc="mean")
-    dev = dev.reindex([REFERENCE, *methods(runs)], level="method")
-    head = HEAD.format(
-        datasets=", ".join(runs["dataset"].unique()),
-        rate=runs["rate"].max(),
-        seeds=runs["seed"].nunique(),
-        vectors=", ".join(runs["vectors"].unique()),
-        within=choose_rates.WITHIN,
-    )
-    chosen, left = choose_rates.marked(dev), drops(runs, dev)
-    text = head + markdown(chosen) + "\n" + BETWEEN + markdown(left) + "\n"
-    RUNS.with_name("README.md").write_text(text, encoding="utf-8")
-    print(text)
+    """Write the page and its figure, and print the page."""
+    runs = choose_rates.read(RUNS).assign(data=lambda found: found["dataset"])
+    dev = runs.pivot_table("dev_accuracy", METHOD, "upper", aggfunc="mean")
+    dev = dev.reindex([REFERENCE, *cells.methods(runs)], level="method")
+    rates = {"shared": shared_rates(dev.index), "own": dev.apply(choose_rates.chosen, axis=1)}
+    taken = {name: at(runs, chosen) for name, chosen in rates.items()}
+    facts = {
+        "rate": percent(runs["rate"].max()),
+        "count": dev.shape[1],
+        "grid": ", ".join(f"{upper:g}" for upper in dev),
+        "within": choose_rates.WITHIN,
+        "seeds": runs["seed"].nunique(),
+        "vectors": ", ".join(sorted(runs["vectors"].unique())),
+        "cells": len(cells.panels(runs)),
+        "first": cells.methods(runs)[0],
+    }
+    page = HEAD.format(**facts) + markdown(in_the_mean(taken)) + "\n"
+    page += FIGURE.format(**facts) + markdown(by_cell(taken, rates)) + "\n"
+    page += DEV + markdown(choose_rates.marked(dev)) + "\n"
+    write_figure(RUNS.parent / "figures", Picture("drops", "", lambda: figure(taken)))
+    RUNS.with_name("README.md").write_text(page, encoding="utf-8")
+    print(page)
 
 
-def drops(runs: pd.DataFrame, dev: pd.DataFrame) -> pd.DataFrame:
-    """The drop of each method at the reference's rate and at its own, against one reference."""
-    test = runs.set_index([*BY, "upper", "seed"])["test_accuracy"].sort_index()
+def shared_rates(index: pd.MultiIndex) -> pd.Series:
+    """For each data set, network and method the rate of `results/tuning`, the paper's."""
+    tuned = choose_rates.accuracies(choose_rates.RUNS).xs(cells.SCHEDULE, level="schedule")
+    of_reference = tuned.apply(choose_rates.chosen, axis=1)
+    return pd.Series(of_reference[index.droplevel("method")].to_numpy(), index)
+
+
+def at(runs: pd.DataFrame, rates: pd.Series) -> pd.DataFrame:
+    """The runs of each data set, network and method at its rate, with their `drop` in points.
+
+    Raises:
+        KeyError: A seed has no run of the reference at its rate.
+    """
+    chosen = runs.merge(rates.rename("upper").reset_index(), on=[*METHOD, "upper"])
+    key = [*PANEL, "seed"]
+    reference = chosen[chosen["method"] == REFERENCE].set_index(key)["test_accuracy"]
+    paired = reference.loc[pd.MultiIndex.from_frame(chosen[key])].to_numpy()
+    return chosen.assign(drop=paired - chosen["test_accuracy"])
+
+
+def in_the_mean(taken: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """A line a method and choice of rates: its mean drop, and how the first method stands to it."""
     lines = []
-    for network, rows in dev.groupby(level="network"):
-        own = {cell[1]: choose_rates.chosen(row) for cell, row in rows.iterrows()}
-        common = own[REFERENCE]
-        reference = test[network, REFERENCE, common]
-        for method in own:
-            drop = {
-                upper: t_interval((reference - test[network, method, upper]).to_numpy())
-                for upper in {common, own[method]}
-            }
-            lines.append(
-                {
-                    "network": network,
-                    "method": method,
-                    "at the reference's rate": _shown(drop[common]),
-                    "own rate": f"{own[method]:g}",
-                    "at its own rate": _shown(drop[own[method]]),
-                }
-            )
+    for choice, runs in taken.items():
+        means = cells.mean_comparisons(runs).set_index("other")
+        tests = cells.comparisons(runs)
+        for method in cells.methods(runs):
+            everywhere = [(*panel, method) for panel in cells.panels(runs).to_numpy()]
+            drop = cells.mean_drop(runs, runs["rate"].max(), everywhere)
+            line = {"rates": choice, "method": method, "drop": _interval(*drop[:3])}
+            line |= {"difference": "", "p (Holm)": "", "better": "", "worse": ""}
+            if method in means.index:
+                test = means.loc[method]
+                verdicts = tests.loc[tests["other"] == method, "verdict"]
+                line["difference"] = _interval(test["difference"], test["low"], test["high"])
+                line["p (Holm)"] = f"{test['p_holm']:.4f}"
+                line |= {verdict: (verdicts == verdict).sum() for verdict in ("better", "worse")}
+            lines.append(line)
     return pd.DataFrame(lines)
 
 
-def _shown(drop: Estimate) -> str:
-    return f"{drop.mean:.2f} [{drop.low:.2f}, {drop.high:.2f}]"
+def by_cell(taken: dict[str, pd.DataFrame], rates: dict[str, pd.Series]) -> pd.DataFrame:
+    """A line a data set, network and method: its drop at each choice of rates."""
+    lines = []
+    for cell in rates["own"].index:
+        line = dict(zip(METHOD, cell, strict=True))
+        for choice, runs in taken.items():
+            drops = runs.set_index(METHOD).sort_index().loc[cell, "drop"]
+            upper = f"{rates[choice][cell]:g}"
+            is_reference = line["method"] == REFERENCE
+            line[choice] = f"at {upper}" if is_reference else f"{_drop(drops)} at {upper}"
+        lines.append(line)
+    return pd.DataFrame(lines)
+
+
+def figure(taken: dict[str, pd.DataFrame]) -> Figure:
+    """The drop of every method in every cell: side by side, a panel a choice of rates."""
+    first = next(iter(taken.values()))
+    panels, methods = cells.panels(first), cells.methods(first)
+    styles = method_styles(methods)
+    drawn = Figure(figsize=(7.0, 0.4 * len(panels) + 0.9), layout="constrained")
+    axes = drawn.subplots(1, len(taken), sharex=True, sharey=True)
+    for ax, (choice, runs) in zip(axes, taken.items(), strict=True):
+        drops = runs.groupby([*PANEL, "method"])["drop"]
+        for row, panel in enumerate(panels.itertuples(index=False, name=None)):
+            for place, method in enumerate(methods):
+                found = t_interval(drops.get_group((*panel, method)).to_numpy())
+                reach = [[found.mean - found.low], [found.high - found.mean]]
+                height = row + 0.24 * (place - (len(methods) - 1) / 2)
+                style = styles[method].points()
+                ax.errorbar(found.mean, height, xerr=reach, elinewidth=0.8, **style)
+        ax.axvline(0, color=REFERENCE_COLOUR, linewidth=0.8)
+        ax.axvline(1, color=REFERENCE_COLOUR, linewidth=0.8, linestyle=(0, (1, 2)))
+        ax.grid(False, axis="y")
+        ax.set_title(f"{choice} learning rate", loc="left")
+    names = [f"{shown_name(data)}, {network}" for data, network, _ in panels.to_numpy()]
+    axes[0].set_yticks(range(len(panels)), names)
+    axes[0].set_ylim(len(panels) - 0.5, -0.5)
+    drawn.supxlabel("Points under the reference (dotted: one point)", fontsize=8.5)
+    marks = [Line2D([], [], **styles[method].points(), label=method) for method in methods]
+    drawn.legend(handles=marks, loc="outside upper center", ncols=len(marks), frameon=False)
+    return drawn
+
+
+def _drop(drops: pd.Series) -> str:
+    return _interval(*t_interval(drops.to_numpy())[:3])
+
+
+def _interval(mean: float, low: float, high: float) -> str:
+    return f"{mean:.2f} [{low:.2f}, {high:.2f}]"
 
 
 if __name__ == "__main__":

@@ -33,23 +33,31 @@ def test_defaults_are_the_chosen_rates(file):
         assert defaults.train.upper[cell[2]] == choose_rates.chosen(table.loc[cell])
 
 
-def test_each_method_reads_test_at_its_own_rate_against_one_reference():
-    # per method and rate: (accuracy on dev, accuracy on test by seed)
+def test_each_method_reads_test_at_its_rate_against_the_reference_at_its_own():
+    # per method and rate: accuracy on test by seed
     table = {
-        ("none", 0.001): (80.0, [90.0, 91.0]),
-        ("none", 0.002): (70.0, [99.0, 99.0]),
-        ("quantization", 0.001): (70.0, [80.0, 82.0]),
-        ("quantization", 0.002): (75.0, [88.0, 88.0]),
+        ("none", 0.001): [90.0, 91.0],
+        ("none", 0.002): [99.0, 99.0],
+        ("quantization", 0.001): [80.0, 82.0],
+        ("quantization", 0.002): [88.0, 88.0],
     }
+    cell = {"dataset": "trec", "data": "trec", "network": "dan", "schedule": "calr"}
     runs = pd.DataFrame(
-        {"network": "dan", "method": method, "upper": upper, "seed": seed}
-        | {"dev_accuracy": dev, "test_accuracy": accuracy}
-        for (method, upper), (dev, test) in table.items()
-        for seed, accuracy in enumerate(test)
+        cell | {"method": method, "upper": upper, "seed": seed, "test_accuracy": accuracy}
+        for (method, upper), accuracies in table.items()
+        for seed, accuracy in enumerate(accuracies)
     )
-    dev = runs.pivot_table("dev_accuracy", own_rates.BY, "upper")
-    found = own_rates.drops(runs, dev).set_index("method").loc["quantization"]
-    # at the reference's 0.001: drops of 10 and 9; at its own 0.002: of 2 and 3
-    assert found["at the reference's rate"].startswith("9.50 [")
-    assert found["own rate"] == "0.002"
-    assert found["at its own rate"].startswith("2.50 [")
+    methods = pd.MultiIndex.from_tuples(
+        [("trec", "dan", "none"), ("trec", "dan", "quantization")], names=own_rates.METHOD
+    )
+    rates = pd.Series([0.001, 0.002], methods)
+    taken = own_rates.at(runs, rates).set_index(["method", "seed"])
+    assert taken["drop"].to_dict() == {
+        ("none", 0): 0.0,
+        ("none", 1): 0.0,
+        ("quantization", 0): 2.0,
+        ("quantization", 1): 3.0,
+    }
+    assert list(own_rates.shared_rates(methods)) == [0.002, 0.002]  # conf/train/trec_dan.yaml
+    with pytest.raises(KeyError):
+        own_rates.at(runs[runs["seed"].ne(1) | runs["method"].ne("none")], rates)

@@ -39,7 +39,7 @@ def write(out: Path, heading: str, parts: list[Table | Picture]) -> None:
             _write_csv(out / "tables" / f"{part.name}.csv", part.numbers)
             page.append(_section(part))
         else:
-            _write_figure(out / "figures", part)
+            write_figure(out / "figures", part)
             page.append(f"![{part.name}](figures/{part.name}.svg)\n\n*{part.caption}*")
     storage.write_text(out / PAGE, "\n\n".join(page) + "\n")
     for path in former - _shown(out / PAGE):
@@ -82,7 +82,7 @@ def _write_csv(path: Path, numbers: pd.DataFrame) -> None:
     storage.write_text(path, text)
 
 
-def _write_figure(folder: Path, picture: Picture) -> None:
+def write_figure(folder: Path, picture: Picture) -> None:
     """Save a figure as SVG, without the date that would make equal figures differ, and as PNG."""
     with printing():
         figure = picture.draw()
