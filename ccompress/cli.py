@@ -116,6 +116,10 @@ def _hydra(arguments: list[str]) -> int:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come to us as they are, to be said in one line
     here = Path(__file__).parent
     conf = here / "conf" if (here / "conf").is_dir() else here.parent / "conf"
+    for group, _, option in (word.partition("=") for word in arguments):
+        if option == "null" and (conf / group).is_dir():
+            known = ", ".join(sorted(path.stem for path in (conf / group).glob("*.yaml")))
+            raise InputError(f"{group}=null: it is one of {known}")
     hydra.main(version_base="1.3", config_path=str(conf), config_name="config")(_task)()
     return 0
 

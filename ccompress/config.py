@@ -12,6 +12,7 @@ import importlib
 import inspect
 import json
 import os
+import re
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -193,9 +194,16 @@ def check(raw: DictConfig, names: Mapping[str, str]) -> Settings:
         InputError: A key is unknown, a value has the wrong type or is out of range, or a file that
             the configuration names cannot be read.
     """
-    _refuse_unknown(raw, [field.name for field in dataclasses.fields(Schema)], "")
+    known = [field.name for field in dataclasses.fields(Schema)]
+    _refuse_unknown(raw, known, "")
+    if lost := [key for key in known if key not in raw or OmegaConf.is_missing(raw, key)]:
+        raise InputError(f"{lost[0]} has no value: give it one, without ~{lost[0]}")
     for section, of in (("vocab", Vocab), ("train", Train), ("data", Data)):
-        _refuse_unknown(raw[section], [field.name for field in dataclasses.fields(of)], section)
+        known = [field.name for field in dataclasses.fields(of)]
+        if not isinstance(raw[section], DictConfig):
+            listed = ", ".join(f"{section}.{name}" for name in known)
+            raise InputError(f"{section} takes no value, its options do: {listed}")
+        _refuse_unknown(raw[section], known, section)
     config = _merged(Schema, raw, "")
     plain = {group: _options(raw[group], group, names[group]) for group in GROUPS}
     built = {group: _build(plain[group], group) for group in GROUPS if group != "network"}
@@ -254,6 +262,16 @@ def _check_values(config: Any) -> None:
         raise InputError(f"vocab.max_size={config.vocab.max_size}: <pad>, <unk> and a word need 3")
     if config.threads is not None and config.threads < 1:
         raise InputError(f"threads={config.threads}: it is at least 1, or null for all cores")
+    for key in ("results_dir", "runs_dir"):
+        if not config[key]:
+            raise InputError(f"{key} is empty: give a folder")
+    if config.experiment_name is not None and not re.fullmatch(
+        r"\w[\w.-]*", config.experiment_name
+    ):
+        raise InputError(
+            f"experiment_name={config.experiment_name}: it names a folder under results_dir, "
+            f"made of letters, digits, -, _ and ."
+        )
     if not 0 <= config.seed < 2**31:
         raise InputError(f"seed={config.seed}: it is a whole number from 0 to 2147483647")
     for key, value, known in (
@@ -328,7 +346,7 @@ def _options(node: Any, group: str, name: str) -> dict[str, Any]:
                 f"{group}.{option} is needed by {group}={name}: give {group}.{option}=…"
             )
     schema = dataclasses.make_dataclass(
-        type(target).__name__,
+        target.__name__,
         [(option, kind) for option, (kind, _) in known.items() if option in node],
     )
     given = {option: node[option] for option in known if option in node}
@@ -374,7 +392,8 @@ def _merged(schema: type, node: DictConfig, section: str) -> Any:
         OmegaConf.resolve(merged)
     except OmegaConfBaseException as error:
         key = ".".join(filter(None, [section, error.full_key or ""]))
-        raise InputError(f"{key}: {str(error).splitlines()[0]}") from error
+        said = str(error).splitlines()[0]
+        raise InputError(f"{key}: {said}" if key else said) from error
     return merged
 
 

@@ -79,8 +79,22 @@ def latency_ms(network: Network, split: Encoded) -> float:
 
 
 def device_name(device: torch.device) -> str:
-    """The device as results name it: `cpu`, or `cuda` and the name of the GPU."""
-    return f"cuda {torch.cuda.get_device_name(device)}" if device.type == "cuda" else "cpu"
+    """The device as results name it: `cpu` or `cuda`, and the name of the processor or GPU."""
+    if device.type == "cuda":
+        return f"cuda {torch.cuda.get_device_name(device)}"
+    return f"cpu {_processor()}"
+
+
+@functools.cache
+def _processor() -> str:
+    """The processor's name, and the instructions that torch uses of it."""
+    name = platform.processor() or platform.machine()
+    with contextlib.suppress(OSError):  # Linux tells the name there alone
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        name = next(
+            (line.partition(": ")[2] for line in lines if line.startswith("model name")), name
+        )
+    return f"{name} {torch.backends.cpu.get_cpu_capability()}"
 
 
 def tensor_bytes(module: nn.Module) -> int:

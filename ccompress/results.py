@@ -13,6 +13,7 @@ from typing import Any
 from ccompress import storage
 
 RESULT = "result.json"
+RUNS = "runs.csv"
 SPECTRA = "spectra.csv"
 
 # Keys of result.json and columns of runs.csv. Fractions in 0..1, accuracies in percent, sizes in
@@ -169,7 +170,7 @@ def committed(results_dir: Path, experiment: str) -> dict[str, dict[str, Any]]:
     Where several experiments hold a run, `experiment` keeps the measurements of its own row.
     """
     found: dict[str, dict[str, Any]] = {}
-    files = results_dir.glob("*/runs.csv")
+    files = results_dir.glob(f"*/{RUNS}")
     for path in sorted(files, key=lambda path: (path.parent.name == experiment, path)):
         status = path.stat()
         found |= _done(path, status.st_mtime_ns, status.st_size)

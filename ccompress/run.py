@@ -33,7 +33,9 @@ def finished(settings: Settings) -> dict[str, Any] | None:
         return row if model_is_there or not settings.save_model else None
     if settings.experiment_name is None:
         return None
-    return results.committed(settings.results_dir, settings.experiment_name).get(settings.run_id)
+    row = results.committed(settings.results_dir, settings.experiment_name).get(settings.run_id)
+    # A row that another experiment left without a model does for no run that is to leave one.
+    return row if row and (row["file_bytes"] or not settings.save_model) else None
 
 
 def run(settings: Settings, overrides: str, on_epoch: Callable[[EpochRow], None]) -> dict[str, Any]:
@@ -231,7 +233,7 @@ def _on_device(split: Split, device: torch.device) -> Encoded:
 
 def _machine(settings: Settings, device: torch.device) -> list[Any]:
     """Where training promises the same numbers to the last bit."""
-    return [device.type, settings.threads, torch.__version__]
+    return [measure.device_name(device), settings.threads, torch.__version__]
 
 
 def _vectors_name(settings: Settings, dim: int) -> str:

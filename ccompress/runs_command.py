@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from ccompress import results
+from ccompress.errors import InputError
 
 _SHOWN = (
     "run_id",
@@ -28,10 +29,11 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="ccompress runs", description="What has been run, newest first."
     )
-    parser.add_argument(
-        "folder", nargs="?", default="results/runs", type=Path, help="default: %(default)s"
-    )
-    rows = results.collect(parser.parse_args(arguments).folder)
+    parser.add_argument("folder", nargs="?", type=Path, help="default: results/runs")
+    folder = parser.parse_args(arguments).folder
+    if folder and not folder.is_dir():
+        raise InputError(f"{folder} is no folder of runs")
+    rows = results.collect(folder or Path("results/runs"))
     if not rows:
         print("no runs yet")
         return 0

@@ -12,7 +12,7 @@ _VALUES = "values"
 
 
 def train_reference(trainer: Trainer, folder: Path, key: str, until: int) -> bool:
-    """Bring `trainer`, which has not begun, to the end of epoch `until`; True if it was stored.
+    """Bring `trainer`, which has not begun, to the end of epoch `until`; True if any was stored.
 
     The state after epoch n lies in `folder/KEY-n.safetensors`. What is stored of fewer epochs is
     gone on with. Of several processes that want the same training one trains and the others wait;
@@ -27,26 +27,21 @@ def train_reference(trainer: Trainer, folder: Path, key: str, until: int) -> boo
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / f"{key}.lock"):
         _resume(trainer, folder, key, until)
-        if trainer.epoch == until:
-            return True
-        trainer.train("reference", until)
-        tensors, values = trainer.state()
-        path = _path(folder, key, until)
-        storage.save(path, tensors, {_VALUES: json.dumps(values)})
-        return False
+        resumed = trainer.epoch
+        if resumed < until:
+            trainer.train("reference", until)
+            tensors, values = trainer.state()
+            storage.save(_path(folder, key, until), tensors, {_VALUES: json.dumps(values)})
+        return resumed > 0
 
 
 def _resume(trainer: Trainer, folder: Path, key: str, until: int) -> None:
     """Load the longest stored training of at most `until` epochs, if there is one."""
     for epoch in range(until, 0, -1):
-        path = _path(folder, key, epoch)
         try:
-            stored = storage.TensorFile(path)
-        except FileNotFoundError:
-            continue
-        except storage.DamagedFile:
-            path.unlink()  # trained again below
-            continue
+            stored = storage.TensorFile(_path(folder, key, epoch))
+        except (FileNotFoundError, storage.DamagedFile):
+            continue  # a damaged one is as good as none: it is trained again
         trainer.load_state(stored, json.loads(stored.metadata[_VALUES]))
         return
 

@@ -12,6 +12,7 @@ import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,7 @@ from tqdm import tqdm
 
 from ccompress import results
 from ccompress.config import PROTOCOL, Settings, check, check_train, digest
+from ccompress.errors import InputError
 
 _POLL_SECONDS = 0.5
 
@@ -65,12 +67,15 @@ class Sweep(Sweeper):
         """Run what is missing; exits with code 1 where a run failed.
 
         Raises:
-            InputError: A combination cannot be composed or is not a run.
+            InputError: A combination cannot be composed or is not a run, or the experiment holds
+                rows of another protocol.
         """
         # Hydra imports this module at every start, --help included; torch comes only now.
         from ccompress.run import finished
 
         jobs = self._jobs(arguments)
+        for folder in _experiments(jobs):
+            _refuse_other_protocols(folder / results.RUNS)
         before = {
             job.settings.run_id: row | {"overrides": self._line(job)}
             for job in jobs
@@ -83,6 +88,9 @@ class Sweep(Sweeper):
             if missing:
                 with _progress(missing, len(before)):
                     self.launcher.launch([job.overrides for job in missing], initial_job_idx=0)
+        except BrokenExecutor as error:
+            # A process was killed, by the system where memory ran out; its run has no result.
+            print(f"the launcher gave up: {str(error).splitlines()[0]}", file=sys.stderr)
         finally:
             for job in missing:
                 if row := results.read_result(job.settings.folder):
@@ -223,16 +231,31 @@ def describe(row: Mapping[str, Any]) -> str:
 
 def _keep(jobs: Sequence[Job], rows: Mapping[str, Mapping[str, Any]]) -> None:
     """Write the rows of each experiment into its runs.csv, beside those that it has."""
-    experiments = {job.settings.experiment_name: job.settings.results_dir for job in jobs}
-    for name, results_dir in experiments.items():
-        if name is None:
-            continue
-        folder = results_dir / name
+    for folder, own in _experiments(jobs).items():
         folder.mkdir(parents=True, exist_ok=True)
-        own = [job for job in jobs if job.settings.experiment_name == name]
         with FileLock(folder / ".lock"):
-            _keep_runs(folder / "runs.csv", own, rows)
+            _keep_runs(folder / results.RUNS, own, rows)
             _keep_spectra(folder / results.SPECTRA, own)
+
+
+def _experiments(jobs: Sequence[Job]) -> dict[Path, list[Job]]:
+    """The folder of each experiment, with its jobs; those of no experiment are left out."""
+    found: defaultdict[Path, list[Job]] = defaultdict(list)
+    for job in jobs:
+        if name := job.settings.experiment_name:
+            found[job.settings.results_dir / name].append(job)
+    return found
+
+
+def _refuse_other_protocols(path: Path) -> None:
+    """Refuse to add rows to a runs.csv that holds results which do not compare with them."""
+    others = {row["protocol"] for row in results.read_runs(path)} - {PROTOCOL}
+    if others:
+        found = ", ".join(str(number) for number in sorted(others))
+        raise InputError(
+            f"{path} holds runs of protocol {found}; those of this version, {PROTOCOL}, do not "
+            f"compare with them: move the file away"
+        )
 
 
 def _keep_runs(path: Path, jobs: Sequence[Job], rows: Mapping[str, Mapping[str, Any]]) -> None:
@@ -240,7 +263,7 @@ def _keep_runs(path: Path, jobs: Sequence[Job], rows: Mapping[str, Mapping[str, 
     ids = [job.settings.run_id for job in jobs]
     new = [rows[run_id] for run_id in ids if run_id in rows]
     same = {row[key] for row in new for key in ("run_id", "overrides")}
-    old = (row for row in results.read_runs(path) if row["protocol"] == PROTOCOL)
+    old = results.read_runs(path)
     kept = [row for row in old if not {row["run_id"], row["overrides"]} & same]
     results.write_runs(path, kept + new)
 
@@ -248,19 +271,16 @@ def _keep_runs(path: Path, jobs: Sequence[Job], rows: Mapping[str, Mapping[str, 
 def _keep_spectra(path: Path, jobs: Sequence[Job]) -> None:
     """Add the singular values that the reference runs of the first seed left to spectra.csv."""
     first = min(job.settings.seed for job in jobs)
-    spectra: dict[tuple[str, ...], list[tuple[str, ...]]] = defaultdict(list)
-    for row in results.read_csv(path)[1:]:
-        spectra[row[:4]].append(row[4:])
+    spectra: dict[str, list[tuple[str, ...]]] = defaultdict(list)
+    for run_id, *value in results.read_csv(path)[1:]:
+        spectra[run_id].append(tuple(value))
     for job in jobs:
         values = results.read_csv(job.settings.folder / results.SPECTRA)[1:]
         if job.settings.seed == first and values:
-            names = job.settings.names
-            cell = (names["dataset"], names["network"], names["schedule"], str(first))
-            spectra[cell] = values
+            spectra[job.settings.run_id] = values
     if spectra:
-        rows = [(*cell, *value) for cell in sorted(spectra) for value in spectra[cell]]
-        header = ("dataset", "network", "schedule", "seed", "stage", "index", "singular_value")
-        results.write_csv(path, header, rows)
+        rows = [(run_id, *value) for run_id in sorted(spectra) for value in spectra[run_id]]
+        results.write_csv(path, ("run_id", "stage", "index", "singular_value"), rows)
 
 
 def _conclude(jobs: Sequence[Job], rows: Mapping[str, Mapping[str, Any]]) -> None:

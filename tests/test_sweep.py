@@ -44,12 +44,24 @@ def test_each_run_is_done_once_and_finished_ones_are_skipped(ccompress, tiny, tm
     assert len(rows) == RUNS
     stages = list((tmp_path / "results" / "runs" / ".stages").glob("*.safetensors"))
     assert len(stages) == 3 * 2  # a seed: one epoch, which in_training_svd begins with, and two
-    assert sum(row["reused_stages"] for row in rows) == 3 * (2 + 3)  # all but the first of each
+    assert sum(row["reused_stages"] for row in rows) == 3 * (3 + 3)  # all but the first
 
     written = unmeasured(tmp_path)
     again = ccompress(*tiny, *GRID)
     assert f"{RUNS} finished before, 0 to do" in again.stdout
     pd.testing.assert_frame_equal(unmeasured(tmp_path), written)
+
+
+def test_rows_of_another_protocol_are_not_added_to(ccompress, tiny, tmp_path):
+    grid = [*tiny, "-m", "method=none", "seed=0", "experiment_name=mine", "train.epochs=1"]
+    assert ccompress(*grid).returncode == 0
+    path = tmp_path / "results" / "mine" / "runs.csv"
+    pd.read_csv(path).assign(protocol=1).to_csv(path, index=False)
+    before = path.read_bytes()
+    done = ccompress(*grid)
+    assert done.returncode == 2
+    assert "holds runs of protocol 1" in done.stderr
+    assert path.read_bytes() == before
 
 
 def test_rows_of_a_committed_experiment_are_finished_on_another_machine(ccompress, tiny, tmp_path):
@@ -64,6 +76,11 @@ def test_rows_of_a_committed_experiment_are_finished_on_another_machine(ccompres
     (tmp_path / "results" / "runs").rename(tmp_path / "gone too")
     one = ["rate=0.3", "seed=0", "experiment_name=mine", "save_model=false", "train.epochs=2"]
     assert "a row of results, its folder is not here" in ccompress(*tiny, *one).stdout
+    # That row came without a model, so it does not do for a run that is to leave one.
+    one[one.index("save_model=false")] = "save_model=true"
+    done = ccompress(*tiny, *one)
+    assert "finished before" not in done.stdout
+    assert len(list((tmp_path / "results" / "runs").glob("*/model.safetensors"))) == 1
 
 
 def test_a_failing_run_stops_no_other_and_only_it_is_run_again(ccompress, tiny, tmp_path):
@@ -118,6 +135,8 @@ def test_each_schedule_leaves_its_spectra(ccompress, tiny, tmp_path):
     for _ in range(2):  # a second call keeps what the first one wrote
         assert ccompress(*tiny, *grid, "train.epochs=2").returncode == 0
     spectra = pd.read_csv(tmp_path / "results" / "mine" / "spectra.csv")
+    runs = pd.read_csv(tmp_path / "results" / "mine" / "runs.csv")
+    spectra = spectra.merge(runs[["run_id", "schedule", "seed"]], on="run_id", how="left")
     assert set(spectra["seed"]) == {0}
     stages = spectra.groupby(["schedule", "stage"])["singular_value"].agg(list)
     assert stages["fixed", "before"] == stages["clr", "before"]
@@ -133,7 +152,35 @@ def test_parallel_processes_give_the_same_rows_and_share_stages(ccompress, tiny,
     assert done.returncode == 0, done.stderr
     pd.testing.assert_frame_equal(unmeasured(tmp_path), alone)
     rows = results.collect(tmp_path / "results" / "runs")
-    assert sum(row["reused_stages"] for row in rows) == 3 * (2 + 3)
+    assert sum(row["reused_stages"] for row in rows) >= 3 * (2 + 3)  # as the processes meet
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="finds processes in /proc")
+def test_a_sweep_whose_process_is_killed_says_what_is_missing(ccompress, tiny, tmp_path):
+    pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
+    script = Path(sys.executable).with_name("ccompress")
+    parallel = [script, *tiny, *GRID, "hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
+    process = subprocess.Popen(
+        parallel, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    runs = tmp_path / "results" / "runs"
+    while process.poll() is None and not list(runs.glob("*/config.yaml")):
+        time.sleep(0.05)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    workers = [
+        int(child)
+        for child in children
+        if b"loky" in Path(f"/proc/{child}/cmdline").read_bytes()
+        and b"resource_tracker" not in Path(f"/proc/{child}/cmdline").read_bytes()
+    ]
+    os.kill(workers[0], signal.SIGKILL)
+    stdout, stderr = process.communicate()
+    assert process.returncode == 1
+    assert f"of {RUNS} runs are done" in stdout
+    assert "the launcher gave up: A worker process" in stderr
+    assert "no result" in stderr
+    assert "Traceback" not in stderr
+    assert ccompress(*tiny, *GRID).returncode == 0
 
 
 def test_jobs_of_a_cluster_and_a_second_call_that_goes_on(ccompress, tiny):

@@ -23,8 +23,7 @@ from ccompress.report import (
 )
 from ccompress.report.document import Picture
 from ccompress.report.tables import Table
-
-RUNS = "runs.csv"
+from ccompress.results import RUNS
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -118,12 +117,13 @@ def build(
         caption = "Learning rate against step: the cyclical schedule (CLR) beside the annealed one."
         parts += [summary.schedules(runs, table), Picture("schedules", caption, schedules.figure)]
     if spectra_file.is_file():
-        values = spectra.read(spectra_file)
+        values = spectra.read(spectra_file, done)
         found = spectra.kept(values, done, table)
         if not found.empty:
-            before_after = "before and after training, mean over seeds"
+            of = spectra.averaged(values)
+            before_after = f"before and after training, {of}"
             parts += [
-                spectra.table(found),
+                spectra.table(found, of),
                 Picture(
                     "spectra",
                     f"Singular values of the embedding table {before_after}. Thin lines: the rank "

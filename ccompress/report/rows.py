@@ -23,14 +23,16 @@ PANEL = ["data", "network", "schedule"]
 _TEXT = ["run_id", "status", "overrides", "dataset", "network", "method", "schedule"]
 _TEXT += ["vectors", "vectors_sha256", "vocab_policy", "device", "error"]
 _NUMBERS = ["protocol", "rate", "seed", "dim", "vocab_size", "vocab_with_vector", "classes"]
-_NUMBERS += ["train_size", "dev_size", "test_size", "rank", "bits", "test_accuracy"]
+_NUMBERS += ["train_size", "dev_size", "test_size", "epochs", "rank", "bits", "test_accuracy"]
 _NUMBERS += ["embedding_bytes_original", "embedding_bytes", "achieved_reduction"]
 _NUMBERS += ["model_bytes_original", "model_bytes", "model_reduction", "file_bytes"]
 _NUMBERS += ["flops_per_sentence", "latency_ms", "train_seconds", "peak_memory_bytes"]
 
-# Options that have a column of their own, or (the experiment) that only say who asked for the run.
+# Options that have a column of their own; what an experiment sets has one, or shows in `_BUDGET`.
 _NOT_SETTINGS = {"dataset", "network", "method", "schedule", "rate", "seed", "vectors"}
 _NOT_SETTINGS |= {"vocab.policy", "experiment"}
+# What options say that an experiment sets and a command line does not show.
+_BUDGET = ["epochs", "train_size", "vocab_size"]
 # An option of one of these belongs to the name in that column: method.compress_at to the method.
 _OWNERS = ("dataset", "network", "method", "schedule")
 
@@ -167,6 +169,9 @@ def _label(done: pd.DataFrame) -> None:
     _extend(done, "network", done["network_details"], within=["data"])
     _extend(done, "schedule", done["schedule_details"], within=["data", "network"])
     _extend(done, "data", done["setting_details"], within=["network", "schedule"])
+    budgets = done[_BUDGET].astype("Int64").astype(str)
+    budgets = pd.Series(budgets.to_dict("records"), index=done.index)
+    _extend(done, "data", budgets, within=["network", "schedule"])
     _extend(done, "method", done["method_details"], within=PANEL)
 
 

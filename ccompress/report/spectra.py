@@ -21,7 +21,7 @@ from ccompress.report.rows import PANEL
 from ccompress.report.style import panel_grid
 from ccompress.report.tables import Table, number, percent, title
 
-_COLUMNS = ["dataset", "network", "schedule", "seed", "stage", "index", "singular_value"]
+_COLUMNS = ["run_id", "stage", "index", "singular_value"]
 _STAGES: dict[str, dict[str, Any]] = {
     "before": {"color": "#E69F00", "linestyle": (0, (4, 1.5)), "marker": "s"},
     "after": {"color": "#0072B2", "linestyle": "-", "marker": "o"},
@@ -29,11 +29,12 @@ _STAGES: dict[str, dict[str, Any]] = {
 _MARKED = (0.5, 0.75, 0.9, 0.95)  # rates whose rank is marked in the picture, where they were run
 
 
-def read(path: Path) -> pd.DataFrame:
-    """Read spectra.csv and average over seeds.
+def read(path: Path, done: pd.DataFrame) -> pd.DataFrame:
+    """Read spectra.csv and average over the seeds that it holds.
 
     Returns:
-        A row a (dataset, network, schedule, stage, index), sorted, with `singular_value`.
+        A row a (panel, stage, index), sorted, with `singular_value` and `seeds`, how many those
+        are. Spectra of runs that are not among `done` are left out.
 
     Raises:
         InputError: A column is missing, or a stage is neither "before" nor "after".
@@ -43,8 +44,8 @@ def read(path: Path) -> pd.DataFrame:
         raise InputError(f"{path} lacks the columns {', '.join(missing)}")
     if unknown := set(rows["stage"]) - set(_STAGES):
         raise InputError(f"{path}: stage {unknown.pop()!r} is neither 'before' nor 'after'")
-    by = ["dataset", "network", "schedule", "stage", "index"]
-    return rows.groupby(by)["singular_value"].mean().reset_index()
+    values = rows.merge(done[["run_id", *PANEL]], on="run_id").groupby([*PANEL, "stage", "index"])
+    return values["singular_value"].agg(singular_value="mean", seeds="size").reset_index()
 
 
 def energy(singular_values: npt.NDArray[np.float64], rank: int) -> float:
@@ -67,11 +68,10 @@ def kept(spectra: pd.DataFrame, done: pd.DataFrame, table: pd.DataFrame) -> pd.D
     if ranked.empty:
         return pd.DataFrame()
     first = next(method for method in cell.methods(done) if method in set(ranked["method"]))
-    names = done.drop_duplicates(PANEL)[[*PANEL, "dataset"]]
     lines = []
-    for row in ranked[ranked["method"] == first].merge(names, on=PANEL).itertuples():
+    for row in ranked[ranked["method"] == first].itertuples():
         for stage in _STAGES:
-            values = _values(spectra, (row.dataset, row.network, row.schedule), stage)
+            values = _values(spectra, (row.data, row.network, row.schedule), stage)
             if len(values):
                 share = energy(values, int(row.rank))
                 measured = (row.rank, stage, share, float(np.sqrt(1 - share)))
@@ -81,23 +81,19 @@ def kept(spectra: pd.DataFrame, done: pd.DataFrame, table: pd.DataFrame) -> pd.D
     return pd.DataFrame(lines, columns=[*cell.CELL, "achieved", "rank", "stage", "energy", "error"])
 
 
-def _values(
-    spectra: pd.DataFrame, trained: tuple[str, str, str], stage: str
-) -> npt.NDArray[np.float64]:
-    """The singular values of one (dataset, network, schedule), empty where there are none."""
-    here = (spectra[["dataset", "network", "schedule"]] == list(trained)).all(axis=1)
+def _values(spectra: pd.DataFrame, panel: tuple[str, ...], stage: str) -> npt.NDArray[np.float64]:
+    """The singular values of one panel, empty where there are none."""
+    here = (spectra[PANEL] == list(panel)).all(axis=1)
     found = spectra[here & (spectra["stage"] == stage)]
     return np.asarray(found["singular_value"], dtype=np.float64)
 
 
 def spectrum_figure(spectra: pd.DataFrame, done: pd.DataFrame, found: pd.DataFrame) -> Figure:
     """Singular values before and after training; the ranks of some rates stand as thin lines."""
-    names = done.drop_duplicates(PANEL).set_index(PANEL)["dataset"]
 
     def draw(ax: Axes, panel: pd.Series) -> None:
-        trained = (names[tuple(panel[PANEL])], panel["network"], panel["schedule"])
         for stage, style in _STAGES.items():
-            values = _values(spectra, trained, stage)
+            values = _values(spectra, tuple(panel[PANEL]), stage)
             line = {**style, "marker": ""}
             ax.plot(np.arange(1, len(values) + 1), values, label=stage, **line)
         ax.set_yscale("log")
@@ -149,8 +145,21 @@ def _legend(markers: bool = False) -> list[Line2D]:
     ]
 
 
-def table(found: pd.DataFrame) -> Table:
-    """Energy kept and relative error at each rate, before and after training."""
+def averaged(spectra: pd.DataFrame) -> str:
+    """What the singular values are the mean of, in words."""
+    least, most = spectra["seeds"].min(), spectra["seeds"].max()
+    if most == 1:
+        return "of one seed"
+    return f"mean of {most} seeds" if least == most else f"mean of {least} to {most} seeds"
+
+
+def table(found: pd.DataFrame, of: str) -> Table:
+    """Energy kept and relative error at each rate, before and after training.
+
+    Args:
+        found: What `kept` returns.
+        of: What the singular values are the mean of, `averaged`.
+    """
     shown = {}
     for _, block in found.groupby(PANEL, sort=False):
         lines = []
@@ -170,6 +179,6 @@ def table(found: pd.DataFrame) -> Table:
     note = (
         f"The table's squared Frobenius norm that the rank of `{method}` keeps at each rate, and "
         "the relative error of the best approximation of that rank, before and after training; "
-        "singular values averaged over seeds."
+        f"singular values {of}."
     )
     return Table("spectra", "Singular values and reconstruction", note, found, shown)

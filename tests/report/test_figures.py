@@ -17,11 +17,12 @@ from matplotlib.text import Text
 from ccompress.report import cells, figures, rows, schedules, spectra, style
 
 Grid = Callable[..., list[dict[str, Any]]]
+Write = Callable[..., Path]
 METHODS = ["in_training_svd", "pre_training_svd", "quantization", "own_method"]
 
 
 @pytest.fixture
-def done(grid: Grid, write: Callable[..., Path]) -> pd.DataFrame:
+def done(grid: Grid, write: Write) -> pd.DataFrame:
     stored = grid(["sst2", "books"], ["dan", "lstm"], METHODS, rates=[0.1, 0.5, 0.9, 0.95])
     stored = [r for r in stored if (r["dataset"], r["network"]) != ("books", "lstm")]
     gone = ("own_method", 0.95)
@@ -53,7 +54,7 @@ def spectra_rows() -> pd.DataFrame:
     return pd.concat(
         pd.DataFrame(
             {
-                "dataset": dataset,
+                "data": data,
                 "network": network,
                 "schedule": "calr",
                 "stage": stage,
@@ -61,7 +62,7 @@ def spectra_rows() -> pd.DataFrame:
                 "singular_value": values,
             }
         )
-        for dataset, network in (("sst2", "dan"), ("sst2", "lstm"), ("books", "dan"))
+        for data, network in (("sst2", "dan"), ("sst2", "lstm"), ("books", "dan"))
         for stage, values in (("before", before), ("after", after))
     )
 
@@ -166,6 +167,27 @@ def test_energy_is_what_the_truncated_svd_keeps() -> None:
     for rank in (1, 3, 8):
         error = np.linalg.norm(table - u[:, :rank] * s[:rank] @ vt[:rank]) / np.linalg.norm(table)
         assert 1 - spectra.energy(s, rank) == pytest.approx(error**2, abs=1e-12)
+
+
+def test_spectra_are_of_the_panel_of_their_run_and_averaged_over_its_seeds(
+    grid: Grid, write: Write, tmp_path: Path
+) -> None:
+    stored = grid(methods=["in_training_svd"], rates=[0.5])
+    other = [
+        row | {"run_id": f"{row['run_id']}-", "vocab_policy": "train+vectors"} for row in stored
+    ]
+    done = rows.read(write([*stored, *other])).done
+    path = tmp_path / "spectra.csv"
+    run = "sst2-dan-none-0-calr-"
+    lines = [f"{run}0,after,0,8", f"{run}1,after,0,4", f"{run}0-,after,0,2", "gone,after,0,1"]
+    path.write_text("\n".join(["run_id,stage,index,singular_value", *lines]))
+    found = spectra.read(path, done).set_index("data")
+    assert found["singular_value"].to_dict() == {
+        "sst2, vocab=train": 6,
+        "sst2, vocab=train+vectors": 2,
+    }
+    assert spectra.averaged(found) == "mean of 1 to 2 seeds"
+    assert spectra.averaged(found[found["seeds"] == 1]) == "of one seed"
 
 
 def test_spectra_use_the_ranks_of_the_runs(done: pd.DataFrame) -> None:

@@ -125,13 +125,18 @@ def test_schedules_stand_side_by_side(here: Path, grid: Grid) -> None:
 
 def test_spectra_are_drawn_where_they_are_stored(here: Path, grid: Grid) -> None:
     store("paper", grid())
-    lines = ["dataset,network,schedule,seed,stage,index,singular_value"]
+    lines = ["run_id,stage,index,singular_value"]
     for stage in ("before", "after"):
         lines += [
-            f"sst2,dan,calr,{seed},{stage},{i},{300 - i}" for seed in (0, 1) for i in range(300)
+            f"sst2-dan-none-0-calr-{seed},{stage},{i},{300 - i}"
+            for seed in (0, 1)
+            for i in range(300)
         ]
     Path("results/paper/spectra.csv").write_text("\n".join(lines), encoding="utf-8")
     command.main(["paper"])
+    assert (
+        "before and after training, mean of 2 seeds" in Path("results/paper/tables.md").read_text()
+    )
     assert Path("results/paper/figures/spectra.svg").is_file()
     assert Path("results/paper/figures/reconstruction.svg").is_file()
     lines[1] = lines[1].replace("before", "during")
