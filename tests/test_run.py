@@ -65,15 +65,31 @@ def test_a_run_leaves_a_whole_folder(ccompress, tiny, tmp_path, method, size):
     before = {"none": 4, "quantization": 4, "in_training_svd": 2, "pre_training_svd": 0}[method]
     stages = ["reference"] * before + ["compressed"] * (4 - before)
     assert [line["stage"] for line in metrics] == stages
-    if method != "quantization":  # whose table is rounded after the last epoch
-        candidates = metrics[before % 4 :]
-        assert row["dev_accuracy"] == max(float(line["dev_accuracy"]) for line in candidates)
-
     tensors, _ = storage.load_numpy(folder / "model.safetensors")
     assert sum(t.nbytes for t in tensors.values()) == row["model_bytes"]
     embedding = sum(t.nbytes for name, t in tensors.items() if name.startswith("embedding."))
     assert embedding == row["embedding_bytes"]
     assert row["file_bytes"] == (folder / "model.safetensors").stat().st_size
+
+
+# At 0.1 quantization keeps 28 bits, so that its accuracy is the unrounded table's.
+@pytest.mark.parametrize("method", ["none", "in_training_svd", "quantization"])
+def test_the_epoch_kept_is_the_best_on_dev_of_those_after_the_compression(
+    ccompress, tiny, tmp_path, method
+):
+    # A learning rate that climbs to 3 ruins what the first epochs learned.
+    climbing = ["schedule=clr", "schedule.lower=0.01", "schedule.upper=3", "schedule.step_size=8"]
+    options = [f"method={method}", "rate=0.1", "train.epochs=8", *climbing]
+    if method == "in_training_svd":
+        options.append("method.compress_at=0.1")
+    assert ccompress(*tiny, *options).returncode == 0
+    row, folder = only_run(tmp_path)
+    with (folder / "metrics.csv").open() as file:
+        epochs = list(csv.DictReader(file))
+    kept = "compressed" if method == "in_training_svd" else "reference"
+    dev = [float(line["dev_accuracy"]) for line in epochs if line["stage"] == kept]
+    assert dev[-1] < max(dev), "the test needs a last epoch that is not the best"
+    assert row["dev_accuracy"] == max(dev)
 
 
 def test_a_finished_run_is_not_run_again_unless_forced(ccompress, tiny, tmp_path):
@@ -134,6 +150,17 @@ def test_reusing_a_stage_gives_the_numbers_of_training_it_again(ccompress, tiny,
         shared = rows["shared"][method]
         for key in set(results.COLUMNS) - set(results.MEASURED):
             assert alone[key] == shared[key], (method, key)
+
+
+def test_a_stage_of_another_number_of_threads_is_not_reused(ccompress, tiny, tmp_path):
+    for method, threads in (("none", 1), ("quantization", 2)):
+        assert (
+            ccompress(*tiny, f"method={method}", "rate=0.5", f"threads={threads}").returncode == 0
+        )
+    reused = {
+        row["method"]: row["reused_stages"] for row in results.collect(tmp_path / "results/runs")
+    }
+    assert reused == {"none": 0, "quantization": 0}
 
 
 def test_a_diverged_run_is_a_failed_run(ccompress, tiny, tmp_path):
