@@ -3,7 +3,6 @@
 import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from itertools import chain
 from typing import Any
 
@@ -11,7 +10,7 @@ from torch import Tensor, nn
 from torch.optim import LBFGS, Adagrad, Optimizer, SparseAdam
 
 from ccompress.embeddings import LowRankEmbedding, QuantizedEmbedding
-from ccompress.errors import InputError
+from ccompress.errors import InputError, nearest
 from ccompress.low_rank import relative_error
 from ccompress.rates import bits as bits_of
 from ccompress.rates import rank_of_factors
@@ -241,10 +240,15 @@ def _checked(module: nn.Module, name: str) -> nn.Embedding:
     try:
         embedding = module.get_submodule(name)
     except AttributeError:
-        names = [known for known, _ in module.named_modules() if known]
-        near = get_close_matches(name, names, n=1, cutoff=0)
-        hint = f": did you mean {near[0]!r}?" if near else ""
-        raise InputError(f"the module has no submodule {name!r}{hint}") from None
+        known = [
+            path
+            for path, child in module.named_modules()
+            if isinstance(child, nn.Embedding) and path
+        ]
+        raise InputError(
+            f"the module has no submodule {name!r}{nearest(name, known)}; its embeddings are "
+            f"{', '.join(known) or 'none'}"
+        ) from None
     kind = type(embedding).__name__
     if type(embedding) is not nn.Embedding:
         raise InputError(f"{name!r} is of class {kind}: only nn.Embedding itself can be compressed")

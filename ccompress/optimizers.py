@@ -3,8 +3,9 @@
 A dense Adam moves all V x d numbers of the table and of its two moments at every step; with
 V = 15,000 that is most of the time of a small network's step. A row that no word of the batch uses
 has a gradient of exact zeros, so only its decaying momentum would move it. Here such rows stay as
-they are, as in `torch.optim.SparseAdam` (Kingma and Ba 2015, applied lazily), whose numbers this
-gives, in a third of its time.
+they are: Adam (Kingma and Ba 2015) applied lazily. `torch.optim.SparseAdam` does that too, in three
+times the time; it adds eps before the bias correction, not after it as Adam does, which tells for
+gradients near eps.
 """
 
 from collections.abc import Callable, Iterable
@@ -20,7 +21,7 @@ _ROWS = 1024
 
 
 class RowwiseAdam(torch.optim.Optimizer):
-    """Adam over the rows named by a sparse gradient; the same numbers as `torch.optim.SparseAdam`.
+    """Adam over the rows named by a sparse gradient; a row always named moves as under Adam.
 
     Each gradient must name a row at most once, as `nn.Embedding(sparse=True)` gives when it is
     asked for distinct rows; the moments are only read and written at those rows.

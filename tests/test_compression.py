@@ -188,7 +188,10 @@ def test_what_would_go_wrong_is_refused_by_name(network, message, method):
     [
         ({"method": "quantisation"}, "give 'in_training_svd' or 'quantization'"),
         ({"method": "quantization", "rate": 0.0}, "rate=0.0 keeps all 32 bits"),
-        ({"name": "word"}, "no submodule 'word': did you mean 'words'"),
+        (
+            {"name": "word"},
+            r"no submodule 'word' \(did you mean words\?\); its embeddings are words",
+        ),
         ({"name": "hidden"}, "'hidden' is of class Linear"),
         ({"rate": 1.0}, "0 <= rate < 1"),
         ({"rate": 0.97}, "the largest rate that works is 0.9533"),

@@ -4,14 +4,13 @@ import argparse
 import importlib
 import pkgutil
 from collections.abc import Sequence
-from difflib import get_close_matches
 from pathlib import Path
 
 import ccompress.data
 from ccompress.data.base import default_root
 from ccompress.data.fetch import fetch
 from ccompress.data.source import Source
-from ccompress.errors import InputError
+from ccompress.errors import InputError, nearest
 from ccompress.storage import file_sha256
 
 
@@ -60,9 +59,9 @@ def _named(names: Sequence[str]) -> list[Source]:
     known = sources()
     for name in names:
         if name not in known:
-            near = get_close_matches(name, known, n=1)
-            meant = f"did you mean {near[0]!r}? " if near else ""
-            raise InputError(f"unknown data {name!r}; {meant}known are {', '.join(known)}")
+            raise InputError(
+                f"unknown data {name!r}{nearest(name, known)}; known are {', '.join(known)}"
+            )
     return [known[name] for name in names]
 
 

@@ -100,7 +100,7 @@ def prepare(
     except storage.DamagedFile:
         path.unlink()  # made anew below
     splits = dataset.load(root)
-    found = vectors.load(root, cache, splits.train.tokens, _VECTORS_SEED)
+    found = vectors.load(root, cache, splits.train.tokens)
     vocab = vocabulary.build(splits.train.tokens, found, policy, max_size, min_count)
     table, with_vector = vocabulary.embedding_table(vocab, found, _VECTORS_SEED)
     labels = sorted(set(splits.train.labels))

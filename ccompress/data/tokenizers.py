@@ -6,10 +6,9 @@ All of them lower-case, since GloVe 6B and the vectors made like it do.
 import importlib
 import re
 from collections.abc import Callable
-from difflib import get_close_matches
 from typing import cast
 
-from ccompress.errors import InputError
+from ccompress.errors import InputError, nearest
 
 Tokenizer = Callable[[str], list[str]]
 
@@ -108,11 +107,9 @@ def get(name: str) -> Tokenizer:
         return TOKENIZERS[name]()
     module, _, function = name.rpartition(".")
     if not module:
-        near = get_close_matches(name, TOKENIZERS, n=1)
-        meant = f"did you mean {near[0]!r}? " if near else ""
         raise InputError(
-            f"unknown tokenizer {name!r}; {meant}known are {', '.join(TOKENIZERS)}, and the dotted"
-            " path of a function"
+            f"unknown tokenizer {name!r}{nearest(name, TOKENIZERS)}; known are "
+            f"{', '.join(TOKENIZERS)}, and the dotted path of a function"
         )
     try:
         tokenizer = getattr(importlib.import_module(module), function)

@@ -55,14 +55,13 @@ class Vectors(ABC):
     dim: int | None
 
     @abstractmethod
-    def load(self, root: Path, cache: Path, train: list[list[str]], seed: int) -> WordVectors:
+    def load(self, root: Path, cache: Path, train: list[list[str]]) -> WordVectors:
         """Read or compute the vectors.
 
         Args:
             root: The data root.
             cache: Folder for what took long to read or compute.
             train: The tokens of the training texts.
-            seed: The run's seed.
 
         Raises:
             InputError: There are no such vectors, or the file that holds them is at fault.
@@ -71,10 +70,6 @@ class Vectors(ABC):
     def files(self, root: Path) -> dict[str, Path]:
         """Option name -> file that is read, whose contents identify a run."""
         return {}
-
-    def resolve(self, default: str) -> "Vectors":
-        """The source to read; only `Auto` depends on the data set's `default`."""
-        return self
 
 
 @dataclass(kw_only=True)
@@ -127,7 +122,7 @@ class File(Vectors):
         """The file named by the user."""
         return {"path": Path(self.path or "").expanduser()}
 
-    def load(self, root: Path, cache: Path, train: list[list[str]], seed: int) -> WordVectors:
+    def load(self, root: Path, cache: Path, train: list[list[str]]) -> WordVectors:
         """Read the file, or what an earlier reading of the same contents left in `cache`."""
         return _from_file(self.files(root)["path"], self.dim, cache)
 
@@ -161,7 +156,7 @@ class Glove(Vectors):
             f"{stem}.txt is not in the data root {root}; run: ccompress data fetch glove"
         )
 
-    def load(self, root: Path, cache: Path, train: list[list[str]], seed: int) -> WordVectors:
+    def load(self, root: Path, cache: Path, train: list[list[str]]) -> WordVectors:
         """Read the file, or what an earlier reading of the same contents left in `cache`."""
         return _from_file(self.files(root)["path"], self.dim, cache)
 
@@ -186,8 +181,8 @@ class Cooccurrence(Vectors):
                     f"vectors.{option} must be at least 1, not {getattr(self, option)}"
                 )
 
-    def load(self, root: Path, cache: Path, train: list[list[str]], seed: int) -> WordVectors:
-        """Compute the vectors, the same for every seed, or take them from `cache`."""
+    def load(self, root: Path, cache: Path, train: list[list[str]]) -> WordVectors:
+        """Compute the vectors or take them from `cache`."""
         key = hashlib.sha256(json.dumps([self.dim, self.window, train]).encode()).hexdigest()
         words, matrix = _cached(
             cache / f"cooccurrence-{key}.safetensors",
@@ -211,7 +206,7 @@ class Random(Vectors):
         if self.dim < 1:
             raise InputError(f"vectors.dim must be at least 1, not {self.dim}")
 
-    def load(self, root: Path, cache: Path, train: list[list[str]], seed: int) -> WordVectors:
+    def load(self, root: Path, cache: Path, train: list[list[str]]) -> WordVectors:
         """No words, and their dimension."""
         return WordVectors([], np.zeros((0, self.dim), np.float32), frequent=0)
 

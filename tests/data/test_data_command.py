@@ -94,7 +94,7 @@ def test_check_finds_what_is_damaged_or_not_there(
 
 @pytest.mark.parametrize("verb", ["fetch", "check"])
 def test_an_unknown_name_is_refused_with_the_nearest(verb: str) -> None:
-    with pytest.raises(InputError, match=r"unknown data 'sst'; did you mean 'sst2'\? known are"):
+    with pytest.raises(InputError, match=r"unknown data 'sst' \(did you mean sst2\?\); known are"):
         main([verb, "sst"])
 
 

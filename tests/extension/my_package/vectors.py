@@ -21,7 +21,7 @@ class Trigrams(Vectors):
     name: str = "trigrams"
     dim: int = 16
 
-    def load(self, root: Path, cache: Path, train: list[list[str]], seed: int) -> WordVectors:
+    def load(self, root: Path, cache: Path, train: list[list[str]]) -> WordVectors:
         """The words of the training texts, most frequent first, and their vectors."""
         words = [word for word, _ in Counter(w for tokens in train for w in tokens).most_common()]
         matrix = np.stack([self._vector(word) for word in words]).astype(np.float32)
