@@ -150,7 +150,9 @@ def averaged(spectra: pd.DataFrame) -> str:
     least, most = spectra["seeds"].min(), spectra["seeds"].max()
     if most == 1:
         return "of one seed"
-    return f"mean of {most} seeds" if least == most else f"mean of {least} to {most} seeds"
+    return (
+        f"averaged over {most} seeds" if least == most else f"averaged over {least} to {most} seeds"
+    )
 
 
 def table(found: pd.DataFrame, of: str) -> Table:

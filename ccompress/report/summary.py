@@ -92,6 +92,10 @@ def headline(runs: Runs, table: pd.DataFrame) -> Table:
             for _, row in block.iterrows()
         )
     note = "\n".join(f"- {sentence}" for sentence in sentences(runs, table))
+    note += (
+        "\n\nThe best other method of a cell is the best on test, by the numbers that are shown: "
+        "that favours it."
+    )
     return Table("summary", "Summary", note, numbers, shown)
 
 
@@ -130,16 +134,23 @@ def schedules(runs: Runs, table: pd.DataFrame) -> Table:
             "method": row["method"],
             "rate": percent(row["rate"]),
             "schedules": f"{row['schedule']} minus {row['other']}",
-            "in the mean of": _cells(row["panels"]),
-            "difference": estimate(_difference(row), "difference"),
-            "p (Holm)": _p_value(row["p_holm"]),
-            "verdict": row["verdict"],
+            **_in_the_mean(row),
         }
         for _, row in tested.iterrows()
     ]
     note = f"{side_by_side.note} Below, differences of the means: {TEST}, over those of one rate."
     shown = side_by_side.shown | {"Differences": pd.DataFrame(lines)}
     return replace(side_by_side, note=note, shown=shown)
+
+
+def _in_the_mean(row: pd.Series) -> dict[str, str]:
+    """A test of the mean of the cells, as its tables show it."""
+    return {
+        "in the mean of": _cells(row["panels"]),
+        "difference": estimate(_difference(row), "difference"),
+        "p (Holm)": _p_value(row["p_holm"]),
+        "verdict": row["verdict"],
+    }
 
 
 def _difference(row: pd.Series) -> pd.Series:
@@ -181,10 +192,7 @@ def mean_tests(runs: Runs) -> Table:
         {
             "rate": percent(row["rate"]),
             "methods": f"{row['method']} minus {row['other']}",
-            "in the mean of": _cells(row["panels"]),
-            "difference": estimate(_difference(row), "difference"),
-            "p (Holm)": _p_value(row["p_holm"]),
-            "verdict": row["verdict"],
+            **_in_the_mean(row),
         }
         for _, row in numbers.iterrows()
     ]

@@ -208,7 +208,8 @@ def smallest(table: pd.DataFrame, within: float) -> Table:
         f"The model of the fewest bytes whose drop is at most {points(within)} in the mean of its "
         "seeds. It is picked by the same test accuracies that are shown: a description of these "
         "runs, slightly favourable to the model picked. The command trains it and leaves the "
-        "model; with the `threads` of its row in runs.csv it repeats to the last digit."
+        "model; on the same processor, with the `threads` of its row in runs.csv, it repeats to "
+        "the last digit."
     )
     return Table("smallest", heading, note, numbers, {"": shown})
 

@@ -186,7 +186,7 @@ def test_spectra_are_of_the_panel_of_their_run_and_averaged_over_its_seeds(
         "sst2, vocab=train": 6,
         "sst2, vocab=train+vectors": 2,
     }
-    assert spectra.averaged(found) == "mean of 1 to 2 seeds"
+    assert spectra.averaged(found) == "averaged over 1 to 2 seeds"
     assert spectra.averaged(found[found["seeds"] == 1]) == "of one seed"
 
 

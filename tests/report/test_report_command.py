@@ -135,7 +135,8 @@ def test_spectra_are_drawn_where_they_are_stored(here: Path, grid: Grid) -> None
     Path("results/paper/spectra.csv").write_text("\n".join(lines), encoding="utf-8")
     command.main(["paper"])
     assert (
-        "before and after training, mean of 2 seeds" in Path("results/paper/tables.md").read_text()
+        "before and after training, averaged over 2 seeds"
+        in Path("results/paper/tables.md").read_text()
     )
     assert Path("results/paper/figures/spectra.svg").is_file()
     assert Path("results/paper/figures/reconstruction.svg").is_file()
