@@ -166,13 +166,10 @@ def test_a_sweep_whose_process_is_killed_says_what_is_missing(ccompress, tiny, t
     runs = tmp_path / "results" / "runs"
     while process.poll() is None and not list(runs.glob("*/config.yaml")):
         time.sleep(0.05)
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    workers = [
-        int(child)
-        for child in children
-        if b"loky" in Path(f"/proc/{child}/cmdline").read_bytes()
-        and b"resource_tracker" not in Path(f"/proc/{child}/cmdline").read_bytes()
-    ]
+    threads = Path(f"/proc/{process.pid}/task").glob("*/children")
+    children = [child for thread in threads for child in thread.read_text().split()]
+    started = {child: Path(f"/proc/{child}/cmdline").read_bytes() for child in children}
+    workers = [int(child) for child, line in started.items() if b"popen_loky" in line]
     os.kill(workers[0], signal.SIGKILL)
     stdout, stderr = process.communicate()
     assert process.returncode == 1
