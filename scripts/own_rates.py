@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""What the paper's comparison at 90 % becomes when every method has a learning rate of its own.
+"""What the paper's comparison becomes when every method has a learning rate of its own.
 
 In the paper's grid all methods share the rate that was chosen for the reference. Here the rule of
 `choose_rates` is applied to each method, the reference among them, by accuracy on dev; test is read
@@ -9,6 +9,7 @@ at the shared and at the chosen rates only.
     scripts/own_rates.py                 # the tables and the figure, results/own_rates/README.md
 """
 
+import functools
 from pathlib import Path
 
 import choose_rates
@@ -30,26 +31,22 @@ METHOD = ["dataset", "network", "method"]
 HEAD = """# A learning rate of its own for every method
 
 In `results/paper` every method trains at the learning rate that was chosen for the reference. Here
-each chooses for itself, at {rate}: among {count} upper rates of CALR ({grid}),
-on dev, by the rule of `results/tuning`: the smallest rate within {within:g} points of the best, in
-the mean of the seeds. {seeds} seeds; vectors: {vectors}; `books` is synthetic.
-Made by `scripts/own_rates.py` from `runs.csv`.
+each chooses for itself, among {count} upper rates of CALR, on dev, by the rule of `results/tuning`:
+the smallest rate within {within:g} points of the best, in the mean of the seeds. Rates: {grid}.
+Vectors: {vectors}; `books` is synthetic. Made by `scripts/own_rates.py` from `runs.csv`.
 
-## In the mean of the cells
-
-Points under the reference, the mean of the {cells} cells of every seed, with the 95 % t-interval
-over seeds; and `{first}` minus the method, with the paired t-test over seeds (Holm's correction
-over both methods). Better, worse: in how many cells `{first}` is significantly so, by the same
-test over all cells and methods. Shared: the rate of the reference in `results/paper`, for all. Own:
-a rate each, the reference too.
+Points under the reference in the mean of the cells, with the 95 % t-interval over seeds; and
+`{first}` minus the method, with the paired t-test over seeds (Holm's correction over the methods).
+Better, worse: in how many of the cells `{first}` is significantly so, by the same test over all of
+them. Shared: the reference's rate in `results/paper`, for all. Own: a rate each, the reference too.
 
 """
-FIGURE = """
-![Drop at the shared and at the own learning rate](figures/drops.svg)
+SECTION = """
+## At {rate}
+
+![Drop at {rate}](figures/{figure}.svg)
 
 *Points under the reference at {rate}, mean of {seeds} seeds with the 95 % t-interval.*
-
-## Each cell
 
 Points under the reference on test, paired by seed, with the 95 % t-interval; behind each, the
 upper learning rate. The reference's own may differ from the shared one, which two seeds and a grid
@@ -57,35 +54,43 @@ up to 0.008 chose.
 
 """
 DEV = """
-## How they were chosen
+<details><summary>How the rates were chosen</summary>
 
-Accuracy on dev in percent, mean of the seeds; chosen is the bold one. A rate that is the largest of
-the grid may not be the best there is.
+Accuracy on dev in percent, mean of {seeds} seeds; chosen is the bold one. A rate that is the
+largest of the grid may not be the best there is.
 
 """
 
 
 def main() -> None:
-    """Write the page and its figure, and print the page."""
+    """Write the page and its figures, and print the page."""
     runs = choose_rates.read(RUNS).assign(data=lambda found: found["dataset"])
-    dev = runs.pivot_table("dev_accuracy", METHOD, "upper", aggfunc="mean")
-    dev = dev.reindex([REFERENCE, *cells.methods(runs)], level="method")
-    rates = {"shared": shared_rates(dev.index), "own": dev.apply(choose_rates.chosen, axis=1)}
-    taken = {name: at(runs, chosen) for name, chosen in rates.items()}
-    facts = {
-        "rate": percent(runs["rate"].max()),
-        "count": dev.shape[1],
-        "grid": ", ".join(f"{upper:g}" for upper in dev),
-        "within": choose_rates.WITHIN,
-        "seeds": runs["seed"].nunique(),
-        "vectors": ", ".join(sorted(runs["vectors"].unique())),
-        "cells": len(cells.panels(runs)),
-        "first": cells.methods(runs)[0],
-    }
-    page = HEAD.format(**facts) + markdown(in_the_mean(taken)) + "\n"
-    page += FIGURE.format(**facts) + markdown(by_cell(taken, rates)) + "\n"
-    page += DEV + markdown(choose_rates.marked(dev)) + "\n"
-    write_figure(RUNS.parent / "figures", Picture("drops", "", lambda: figure(taken)))
+    page, means = "", []
+    for rate in cells.rates(runs):
+        here = runs[runs["rate"].isin([0, rate])]
+        here = here[here["seed"].isin(here.loc[here["rate"] == rate, "seed"])]
+        dev = here.pivot_table("dev_accuracy", METHOD, "upper", aggfunc="mean")
+        dev = dev.reindex([REFERENCE, *cells.methods(here)], level="method")
+        rates = {"shared": shared_rates(dev.index), "own": dev.apply(choose_rates.chosen, axis=1)}
+        taken = {choice: at(here, chosen) for choice, chosen in rates.items()}
+        facts = {
+            "rate": percent(rate),
+            "figure": f"drops_{100 * rate:g}",
+            "seeds": here["seed"].nunique(),
+        }
+        means.append(in_the_mean(taken))
+        page += SECTION.format(**facts) + markdown(by_cell(taken, rates)) + "\n"
+        page += DEV.format(**facts) + markdown(choose_rates.marked(dev)) + "\n\n</details>\n"
+        picture = Picture(facts["figure"], "", functools.partial(figure, taken))
+        write_figure(RUNS.parent / "figures", picture)
+    head = HEAD.format(
+        count=runs["upper"].nunique(),
+        grid=", ".join(f"{upper:g}" for upper in sorted(runs["upper"].unique())),
+        within=choose_rates.WITHIN,
+        vectors=", ".join(sorted(runs["vectors"].unique())),
+        first=cells.methods(runs)[0],
+    )
+    page = head + markdown(pd.concat(means)) + "\n" + page
     RUNS.with_name("README.md").write_text(page, encoding="utf-8")
     print(page)
 
@@ -116,10 +121,12 @@ def in_the_mean(taken: dict[str, pd.DataFrame]) -> pd.DataFrame:
     for choice, runs in taken.items():
         means = cells.mean_comparisons(runs).set_index("other")
         tests = cells.comparisons(runs)
+        (rate,) = cells.rates(runs)
         for method in cells.methods(runs):
             everywhere = [(*panel, method) for panel in cells.panels(runs).to_numpy()]
-            drop = cells.mean_drop(runs, runs["rate"].max(), everywhere)
-            line = {"rates": choice, "method": method, "drop": _interval(*drop[:3])}
+            drop = cells.mean_drop(runs, rate, everywhere)
+            line = {"at": percent(rate), "n": drop.n, "rates": choice, "method": method}
+            line["drop"] = _interval(*drop[:3])
             line |= {"difference": "", "p (Holm)": "", "better": "", "worse": ""}
             if method in means.index:
                 test = means.loc[method]
@@ -167,6 +174,7 @@ def figure(taken: dict[str, pd.DataFrame]) -> Figure:
         ax.set_title(f"{choice} learning rate", loc="left")
     names = [f"{shown_name(data)}, {network}" for data, network, _ in panels.to_numpy()]
     axes[0].set_yticks(range(len(panels)), names)
+    axes[1].tick_params(axis="y", left=False)
     axes[0].set_ylim(len(panels) - 0.5, -0.5)
     drawn.supxlabel("Points under the reference (dotted: one point)", fontsize=8.5)
     marks = [Line2D([], [], **styles[method].points(), label=method) for method in methods]
