@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ccompress import storage
+from ccompress.errors import InputError
 
 RESULT = "result.json"
 RUNS = "runs.csv"
@@ -147,12 +148,24 @@ def write_runs(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
 
 
 def read_runs(path: Path) -> list[dict[str, Any]]:
-    """The rows of a runs.csv, empty cells as None; none where there is no such file."""
+    """The rows of a runs.csv, empty cells as None; none where there is no such file.
+
+    Raises:
+        InputError: The file is not a table, or lacks what a sweep has to know of a run.
+    """
     if not path.is_file():
         return []
     import pandas as pd  # half a second, which --help does without
 
-    frame = pd.read_csv(path, dtype={"run_id": str, "git_commit": str, "vectors_sha256": str})
+    try:
+        frame = pd.read_csv(path, dtype={"run_id": str, "git_commit": str, "vectors_sha256": str})
+    except ValueError as error:  # pandas' own errors are among them
+        reason = " ".join(str(error).split())
+        raise InputError(f"{path} is not a table of runs: {reason}") from error
+    if lost := [
+        name for name in ("run_id", "status", "overrides", "protocol") if name not in frame
+    ]:
+        raise InputError(f"{path} lacks the columns {', '.join(lost)} of a run's result")
     return [{key: _plain(value) for key, value in row.items()} for row in frame.to_dict("records")]
 
 

@@ -90,7 +90,8 @@ class Sweep(Sweeper):
                     self.launcher.launch([job.overrides for job in missing], initial_job_idx=0)
         except BrokenExecutor as error:
             # A process was killed, by the system where memory ran out; its run has no result.
-            print(f"the launcher gave up: {str(error).splitlines()[0]}", file=sys.stderr)
+            said = str(error) or type(error).__name__
+            print(f"the launcher gave up: {said.splitlines()[0]}", file=sys.stderr)
         finally:
             for job in missing:
                 if row := results.read_result(job.settings.folder):
@@ -251,7 +252,7 @@ def _refuse_other_protocols(path: Path) -> None:
     """Refuse to add rows to a runs.csv that holds results which do not compare with them."""
     others = {row["protocol"] for row in results.read_runs(path)} - {PROTOCOL}
     if others:
-        found = ", ".join(str(number) for number in sorted(others))
+        found = ", ".join(sorted(map(str, others)))
         raise InputError(
             f"{path} holds runs of protocol {found}; those of this version, {PROTOCOL}, do not "
             f"compare with them: move the file away"

@@ -62,6 +62,10 @@ def test_rows_of_another_protocol_are_not_added_to(ccompress, tiny, tmp_path):
     assert done.returncode == 2
     assert "holds runs of protocol 1" in done.stderr
     assert path.read_bytes() == before
+    path.write_text("")
+    done = ccompress(*grid)
+    assert done.returncode == 2
+    assert "mine/runs.csv is not a table of runs" in done.stderr
 
 
 def test_rows_of_a_committed_experiment_are_finished_on_another_machine(ccompress, tiny, tmp_path):
@@ -155,7 +159,9 @@ def test_parallel_processes_give_the_same_rows_and_share_stages(ccompress, tiny,
     assert sum(row["reused_stages"] for row in rows) >= 3 * (2 + 3)  # as the processes meet
 
 
-@pytest.mark.skipif(not Path("/proc").is_dir(), reason="finds processes in /proc")
+@pytest.mark.skipif(
+    not list(Path("/proc/self/task").glob("*/children")), reason="finds processes in /proc"
+)
 def test_a_sweep_whose_process_is_killed_says_what_is_missing(ccompress, tiny, tmp_path):
     pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
     script = Path(sys.executable).with_name("ccompress")

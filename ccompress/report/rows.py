@@ -28,10 +28,10 @@ _NUMBERS += ["embedding_bytes_original", "embedding_bytes", "achieved_reduction"
 _NUMBERS += ["model_bytes_original", "model_bytes", "model_reduction", "file_bytes"]
 _NUMBERS += ["flops_per_sentence", "latency_ms", "train_seconds", "peak_memory_bytes"]
 
-# Options that have a column of their own; what an experiment sets has one, or shows in `_BUDGET`.
+# Options that have a column of their own, and the experiment, whose own options show in `_BUDGET`.
 _NOT_SETTINGS = {"dataset", "network", "method", "schedule", "rate", "seed", "vectors"}
 _NOT_SETTINGS |= {"vocab.policy", "experiment"}
-# What options say that an experiment sets and a command line does not show.
+# Columns that show options set in an experiment's file, which its command lines do not repeat.
 _BUDGET = ["epochs", "train_size", "vocab_size"]
 # An option of one of these belongs to the name in that column: method.compress_at to the method.
 _OWNERS = ("dataset", "network", "method", "schedule")
@@ -57,7 +57,7 @@ def read(source: Path) -> Runs:
         InputError: There are no finished runs, a file or a column is damaged, rows have several
             protocol numbers, or two runs of one seed differ in nothing that can be named.
     """
-    rows = _typed(_read_csv(source) if source.is_file() else _read_folders(source), source)
+    rows = _typed(results.read_runs(source) if source.is_file() else _read_folders(source), source)
     for owner in (*_OWNERS, "setting"):
         rows[f"{owner}_details"] = rows["overrides"].map(lambda line, o=owner: _details(line, o))
     done = rows[rows["status"] == "done"].copy()
@@ -76,14 +76,6 @@ def read(source: Path) -> Runs:
     done["drop"] = _drop(done)
     failed = rows[rows["status"] != "done"].rename(columns={"dataset": "data"})
     return Runs(done.reset_index(drop=True), failed.reset_index(drop=True))
-
-
-def _read_csv(path: Path) -> list[dict[str, Any]]:
-    try:
-        return results.read_runs(path)
-    except (ValueError, KeyError) as error:  # pandas' own errors are ValueErrors
-        reason = " ".join(str(error).split())
-        raise InputError(f"{path} is not a table of runs: {reason}") from error
 
 
 def _read_folders(folder: Path) -> list[dict[str, Any]]:

@@ -39,7 +39,7 @@ def read(path: Path, done: pd.DataFrame) -> pd.DataFrame:
     Raises:
         InputError: A column is missing, or a stage is neither "before" nor "after".
     """
-    rows = pd.read_csv(path, encoding="utf-8")
+    rows = pd.read_csv(path, encoding="utf-8", dtype={"run_id": str})
     if missing := [name for name in _COLUMNS if name not in rows]:
         raise InputError(f"{path} lacks the columns {', '.join(missing)}")
     if unknown := set(rows["stage"]) - set(_STAGES):

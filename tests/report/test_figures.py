@@ -187,6 +187,10 @@ def test_spectra_are_of_the_panel_of_their_run_and_averaged_over_its_seeds(
         "sst2, vocab=train+vectors": 2,
     }
     assert spectra.averaged(found) == "averaged over 1 to 2 seeds"
+    # An ID of digits alone is text too.
+    path.write_text("run_id,stage,index,singular_value\n002345678901,after,0,3\n")
+    digits = done.assign(run_id=["002345678901", *done["run_id"].iloc[1:]])
+    assert spectra.read(path, digits)["singular_value"].tolist() == [3]
     assert spectra.averaged(found[found["seeds"] == 1]) == "of one seed"
 
 
