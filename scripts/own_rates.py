@@ -19,6 +19,7 @@ from matplotlib.lines import Line2D
 
 from ccompress.report import cells
 from ccompress.report.document import Picture, markdown, write_figure
+from ccompress.report.figures import DEEPEST
 from ccompress.report.provenance import shown_name
 from ccompress.report.rows import PANEL, REFERENCE
 from ccompress.report.statistics import t_interval
@@ -51,7 +52,8 @@ SECTION = """
 
 ![Drop at {rate}](figures/{figure}.svg)
 
-*Points under the reference at {rate}, mean of {seeds} seeds with the 95 % t-interval.*
+*Points under the reference at {rate}, mean of {seeds} seeds with the 95 % t-interval. An arrow: the
+mean of a method that lies outside; its interval is in the table.*
 
 Points under the reference on test, paired by seed, with the 95 % t-interval; behind each, the
 upper learning rate. The reference's own may differ from the shared one, which two seeds and a grid
@@ -178,6 +180,10 @@ def figure(taken: dict[str, pd.DataFrame]) -> Figure:
                 reach = [[found.mean - found.low], [found.high - found.mean]]
                 height = row + 0.24 * (place - (len(methods) - 1) / 2)
                 style = styles[method].points()
+                if found.mean > DEEPEST:
+                    where = {"x": DEEPEST - 0.1, "y": height, "ha": "right", "va": "center"}
+                    ax.text(**where, s=f"{found.mean:.1f} →", color=style["color"], fontsize=7)
+                    continue
                 ax.errorbar(found.mean, height, xerr=reach, elinewidth=0.8, **style)
         ax.axvline(0, color=REFERENCE_COLOUR, linewidth=0.8)
         ax.axvline(1, color=REFERENCE_COLOUR, linewidth=0.8, linestyle=(0, (1, 2)))
@@ -187,6 +193,7 @@ def figure(taken: dict[str, pd.DataFrame]) -> Figure:
     axes[0].set_yticks(range(len(panels)), names)
     axes[1].tick_params(axis="y", left=False)
     axes[0].set_ylim(len(panels) - 0.5, -0.5)
+    axes[0].set_xlim(right=min(axes[0].get_xlim()[1], DEEPEST))
     drawn.supxlabel("Points under the reference (dotted: one point)", fontsize=8.5)
     marks = [Line2D([], [], **styles[method].points(), label=method) for method in methods]
     drawn.legend(handles=marks, loc="outside upper center", ncols=len(marks), frameon=False)
