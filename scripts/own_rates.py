@@ -24,6 +24,7 @@ from ccompress.report.provenance import shown_name
 from ccompress.report.rows import PANEL, REFERENCE
 from ccompress.report.statistics import t_interval
 from ccompress.report.style import REFERENCE_COLOUR, method_styles
+from ccompress.report.summary import p_value
 from ccompress.report.tables import percent
 
 RUNS = Path(__file__).parents[1] / "results" / "own_rates" / "runs.csv"
@@ -139,7 +140,7 @@ def in_the_mean(taken: dict[str, pd.DataFrame]) -> pd.DataFrame:
                 test = means.loc[method]
                 verdicts = tests.loc[tests["other"] == method, "verdict"]
                 line["difference"] = _interval(test["difference"], test["low"], test["high"])
-                line["p (Holm)"] = f"{test['p_holm']:.4f}"
+                line["p (Holm)"] = p_value(test["p_holm"])
                 line |= {verdict: (verdicts == verdict).sum() for verdict in ("better", "worse")}
             lines.append(line)
         best = cells.best_others(cells.cells(runs), rate, cells.methods(runs)[0])

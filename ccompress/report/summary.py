@@ -106,12 +106,13 @@ def _other(row: pd.Series) -> pd.Series:
     return pd.Series(other | {"drop_n": 0 if pd.isna(row["drop_n_other"]) else row["drop_n_other"]})
 
 
-def _p_value(p: float) -> str:
+def p_value(p: float) -> str:
+    """A p-value to four decimals."""
     return "< 0.0001" if p < 0.0001 else number(p, ".4f")
 
 
 def _equals(p: float) -> str:
-    return _p_value(p) if p < 0.0001 else f"= {_p_value(p)}"
+    return p_value(p) if p < 0.0001 else f"= {p_value(p)}"
 
 
 def standings(table: pd.DataFrame) -> Table:
@@ -148,7 +149,7 @@ def _in_the_mean(row: pd.Series) -> dict[str, str]:
     return {
         "in the mean of": _cells(row["panels"]),
         "difference": estimate(_difference(row), "difference"),
-        "p (Holm)": _p_value(row["p_holm"]),
+        "p (Holm)": p_value(row["p_holm"]),
         "verdict": row["verdict"],
     }
 
@@ -172,8 +173,8 @@ def tests(runs: Runs) -> Table:
                 "against": row["other"],
                 "difference": estimate(_difference(row), "difference"),
                 "t": number(row["t"], ".2f"),
-                "p": _p_value(row["p"]),
-                "p (Holm)": _p_value(row["p_holm"]),
+                "p": p_value(row["p"]),
+                "p (Holm)": p_value(row["p_holm"]),
                 "verdict": row["verdict"],
             }
             for _, row in at_rate.iterrows()
