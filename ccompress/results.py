@@ -177,17 +177,19 @@ def collect(runs_dir: Path) -> list[dict[str, Any]]:
     return sorted(filter(None, found), key=lambda row: str(row["created"]), reverse=True)
 
 
-def committed(results_dir: Path, experiment: str) -> dict[str, dict[str, Any]]:
-    """Finished runs by id, from every experiment's runs.csv; the rows are not to be changed.
+def committed(results_dir: Path, experiment: str, run_id: str) -> dict[str, Any] | None:
+    """A finished run's row, from `experiment`'s own runs.csv or else another's.
 
-    Where several experiments hold a run, `experiment` keeps the measurements of its own row.
+    The row is not to be changed.
     """
-    found: dict[str, dict[str, Any]] = {}
-    files = results_dir.glob(f"*/{RUNS}")
-    for path in sorted(files, key=lambda path: (path.parent.name == experiment, path)):
-        status = path.stat()
-        found |= _done(path, status.st_mtime_ns, status.st_size)
-    return found
+    own = results_dir / experiment / RUNS
+    others = sorted(set(results_dir.glob(f"*/{RUNS}")) - {own}, reverse=True)
+    for path in (own, *others):
+        if path.is_file():
+            status = path.stat()
+            if row := _done(path, status.st_mtime_ns, status.st_size).get(run_id):
+                return row
+    return None
 
 
 @functools.lru_cache

@@ -33,7 +33,7 @@ def finished(settings: Settings) -> dict[str, Any] | None:
         return row if model_is_there or not settings.save_model else None
     if settings.experiment_name is None:
         return None
-    row = results.committed(settings.results_dir, settings.experiment_name).get(settings.run_id)
+    row = results.committed(settings.results_dir, settings.experiment_name, settings.run_id)
     # A row that another experiment left without a model does for no run that is to leave one.
     return row if row and (row["file_bytes"] or not settings.save_model) else None
 

@@ -17,14 +17,14 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from ccompress.report import cells
+from ccompress.report import cells, rows
 from ccompress.report.document import Picture, markdown, write_figure
 from ccompress.report.figures import DEEPEST
 from ccompress.report.provenance import shown_name
 from ccompress.report.rows import PANEL, REFERENCE
-from ccompress.report.statistics import t_interval
+from ccompress.report.statistics import Estimate, t_interval
 from ccompress.report.style import REFERENCE_COLOUR, method_styles
-from ccompress.report.summary import p_value
+from ccompress.report.summary import interval, p_value
 from ccompress.report.tables import percent
 
 RUNS = Path(__file__).parents[1] / "results" / "own_rates" / "runs.csv"
@@ -117,10 +117,11 @@ def at(runs: pd.DataFrame, rates: pd.Series) -> pd.DataFrame:
         KeyError: A seed has no run of the reference at its rate.
     """
     chosen = runs.merge(rates.rename("upper").reset_index(), on=[*METHOD, "upper"])
-    key = [*PANEL, "seed"]
-    reference = chosen[chosen["method"] == REFERENCE].set_index(key)["test_accuracy"]
-    paired = reference.loc[pd.MultiIndex.from_frame(chosen[key])].to_numpy()
-    return chosen.assign(drop=paired - chosen["test_accuracy"])
+    drop = rows.drop(chosen)
+    if drop.isna().any():
+        lost = chosen.loc[drop.isna(), [*METHOD, "seed"]].iloc[0].tolist()
+        raise KeyError(f"{lost} has no run of the reference at its rate")
+    return chosen.assign(drop=drop)
 
 
 def in_the_mean(taken: dict[str, pd.DataFrame]) -> pd.DataFrame:
@@ -130,38 +131,37 @@ def in_the_mean(taken: dict[str, pd.DataFrame]) -> pd.DataFrame:
         means = cells.mean_comparisons(runs).set_index("other")
         tests = cells.comparisons(runs)
         (rate,) = cells.rates(runs)
+        drops = {}
         for method in cells.methods(runs):
             everywhere = [(*panel, method) for panel in cells.panels(runs).to_numpy()]
-            drop = cells.mean_drop(runs, rate, everywhere)
+            drops[method] = cells.mean_drop(runs, rate, everywhere)
+        best = cells.best_others(cells.cells(runs), rate, cells.methods(runs)[0])
+        chosen = best[[*PANEL, "method_other"]].itertuples(index=False, name=None)
+        drops["best other of each cell"] = cells.mean_drop(runs, rate, chosen)
+        for method, drop in drops.items():
             line = {"at": percent(rate), "n": drop.n, "rates": choice, "method": method}
-            line["drop"] = _interval(*drop[:3])
-            line |= {"difference": "", "p (Holm)": "", "better": "", "worse": ""}
+            line |= {"drop": interval(drop), "difference": "", "p (Holm)": ""}
+            line |= {"better": "", "worse": ""}
             if method in means.index:
                 test = means.loc[method]
                 verdicts = tests.loc[tests["other"] == method, "verdict"]
-                line["difference"] = _interval(test["difference"], test["low"], test["high"])
-                line["p (Holm)"] = p_value(test["p_holm"])
+                apart = Estimate(test["difference"], test["low"], test["high"], test["n"])
+                line |= {"difference": interval(apart), "p (Holm)": p_value(test["p_holm"])}
                 line |= {verdict: (verdicts == verdict).sum() for verdict in ("better", "worse")}
             lines.append(line)
-        best = cells.best_others(cells.cells(runs), rate, cells.methods(runs)[0])
-        chosen = best[[*PANEL, "method_other"]].itertuples(index=False, name=None)
-        drop = cells.mean_drop(runs, rate, chosen)
-        blank = dict.fromkeys(lines[-1], "")
-        of_all = {"method": "best other of each cell", "drop": _interval(*drop[:3])}
-        lines.append(blank | {key: lines[-1][key] for key in ("at", "n", "rates")} | of_all)
     return pd.DataFrame(lines)
 
 
 def by_cell(taken: dict[str, pd.DataFrame], rates: dict[str, pd.Series]) -> pd.DataFrame:
     """A line a data set, network and method: its drop at each choice of rates."""
+    drops = {choice: runs.groupby(METHOD)["drop"] for choice, runs in taken.items()}
     lines = []
     for cell in rates["own"].index:
         line = dict(zip(METHOD, cell, strict=True))
-        for choice, runs in taken.items():
-            drops = runs.set_index(METHOD).sort_index().loc[cell, "drop"]
-            upper = f"{rates[choice][cell]:g}"
-            is_reference = line["method"] == REFERENCE
-            line[choice] = f"at {upper}" if is_reference else f"{_drop(drops)} at {upper}"
+        for choice, upper in rates.items():
+            drop = interval(t_interval(drops[choice].get_group(cell).to_numpy()))
+            shown = "" if line["method"] == REFERENCE else f"{drop} "
+            line[choice] = f"{shown}at {upper[cell]:g}"
         lines.append(line)
     return pd.DataFrame(lines)
 
@@ -175,11 +175,11 @@ def figure(taken: dict[str, pd.DataFrame]) -> Figure:
     axes = drawn.subplots(1, len(taken), sharex=True, sharey=True)
     for ax, (choice, runs) in zip(axes, taken.items(), strict=True):
         drops = runs.groupby([*PANEL, "method"])["drop"]
-        for row, panel in enumerate(panels.itertuples(index=False, name=None)):
+        for line, panel in enumerate(panels.itertuples(index=False, name=None)):
             for place, method in enumerate(methods):
                 found = t_interval(drops.get_group((*panel, method)).to_numpy())
                 reach = [[found.mean - found.low], [found.high - found.mean]]
-                height = row + 0.24 * (place - (len(methods) - 1) / 2)
+                height = line + 0.24 * (place - (len(methods) - 1) / 2)
                 style = styles[method].points()
                 if found.mean > DEEPEST:
                     where = {"x": DEEPEST - 0.1, "y": height, "ha": "right", "va": "center"}
@@ -199,14 +199,6 @@ def figure(taken: dict[str, pd.DataFrame]) -> Figure:
     marks = [Line2D([], [], **styles[method].points(), label=method) for method in methods]
     drawn.legend(handles=marks, loc="outside upper center", ncols=len(marks), frameon=False)
     return drawn
-
-
-def _drop(drops: pd.Series) -> str:
-    return _interval(*t_interval(drops.to_numpy())[:3])
-
-
-def _interval(mean: float, low: float, high: float) -> str:
-    return f"{mean:.2f} [{low:.2f}, {high:.2f}]"
 
 
 if __name__ == "__main__":

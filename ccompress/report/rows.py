@@ -73,7 +73,7 @@ def read(source: Path) -> Runs:
                 f"{one['network']}, {one['method']}, rate {one['rate']:g}, seed {one['seed']}, "
                 f"and no option on their command lines tells them apart: keep one of them"
             )
-    done["drop"] = _drop(done)
+    done["drop"] = drop(done)
     failed = rows[rows["status"] != "done"].rename(columns={"dataset": "data"})
     return Runs(done.reset_index(drop=True), failed.reset_index(drop=True))
 
@@ -180,7 +180,7 @@ def _extend(rows: pd.DataFrame, name: str, details: pd.Series, within: list[str]
     rows[name] = labels
 
 
-def _drop(done: pd.DataFrame) -> pd.Series:
+def drop(done: pd.DataFrame) -> pd.Series:
     """Points that each run lies under the reference of the same panel and seed."""
     key = [*PANEL, "seed"]
     reference = done[done["method"] == REFERENCE].set_index(key)["test_accuracy"]

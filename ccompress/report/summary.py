@@ -13,9 +13,10 @@ from ccompress.report.tables import NOTHING, Table, estimate, named, number, per
 TEST = "paired t-test over seeds with Holm's correction"
 
 
-def _points(drop: Estimate) -> str:
-    interval = "" if pd.isna(drop.low) else f" [{drop.low:.2f}, {drop.high:.2f}]"
-    return f"{drop.mean:.2f}{interval}"
+def interval(found: Estimate) -> str:
+    """A mean in points and its interval, where it has one."""
+    ends = "" if pd.isna(found.low) else f" [{found.low:.2f}, {found.high:.2f}]"
+    return f"{found.mean:.2f}{ends}"
 
 
 def _cells(number: int) -> str:
@@ -45,8 +46,8 @@ def sentences(runs: Runs, table: pd.DataFrame) -> list[str]:
         )
         within = int((best["drop_low"] > 1.0).sum())
         found.append(
-            f"At {percent(rate)}, `{first}` drops {_points(ours)} points in the mean of "
-            f"{_cells(len(best))}, the best other method of each cell {_points(others)} "
+            f"At {percent(rate)}, `{first}` drops {interval(ours)} points in the mean of "
+            f"{_cells(len(best))}, the best other method of each cell {interval(others)} "
             f"(n = {ours.n} and {others.n} seeds); in {_cells(within)} the 95 % interval of "
             f"`{first}` lies wholly above 1.0."
         )
@@ -63,7 +64,7 @@ def sentences(runs: Runs, table: pd.DataFrame) -> list[str]:
             apart = Estimate(row.difference, row.low, row.high, row.n)
             found.append(
                 f"At {percent(rate)}, in the mean of {_cells(row.panels)}, `{first}` minus "
-                f"`{row.other}` is {_points(apart)} points (n = {row.n} seeds): {row.verdict}, "
+                f"`{row.other}` is {interval(apart)} points (n = {row.n} seeds): {row.verdict}, "
                 f"p {_equals(row.p_holm)}."
             )
     return found
