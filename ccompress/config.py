@@ -8,8 +8,6 @@ class's keyword parameters, so a class of the user's own is checked as strictly 
 import dataclasses
 import functools
 import hashlib
-import importlib
-import inspect
 import json
 import os
 import re
@@ -20,12 +18,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
 from ccompress import storage
 from ccompress.data.base import Dataset, default_root
 from ccompress.data.vectors import Auto, Vectors
 from ccompress.errors import InputError, nearest
+from ccompress.options import build, located, merged, options_of, path_of, refuse_unknown
 from ccompress.rates import kept
 
 if TYPE_CHECKING:
@@ -195,7 +193,7 @@ def check(raw: DictConfig, names: Mapping[str, str]) -> Settings:
             the configuration names cannot be read.
     """
     known = [field.name for field in dataclasses.fields(Schema)]
-    _refuse_unknown(raw, known, "")
+    refuse_unknown(raw, known, "")
     if lost := [key for key in known if key not in raw or OmegaConf.is_missing(raw, key)]:
         raise InputError(f"{lost[0]} has no value: give it one, without ~{lost[0]}")
     for section, of in (("vocab", Vocab), ("train", Train), ("data", Data)):
@@ -203,14 +201,14 @@ def check(raw: DictConfig, names: Mapping[str, str]) -> Settings:
         if not isinstance(raw[section], DictConfig):
             listed = ", ".join(f"{section}.{name}" for name in known)
             raise InputError(f"{section} takes no value, its options do: {listed}")
-        _refuse_unknown(raw[section], known, section)
-    config = _merged(Schema, raw, "")
-    plain = {group: _options(raw[group], group, names[group]) for group in GROUPS}
-    built = {group: _build(plain[group], group) for group in GROUPS if group != "network"}
+        refuse_unknown(raw[section], known, section)
+    config = merged(Schema, raw, "")
+    plain = {group: options_of(raw[group], group, names[group]) for group in GROUPS}
+    built = {group: build(plain[group], group) for group in GROUPS if group != "network"}
     if isinstance(built["vectors"], Auto):
         built["vectors"] = built["vectors"].resolve(built["dataset"].vectors)
         plain["vectors"] = {
-            "_target_": _path(type(built["vectors"])),
+            "_target_": path_of(type(built["vectors"])),
             **dataclasses.asdict(built["vectors"]),
         }
     _check_values(config)
@@ -233,7 +231,7 @@ def check(raw: DictConfig, names: Mapping[str, str]) -> Settings:
     }
     return Settings(
         **built,
-        network=functools.partial(_located(target, "network"), **options),
+        network=functools.partial(located(target, "network"), **options),
         vocab=Vocab(**resolved["vocab"]),
         epochs=config.train.epochs,
         batch_size=config.train.batch_size,
@@ -312,89 +310,6 @@ def check_train(hydra: Any) -> None:
             raise InputError(
                 f"train={name} is not known{nearest(name, known)}; it is one of {', '.join(known)}"
             )
-
-
-def parameters(target: Any) -> dict[str, tuple[Any, Any]]:
-    """Keyword parameters of a class: name -> (type, default), `MISSING` where there is none.
-
-    They are the options that a YAML with this `_target_` may have.
-    """
-    signature = inspect.signature(target)
-    hints = typing.get_type_hints(target.__init__)
-    return {
-        name: (
-            hints.get(name, Any),
-            dataclasses.MISSING if parameter.default is parameter.empty else parameter.default,
-        )
-        for name, parameter in signature.parameters.items()
-        if parameter.kind is parameter.KEYWORD_ONLY
-    }
-
-
-def _options(node: Any, group: str, name: str) -> dict[str, Any]:
-    """The options of one group as plain values, with their types checked against its class."""
-    if not isinstance(node, DictConfig) or "_target_" not in node:
-        raise InputError(f"{group}={name} has no _target_; its YAML names the class to build")
-    target = _located(str(node["_target_"]), group)
-    known = parameters(target)
-    _refuse_unknown(node, ["_target_", *known], group)
-    for option, (_, default) in known.items():
-        if default is dataclasses.MISSING and (
-            option not in node or OmegaConf.is_missing(node, option)
-        ):
-            raise InputError(
-                f"{group}.{option} is needed by {group}={name}: give {group}.{option}=…"
-            )
-    schema = dataclasses.make_dataclass(
-        target.__name__,
-        [(option, kind) for option, (kind, _) in known.items() if option in node],
-    )
-    given = {option: node[option] for option in known if option in node}
-    checked = OmegaConf.to_container(_merged(schema, OmegaConf.create(given), group), resolve=True)
-    return {"_target_": str(node["_target_"]), **typing.cast(dict[str, Any], checked)}
-
-
-def _build(options: Mapping[str, Any], group: str) -> Any:
-    """The object that options with their `_target_` describe."""
-    target = _located(options["_target_"], group)
-    return target(**{key: value for key, value in options.items() if key != "_target_"})
-
-
-def _located(path: str, group: str) -> Any:
-    """The class at a dotted path."""
-    module, _, name = path.rpartition(".")
-    try:
-        return getattr(importlib.import_module(module), name)
-    except Exception as error:  # whatever a user's module raises when it is imported
-        raise InputError(f"{group}._target_={path} cannot be imported: {error}") from error
-
-
-def _path(kind: type) -> str:
-    """The dotted path of a class."""
-    return f"{kind.__module__}.{kind.__qualname__}"
-
-
-def _refuse_unknown(node: Any, known: list[str], section: str) -> None:
-    """Refuse keys of `node` that are not `known`."""
-    for key in node:
-        if key not in known:
-            where = f"{section}.{key}" if section else str(key)
-            options = ", ".join(sorted(name for name in known if name != "_target_"))
-            what = f"options of {section}" if section else "keys"
-            there = f"{what}: {options}" if options else "there are no options here"
-            raise InputError(f"{where} is not known{nearest(str(key), known)}; {there}")
-
-
-def _merged(schema: type, node: DictConfig, section: str) -> Any:
-    """`node` with the types of `schema` checked."""
-    try:
-        merged = OmegaConf.merge(OmegaConf.structured(schema), node)
-        OmegaConf.resolve(merged)
-    except OmegaConfBaseException as error:
-        key = ".".join(filter(None, [section, error.full_key or ""]))
-        said = str(error).splitlines()[0]
-        raise InputError(f"{key}: {said}" if key else said) from error
-    return merged
 
 
 def _contents(key: str, path: Path) -> str:
