@@ -9,9 +9,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ccompress.calr import CALR
-    from ccompress.compression import CompressionReport, compress, replace_parameters
-    from ccompress.embeddings import LowRankEmbedding, QuantizedEmbedding
+    from ccompress.embeddings.low_rank import LowRankEmbedding
+    from ccompress.embeddings.quantized import QuantizedEmbedding
+    from ccompress.library.compression import CompressionReport, compress, replace_parameters
+    from ccompress.schedules.scheduler import CALR
 
 __all__ = [
     "CALR",
@@ -24,12 +25,12 @@ __all__ = [
 
 # Every one of them needs torch, whose import takes seconds: it waits until a name is used.
 _HOMES = {
-    "CALR": "calr",
-    "CompressionReport": "compression",
+    "CALR": "schedules.scheduler",
+    "CompressionReport": "library.compression",
     "LowRankEmbedding": "embeddings",
     "QuantizedEmbedding": "embeddings",
-    "compress": "compression",
-    "replace_parameters": "compression",
+    "compress": "library.compression",
+    "replace_parameters": "library.compression",
 }
 
 

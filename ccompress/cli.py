@@ -16,18 +16,24 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from ccompress.config import Settings, check, check_train, keys, register_resolvers
+from ccompress.config.settings import (
+    Settings,
+    check,
+    check_train,
+    keys,
+    register_resolvers,
+)
 from ccompress.errors import InputError, nearest
-from ccompress.results import RESULT, command_line
+from ccompress.experiment.results import RESULT, command_line
 
 # verb -> module with main(arguments) -> exit code
 VERBS = {
-    "data": "ccompress.data.command",
-    "evaluate": "ccompress.evaluate",
-    "export": "ccompress.export",
-    "predict": "ccompress.predict",
-    "report": "ccompress.report.command",
-    "runs": "ccompress.runs_command",
+    "data": "ccompress.commands.data",
+    "evaluate": "ccompress.commands.evaluate",
+    "export": "ccompress.commands.export",
+    "predict": "ccompress.commands.predict",
+    "report": "ccompress.commands.report",
+    "runs": "ccompress.commands.runs",
 }
 
 
@@ -126,9 +132,9 @@ def _hydra(arguments: list[str]) -> int:
 
 def _task(config: DictConfig) -> dict[str, Any] | None:
     """One run, here or in a launcher's process; in a sweep the run's folder tells of a failure."""
-    from ccompress import console
-    from ccompress.run import finished, run
-    from ccompress.train import Diverged
+    from ccompress.experiment import console
+    from ccompress.experiment.run import finished, run
+    from ccompress.training.trainer import Diverged
 
     register_resolvers()  # a launcher's process has not been through `_hydra`
     context = HydraConfig.get()

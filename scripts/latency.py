@@ -21,15 +21,17 @@ import pandas as pd
 import torch
 from torch import nn
 
-from ccompress import measure, model
+from ccompress import machine
 from ccompress.data.batches import Batch, Encoded, evaluation_batches
-from ccompress.data.vocabulary import SPECIAL
-from ccompress.embeddings import LowRankEmbedding, QuantizedEmbedding
-from ccompress.folding import fold
+from ccompress.data.text.vocabulary import SPECIAL
+from ccompress.deployment import model
+from ccompress.embeddings.low_rank import LowRankEmbedding
+from ccompress.embeddings.quantized import QuantizedEmbedding
 from ccompress.methods.in_training_svd import InTrainingSVD
 from ccompress.methods.pre_training_svd import PreTrainingSVD
 from ccompress.methods.quantization import Quantization
-from ccompress.networks import Network
+from ccompress.networks.base import Network, tensor_bytes
+from ccompress.networks.folding import fold
 
 NETWORKS = ("DAN", "LSTM")
 RATES = (0.5, 0.7, 0.9, 0.95)
@@ -67,7 +69,7 @@ def main() -> None:
         for case, size, columns in zip(cases, sizes, times, strict=True):
             measured.append({**case._asdict(), **size, **columns})
     table = pd.DataFrame(measured).drop(columns="embedding")
-    print(f"V = {given.rows}, d = {given.dim}, {given.threads} thread(s); {measure.versions()}")
+    print(f"V = {given.rows}, d = {given.dim}, {given.threads} thread(s); {machine.versions()}")
     print(table.to_string(index=False, float_format=lambda x: f"{x:.4g}"))
     if given.out:
         given.out.mkdir(parents=True, exist_ok=True)
@@ -116,7 +118,7 @@ def _sizes(case: Case, network: Network, rows: int) -> dict[str, float]:
         with multiprocessing.get_context("spawn").Pool(1) as pool:
             resident = pool.apply(_resident_bytes, (path,))
     return {
-        "tensors_MB": measure.tensor_bytes(network) / 1e6,
+        "tensors_MB": tensor_bytes(network) / 1e6,
         "file_MB": file_bytes / 1e6,
         "resident_MB": resident / 1e6,
         "flops_per_sentence": network.flops(TOKENS, fold(network).width),

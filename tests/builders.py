@@ -4,8 +4,9 @@ import torch
 from torch import nn
 
 from ccompress.data.batches import Encoded
-from ccompress.networks import DAN, LSTM
-from ccompress.train import Recipe, Trainer
+from ccompress.networks.dan import DAN
+from ccompress.networks.lstm import LSTM
+from ccompress.training.trainer import Recipe, Trainer
 
 NETWORKS = {"dan": DAN, "lstm": LSTM}
 

@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+# Fixtures that several folders use.
+pytest_plugins = ["upstream", "made_up_rows"]
+
 # Small tensors everywhere: more threads would only wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 

@@ -5,15 +5,14 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from ccompress import model
-from ccompress.codebook_embeddings import CodebookEmbedding, ProductQuantizedEmbedding
-from ccompress.embeddings import (
-    LowRankEmbedding,
-    QuantizedEmbedding,
-    QuantizedLowRankEmbedding,
-)
-from ccompress.model import Model
-from ccompress.networks import Network
+from ccompress.deployment import model
+from ccompress.deployment.model import Model
+from ccompress.embeddings.codebook import CodebookEmbedding
+from ccompress.embeddings.low_rank import LowRankEmbedding
+from ccompress.embeddings.product import ProductQuantizedEmbedding
+from ccompress.embeddings.quantized import QuantizedEmbedding
+from ccompress.embeddings.quantized_low_rank import QuantizedLowRankEmbedding
+from ccompress.networks.base import Network
 
 DIM, LABELS = 16, ["bad", "fair", "good"]
 OPTIONS = {

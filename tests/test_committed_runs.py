@@ -9,10 +9,10 @@ import torch
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 
-import ccompress.config
-from ccompress import model
-from ccompress.config import PROTOCOL, register_resolvers
-from ccompress.sweep import settings_of
+import ccompress.config.settings
+from ccompress.config.settings import PROTOCOL, register_resolvers
+from ccompress.deployment import model
+from ccompress.experiment.sweep import settings_of
 
 ROOT = Path(__file__).parents[1]
 # Stored by the version of 24 November 2026, with the probabilities of two texts.
@@ -43,7 +43,9 @@ def test_the_command_line_of_a_committed_row_has_its_id(row, tmp_path, monkeypat
     register_resolvers()
     # Vectors need not be here: their contents enter the id by this checksum.
     (tmp_path / "glove.6B.100d.txt").touch()
-    monkeypatch.setattr(ccompress.config, "_contents", lambda key, path: row["vectors_sha256"])
+    monkeypatch.setattr(
+        ccompress.config.settings, "_contents", lambda key, path: row["vectors_sha256"]
+    )
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         words = [*shlex.split(row["overrides"])[1:], f"data.root={tmp_path}"]

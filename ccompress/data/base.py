@@ -75,7 +75,8 @@ class Dataset(ABC):
 
     Attributes:
         name: The data set's name on the command line and in results.
-        tokenizer: A name known to `ccompress.data.tokenizers.get`, used on raw text everywhere.
+        tokenizer: A name known to `ccompress.data.text.tokenizers.get`, used on raw text
+            everywhere.
         vectors: What `vectors=auto` means for it: `glove` or `cooccurrence`.
         min_count: Training words seen fewer times become `<unk>`.
     """

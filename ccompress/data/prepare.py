@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from ccompress import storage
-from ccompress.data import vocabulary
 from ccompress.data.base import Dataset, Examples
-from ccompress.data.vectors import Vectors
+from ccompress.data.text import vocabulary
+from ccompress.data.vectors.sources import Vectors
 
 # Raised whenever a change alters what is prepared from the same data.
 _FORMAT = 1

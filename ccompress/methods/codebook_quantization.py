@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from ccompress import rates
-from ccompress.codebook_embeddings import CodebookEmbedding
+from ccompress.embeddings.codebook import CodebookEmbedding
 from ccompress.methods.base import PAD, Method, Size
+from ccompress.numerics import rates
 
 
 @dataclass(kw_only=True)

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from ccompress import rates
-from ccompress.embeddings import LowRankEmbedding
+from ccompress.embeddings.low_rank import LowRankEmbedding
 from ccompress.errors import InputError
 from ccompress.methods.base import PAD, Method, Size
+from ccompress.numerics import rates
 
 
 @dataclass(kw_only=True)

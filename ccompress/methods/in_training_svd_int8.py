@@ -4,10 +4,11 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from ccompress import rates
-from ccompress.embeddings import LowRankEmbedding, QuantizedLowRankEmbedding
+from ccompress.embeddings.low_rank import LowRankEmbedding
+from ccompress.embeddings.quantized_low_rank import QuantizedLowRankEmbedding
 from ccompress.methods.base import Size
 from ccompress.methods.in_training_svd import InTrainingSVD
+from ccompress.numerics import rates
 
 
 @dataclass(kw_only=True)
@@ -30,7 +31,7 @@ class InTrainingSVDInt8(InTrainingSVD):
         return Size(rank=self.rank(rows, dim, rate), bits=8)
 
     def rank(self, rows: int, dim: int, rate: float) -> int:
-        """See `ccompress.rates.rank_of_byte_factors`."""
+        """See `ccompress.numerics.rates.rank_of_byte_factors`."""
         return rates.rank_of_byte_factors(rows, dim, rate)
 
     def finish(self, embedding: nn.Module) -> nn.Module:

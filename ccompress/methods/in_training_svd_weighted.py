@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from ccompress.embeddings import LowRankEmbedding
+from ccompress.embeddings.low_rank import LowRankEmbedding
 from ccompress.methods.base import PAD
 from ccompress.methods.in_training_svd import InTrainingSVD
 
@@ -17,7 +17,7 @@ class InTrainingSVDWeighted(InTrainingSVD):
     w_i = sqrt(c_i + 1) for a word that occurs c_i times in training. Words that only the vectors
     have, and `<pad>`, so weigh 1: they decide little, but are represented as well as the kept
     directions allow. Closed form: B from the leading eigenvectors of E^T diag(w) E, A = E B^T, then
-    balanced (`ccompress.low_rank.factorize`); source: ours, after the paper's step.
+    balanced (`ccompress.numerics.svd.factorize`); source: ours, after the paper's step.
 
     Bytes: as `in_training_svd`, 4 k (V + d) of 4 V d; so is all that follows the step. It wins at
     high rates on tables of mostly rare words, since the few directions left are those that the

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from ccompress import low_rank, rates
 from ccompress.methods.base import Method, Size
+from ccompress.numerics import rates, svd
 
 
 @dataclass(kw_only=True)
@@ -30,4 +30,4 @@ class PreTrainingSVD(Method):
     def prepare(self, table: Tensor, rate: float) -> nn.Module:
         """A table of k columns, U_k S_k."""
         rank = rates.rank_of_projection(table.shape[1], rate)
-        return super().prepare(low_rank.project(table, rank), rate)
+        return super().prepare(svd.project(table, rank), rate)

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from ccompress import rates
-from ccompress.codebook_embeddings import ProductQuantizedEmbedding
+from ccompress.embeddings.product import ProductQuantizedEmbedding
 from ccompress.methods.base import PAD, Method, Size
+from ccompress.numerics import rates
 
 
 @dataclass(kw_only=True)

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from ccompress.rates import rank_of_factors
+from ccompress.numerics.rates import rank_of_factors
 from ccompress.report import cells as cell
 from ccompress.report import provenance
 from ccompress.report.rows import Runs

@@ -13,8 +13,8 @@ from typing import Any
 
 import pandas as pd
 
-from ccompress import results
 from ccompress.errors import InputError
+from ccompress.experiment import results
 
 REFERENCE = "none"
 # One panel of a figure, one block of a table. `data` is the data set and what its rows stand on.

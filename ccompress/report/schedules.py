@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from ccompress.schedules import CALRSchedule, CLRSchedule
+from ccompress.schedules.functions import CALRSchedule, CLRSchedule
 
 # Chosen to show a whole period within a few cycles, the pump back to the highest peak included.
 _BOUNDS = {"lower": 0.0001, "upper": 0.002, "step_size": 1.0}

@@ -13,17 +13,18 @@ from torch import Tensor, nn
 
 from benchmarks.measuring import LIGHTNING, OURS, PLAIN, Bench
 from benchmarks.plain import BATCH_SIZE, LEARNING_RATE, NETWORKS, Epoch, PlainLoop
-from ccompress import model
-from ccompress.config import PROTOCOL, Settings, register_resolvers
+from ccompress.config.settings import PROTOCOL, Settings, register_resolvers
 from ccompress.data.batches import Encoded
 from ccompress.data.prepare import Prepared, Split, prepare
-from ccompress.data.vocabulary import UNK
-from ccompress.embeddings import LowRankEmbedding
-from ccompress.low_rank import factorize
+from ccompress.data.text.vocabulary import UNK
+from ccompress.deployment import model
+from ccompress.embeddings.low_rank import LowRankEmbedding
+from ccompress.experiment.sweep import settings_of
 from ccompress.methods.base import PAD
 from ccompress.methods.none import NoCompression
-from ccompress.sweep import settings_of
-from ccompress.train import Recipe, Trainer, predict
+from ccompress.numerics.svd import factorize
+from ccompress.training.evaluation import predict
+from ccompress.training.trainer import Recipe, Trainer
 
 VECTORS = "vectors.path=${data.root}/vectors/imdb-glove.300d.txt.gz"
 SST2 = ("dataset=sst2", VECTORS)

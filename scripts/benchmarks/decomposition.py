@@ -8,8 +8,8 @@ from torch import Tensor
 
 from benchmarks.cases import IMDB, load
 from benchmarks.measuring import OURS, Bench, Row, alternate, row, timed
-from ccompress.low_rank import factorize
-from ccompress.rates import rank_of_factors
+from ccompress.numerics.rates import rank_of_factors
+from ccompress.numerics.svd import factorize
 
 RATE = 0.9
 SECONDS = 3.0

@@ -13,7 +13,8 @@ from typing import TypeVar
 
 import torch
 
-from ccompress.measure import device_name, git_commit, versions
+from ccompress.experiment.measure import git_commit
+from ccompress.machine import device_name, versions
 
 OURS, PLAIN, LIGHTNING = "ccompress", "plain loop", "lightning"
 

@@ -9,8 +9,8 @@ import torch
 
 from benchmarks.cases import IMDB, load, overrides, part, plain
 from benchmarks.measuring import OURS, PLAIN, Bench, Row, row
-from ccompress.measure import peak_memory
-from ccompress.results import collect
+from ccompress.experiment.measure import peak_memory
+from ccompress.experiment.results import collect
 
 SHARE = 0.6
 # Two epochs of the whole table in each, as of the plain loop: the second keeps its best epoch while

@@ -19,7 +19,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence, pad_se
 from torch.utils.data import DataLoader, Dataset
 
 from ccompress.data.batches import Encoded
-from ccompress.data.vocabulary import PAD
+from ccompress.data.text.vocabulary import PAD
 
 LEARNING_RATE = 1e-3
 BATCH_SIZE = 64

@@ -7,7 +7,7 @@ import torch
 from benchmarks.cases import IMDB, PHRASES, SST2, Case, contenders, load
 from benchmarks.measuring import OURS, PLAIN, Bench, Row, alternate, compare, row
 from benchmarks.plain import Epoch
-from ccompress.rates import rank_of_factors
+from ccompress.numerics.rates import rank_of_factors
 
 RATE = 0.9  # of the factorised tables
 

@@ -12,8 +12,8 @@ import torch
 
 from benchmarks.cases import SST2, Case, epochs, load, overrides, plain
 from benchmarks.measuring import OURS, PLAIN, Bench, Row, alternate, compare
-from ccompress.rates import rank_of_factors, rank_of_projection
-from ccompress.results import collect
+from ccompress.experiment.results import collect
+from ccompress.numerics.rates import rank_of_factors, rank_of_projection
 
 RATES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 METHODS = ("none", "in_training_svd", "pre_training_svd", "quantization")

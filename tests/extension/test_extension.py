@@ -8,11 +8,11 @@ import pytest
 import torch
 from builders import random_split
 
-from ccompress import results
 from ccompress.data.batches import evaluation_batches
-from ccompress.embeddings import LowRankEmbedding
-from ccompress.folding import fold
-from ccompress.train import predict
+from ccompress.embeddings.low_rank import LowRankEmbedding
+from ccompress.experiment import results
+from ccompress.networks.folding import fold
+from ccompress.training.evaluation import predict
 
 HERE = Path(__file__).parent  # with my_package and conf
 LABELS = ("call", "play", "stop")

@@ -6,16 +6,18 @@ import pytest
 import tiny_data
 import torch
 
-from ccompress import measure, results
-from ccompress.embeddings import LowRankEmbedding, QuantizedLowRankEmbedding
+from ccompress.embeddings.low_rank import LowRankEmbedding
+from ccompress.embeddings.quantized_low_rank import QuantizedLowRankEmbedding
 from ccompress.errors import InputError
-from ccompress.low_rank import factorize
+from ccompress.experiment import results
 from ccompress.methods.codebook_quantization import CodebookQuantization
 from ccompress.methods.in_training_svd import InTrainingSVD
 from ccompress.methods.in_training_svd_int8 import InTrainingSVDInt8
 from ccompress.methods.in_training_svd_weighted import InTrainingSVDWeighted
 from ccompress.methods.product_quantization import ProductQuantization
 from ccompress.methods.quantization import Quantization
+from ccompress.networks.base import tensor_bytes
+from ccompress.numerics.svd import factorize
 
 ROWS, DIM = 3000, 24
 METHODS = [CodebookQuantization, ProductQuantization, InTrainingSVDInt8, InTrainingSVDWeighted]
@@ -39,8 +41,8 @@ def counts():
 def test_what_is_stored_never_exceeds_what_the_rate_leaves(table, counts, method, rate):
     method = method()
     embedding = method.finish(method.compress(table, rate, counts))
-    original = measure.tensor_bytes(torch.nn.Embedding(ROWS, DIM))
-    kept = measure.tensor_bytes(embedding)
+    original = tensor_bytes(torch.nn.Embedding(ROWS, DIM))
+    kept = tensor_bytes(embedding)
     assert kept <= round((1 - rate) * original)
     assert not embedding(torch.tensor([0])).any()
     size = method.size(ROWS, DIM, rate)
@@ -64,7 +66,7 @@ def test_codebook_quantization_is_nearer_to_the_table_than_even_at_the_same_rate
     for rate in (0.9, 0.95):
         ours = CodebookQuantization().compress(table, rate, counts)
         even = Quantization().compress(table, rate, counts)
-        assert measure.tensor_bytes(ours) <= measure.tensor_bytes(even) + 4 * 2**3
+        assert tensor_bytes(ours) <= tensor_bytes(even) + 4 * 2**3
         assert (ours(rows) - table).norm() < 0.8 * (even(rows) - table).norm()
 
 

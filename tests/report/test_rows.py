@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ccompress import results
 from ccompress.errors import InputError
+from ccompress.experiment import results
 from ccompress.report import rows
 
 Row = dict[str, Any]

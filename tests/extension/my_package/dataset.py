@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from ccompress.data import tokenizers
 from ccompress.data.base import Dataset, Splits, examples_from, hold_out, read_text
+from ccompress.data.text import tokenizers
 from ccompress.errors import InputError
 
 

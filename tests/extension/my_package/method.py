@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ccompress import rates
 from ccompress.methods.base import Method, Size
+from ccompress.numerics import rates
 
 
 class SharedRows(nn.Module):

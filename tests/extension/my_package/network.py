@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ccompress.data.batches import Batch
-from ccompress.networks import Network
+from ccompress.networks.base import Network
 
 
 class MaxPooling(Network):

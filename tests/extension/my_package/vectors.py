@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ccompress.data.vectors import Vectors, WordVectors
+from ccompress.data.vectors.sources import Vectors, WordVectors
 
 
 @dataclass(kw_only=True)

@@ -1,0 +1,115 @@
+"""`ccompress data`: what data there are, fetching them, checking them."""
+
+import argparse
+import importlib
+import pkgutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import ccompress.data
+from ccompress.data.base import default_root
+from ccompress.data.downloads.fetch import fetch
+from ccompress.data.downloads.source import Source
+from ccompress.errors import InputError, nearest
+from ccompress.storage import file_sha256
+
+
+def sources() -> dict[str, Source]:
+    """Every data set and set of word vectors that says where it comes from, by name."""
+    modules = (
+        importlib.import_module(module.name)
+        for module in pkgutil.walk_packages(ccompress.data.__path__, "ccompress.data.")
+    )
+    found = [module.SOURCE for module in modules if hasattr(module, "SOURCE")]
+    return {source.name: source for source in sorted(found, key=lambda source: source.name)}
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run `ccompress data` with its arguments and return the exit code.
+
+    Raises:
+        InputError: A name is unknown, or what it names is not there or cannot be fetched.
+    """
+    root = argparse.ArgumentParser(add_help=False)
+    root.add_argument(
+        "--root",
+        type=Path,
+        default=default_root(),
+        help="the data root (default: CCOMPRESS_DATA, else the user's cache folder; now"
+        " %(default)s)",
+    )
+    parser = argparse.ArgumentParser(
+        prog="ccompress data", description="Data sets and word vectors in the data root."
+    )
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    verbs.add_parser("list", parents=[root], help="what there is, its size, source and licence")
+    names = verbs.add_parser("fetch", parents=[root], help="download from upstream and verify")
+    names.add_argument("names", nargs="+", metavar="NAME")
+    names = verbs.add_parser("check", parents=[root], help="verify the SHA-256 of what is there")
+    names.add_argument("names", nargs="*", metavar="NAME", help="(default: all that is there)")
+    arguments = parser.parse_args(argv)
+    if arguments.verb == "list":
+        return _list(arguments.root)
+    if arguments.verb == "fetch":
+        return _fetch(_named(arguments.names), arguments.root)
+    return _check(_named(arguments.names), arguments.root)
+
+
+def _named(names: Sequence[str]) -> list[Source]:
+    known = sources()
+    for name in names:
+        if name not in known:
+            raise InputError(
+                f"unknown data {name!r}{nearest(name, known)}; known are {', '.join(known)}"
+            )
+    return [known[name] for name in names]
+
+
+def _list(root: Path) -> int:
+    print(f"data root: {root}")
+    for source in sources().values():
+        download = f", download {source.megabytes:,} MB" if source.files else ""
+        sizes = ""
+        if source.sizes:
+            train, dev, test, classes = source.sizes
+            sizes = f", train {train:,}, dev {dev:,}, test {test:,}, classes {classes}"
+        print(f"\n{source.name}: {source.state(root)}{sizes}{download}, licence {source.licence}")
+        print(f"    {source.title}\n    {source.home}")
+    return 0
+
+
+def _fetch(chosen: Sequence[Source], root: Path) -> int:
+    for source in chosen:
+        if not source.files:
+            print(f"{source.name}: built in, there is nothing to fetch")
+            continue
+        print(f"{source.name}: {source.megabytes:,} MB from {source.files[0].url}", flush=True)
+        fetched = fetch(source, root)
+        done = f"{len(fetched)} of {len(source.files)} files fetched" if fetched else "there"
+        print(f"{source.name}: {done}, SHA-256 verified, in {root}")
+    return 0
+
+
+def _check(chosen: Sequence[Source], root: Path) -> int:
+    """Print a line per file; exit code 1 if one of them is not what upstream has."""
+    for source in chosen:
+        if not source.here(root):
+            source.find(root, *source.checksums())  # raises, naming the command that fetches it
+    damaged = 0
+    for source in chosen or sources().values():
+        for name, sha256 in source.checksums().items():
+            path = root / name
+            if path.is_dir() or (path.exists() and not sha256):
+                verdict = "there; no checksum is known"
+            elif path.exists():
+                whole = file_sha256(path) == sha256
+                damaged += not whole
+                verdict = "whole" if whole else "DAMAGED: not the contents that upstream has"
+            elif source.here(root):
+                continue
+            else:
+                verdict = "not there"
+            print(f"{source.name}: {name}: {verdict}")
+    if damaged:
+        print(f"{damaged} damaged; ccompress data fetch NAME brings them anew")
+    return 1 if damaged else 0

@@ -1,0 +1,169 @@
+"""`ccompress evaluate`: how good the small model of a run is on a labelled file."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from ccompress import storage
+from ccompress.commands.stored_model import add_device, add_run, open_run
+from ccompress.data.datasets.custom import labelled
+from ccompress.errors import InputError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Matrix = np.ndarray[Any, np.dtype[np.int64]]
+
+_READABLE = 20  # classes whose confusion matrix fits a terminal, and whose counts fit a picture
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Print accuracy, the figures of each class and confusions; write them with a picture."""
+    parser = argparse.ArgumentParser(
+        prog="ccompress evaluate",
+        description="Accuracy, precision, recall and F1 of each class, and the confusion matrix.",
+    )
+    add_run(parser)
+    add_device(parser)
+    parser.add_argument(
+        "--data",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="labelled texts: .csv; .tsv, whose quotes stand for themselves; .jsonl",
+    )
+    parser.add_argument("--text", default="text", help="column of the text (default: %(default)s)")
+    parser.add_argument(
+        "--label", default="label", help="column of the label (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--out", type=Path, help="where to write; default: evaluation/ beside the model"
+    )
+    given = parser.parse_args(arguments)
+    path, small = open_run(given, given.device)
+    pairs = list(labelled(given.data, {"--text": given.text, "--label": given.label}))
+    texts, names = [text for text, _ in pairs], [name for _, name in pairs]
+    true = numbered(names, small.labels, given.data)
+    predicted = small.probabilities(texts).argmax(1).numpy()
+    matrix = confusion(true, predicted, len(small.labels))
+    classes = class_scores(matrix, small.labels)
+    out = given.out or path.parent / "evaluation"
+    # Files first: whoever reads what is printed may have read enough before its end.
+    written = _write(out, given.data.stem, matrix, classes, small.labels)
+    _show(matrix, classes, small.labels)
+    print(written)
+    return 0
+
+
+def numbered(names: Sequence[str], labels: Sequence[str], path: Path) -> Matrix:
+    """The numbers of the classes that a file names (n,).
+
+    Raises:
+        InputError: The file is empty, or names a class that the model does not know.
+    """
+    if not names:
+        raise InputError(f"{path} has no examples")
+    number = {label: i for i, label in enumerate(labels)}
+    if unknown := sorted(set(names) - number.keys()):
+        shown = ", ".join(labels[:_READABLE]) + ", …" * (len(labels) > _READABLE)
+        raise InputError(f"{path} has the label {unknown[0]!r}; the model's labels are {shown}")
+    return np.array([number[name] for name in names])
+
+
+def confusion(true: Matrix, predicted: Matrix, classes: int) -> Matrix:
+    """How many texts of each class (row) were given each label (column): (classes, classes)."""
+    return np.bincount(true * classes + predicted, minlength=classes**2).reshape(classes, classes)
+
+
+def class_scores(matrix: Matrix, labels: Sequence[str]) -> pd.DataFrame:
+    """Precision, recall and F1 of each class as fractions, and its number of texts.
+
+    A figure that is 0 / 0 is missing: the precision of a label that was never given, the recall of
+    a class without texts, and the F1 of one that is both.
+    """
+    right, given, texts = matrix.diagonal(), matrix.sum(0), matrix.sum(1)
+    with np.errstate(invalid="ignore"):
+        return pd.DataFrame(
+            {
+                "label": list(labels),
+                "precision": right / given,
+                "recall": right / texts,
+                "f1": 2 * right / (given + texts),
+                "texts": texts,
+            }
+        )
+
+
+def confusions(matrix: Matrix, labels: Sequence[str]) -> pd.DataFrame:
+    """Every mistake that was made: class, label given instead, how often; most frequent first."""
+    wrong = matrix - np.diag(matrix.diagonal())
+    order = np.argsort(-wrong, axis=None, kind="stable")[: np.count_nonzero(wrong)]
+    rows, columns = np.unravel_index(order, wrong.shape)
+    return pd.DataFrame(
+        {
+            "class": [labels[i] for i in rows],
+            "taken for": [labels[j] for j in columns],
+            "texts": wrong[rows, columns],
+        }
+    )
+
+
+def _show(matrix: Matrix, classes: pd.DataFrame, labels: Sequence[str]) -> None:
+    """Print what was found; of many classes the most frequent mistakes, not the matrix."""
+    texts = matrix.sum()
+    print(f"accuracy  {100 * matrix.trace() / texts:.2f} %  of {texts} texts")
+    print(f"mean F1   {100 * classes['f1'].mean():.2f} %  over classes\n")
+    print(classes.to_string(index=False, float_format=lambda x: f"{x:.4f}", na_rep="-"))
+    if len(labels) <= _READABLE:
+        print("\nconfusion matrix: a row a class, a column a label given")
+        print(pd.DataFrame(matrix, list(labels), list(labels)).to_string())
+        return
+    found = confusions(matrix, labels)
+    print(f"\nthe most frequent of {len(found)} confusions")
+    print(found.head(_READABLE).to_string(index=False))
+
+
+def _write(
+    out: Path, name: str, matrix: Matrix, classes: pd.DataFrame, labels: Sequence[str]
+) -> str:
+    """Write NAME.classes.csv, NAME.confusion.csv and NAME.confusion.png under `out`; say so."""
+    square = pd.DataFrame(matrix, pd.Index(labels, name="class"), list(labels))
+    picture = out / f"{name}.confusion.png"
+    try:
+        storage.write_text(out / f"{name}.classes.csv", classes.to_csv(index=False))
+        storage.write_text(out / f"{name}.confusion.csv", square.to_csv())
+        with storage.replacing(picture) as temporary:
+            draw(matrix, labels).savefig(temporary, format="png", bbox_inches="tight")
+    except OSError as error:
+        raise InputError(f"cannot write to {out}: {error.strerror}; give --out FOLDER") from error
+    return f"\nwritten: {picture}, and as CSV {name}.confusion.csv, {name}.classes.csv beside it"
+
+
+def draw(matrix: Matrix, labels: Sequence[str]) -> "Figure":
+    """The confusion matrix as a picture: colour is the share of a class, a number is a count."""
+    from matplotlib.figure import Figure
+
+    classes = len(labels)
+    few = classes <= _READABLE
+    side = min(0.45 if few else 0.12, 24 / classes)  # inches a class
+    size = 8.0 if few else 65 * side  # points: a line of text needs about 1.1 times as much
+    # The axes fill the figure, whose edge moves out to what stands around them when it is saved.
+    figure = Figure(figsize=(side * classes, side * classes), dpi=150)
+    axes = figure.add_axes((0, 0, 1, 1))
+    shares = matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
+    image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    axes.set_xticks(range(classes), labels, rotation=90, fontsize=size)
+    axes.set_yticks(range(classes), labels, fontsize=size)
+    axes.set_xlabel("label given")
+    axes.set_ylabel("class")
+    bar = axes.inset_axes((1 + 0.2 / (side * classes), 0, 0.15 / (side * classes), 1))
+    figure.colorbar(image, bar, label="share of the class")
+    if few:
+        for i, j in np.ndindex(matrix.shape):
+            colour = "white" if shares[i, j] > 0.5 else "black"
+            axes.text(j, i, f"{matrix[i, j]}", ha="center", va="center", color=colour, size=size)
+    return figure

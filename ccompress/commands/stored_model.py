@@ -1,0 +1,44 @@
+"""The arguments by which verbs name a stored model, and the model that they name."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ccompress.deployment.model import Model
+
+
+def add_run(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that name a stored model."""
+    parser.add_argument(
+        "run",
+        metavar="RUN",
+        help="a run's folder, the first letters of its id, or a model.safetensors",
+    )
+    parser.add_argument(
+        "--runs-dir",
+        type=Path,
+        default=Path("results/runs"),
+        help="where ids are looked for (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--tokenizer",
+        metavar="FUNCTION",
+        help="dotted path of the model's tokenizer, if it is neither ccompress's nor of the "
+        "package of its network: a file may name any function",
+    )
+
+
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """Add the argument that says where a model works."""
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+
+
+def open_run(given: argparse.Namespace, device: str) -> tuple[Path, "Model"]:
+    """The model that the arguments of `add_run` name: its file, and itself, folded."""
+    # torch takes seconds to import, which --help does without
+    from ccompress.deployment import model
+    from ccompress.machine import choose_device
+
+    path = model.file_of(given.run, given.runs_dir)
+    return path, model.load(path, choose_device(device), given.tokenizer).folded()

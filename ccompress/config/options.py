@@ -1,0 +1,108 @@
+"""The options of a group: keyword parameters of the class that its YAML names, and their types."""
+
+import dataclasses
+import inspect
+import typing
+from collections.abc import Mapping
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from ccompress.errors import InputError, nearest
+from ccompress.locate import locate
+
+
+def parameters(target: Any) -> dict[str, tuple[Any, Any]]:
+    """Keyword parameters of a class: name -> (type, default), `MISSING` where there is none.
+
+    They are the options that a YAML with this `_target_` may have.
+    """
+    signature = inspect.signature(target)
+    hints = typing.get_type_hints(target.__init__)
+    return {
+        name: (
+            hints.get(name, Any),
+            dataclasses.MISSING if parameter.default is parameter.empty else parameter.default,
+        )
+        for name, parameter in signature.parameters.items()
+        if parameter.kind is parameter.KEYWORD_ONLY
+    }
+
+
+def options_of(node: Any, group: str, name: str) -> dict[str, Any]:
+    """The options of one group as plain values, with their types checked against its class.
+
+    Args:
+        node: The group's node of the configuration.
+        group: The group's name, such as `dataset`.
+        name: The option chosen in it, such as `sst2`.
+
+    Raises:
+        InputError: There is no such class, or an option is unknown, missing or of a wrong type.
+    """
+    if not isinstance(node, DictConfig) or "_target_" not in node:
+        raise InputError(f"{group}={name} has no _target_; its YAML names the class to build")
+    target = located(str(node["_target_"]), group)
+    known = parameters(target)
+    refuse_unknown(node, ["_target_", *known], group)
+    for option, (_, default) in known.items():
+        if default is dataclasses.MISSING and (
+            option not in node or OmegaConf.is_missing(node, option)
+        ):
+            raise InputError(
+                f"{group}.{option} is needed by {group}={name}: give {group}.{option}=…"
+            )
+    schema = dataclasses.make_dataclass(
+        target.__name__,
+        [(option, kind) for option, (kind, _) in known.items() if option in node],
+    )
+    given = {option: node[option] for option in known if option in node}
+    checked = OmegaConf.to_container(merged(schema, OmegaConf.create(given), group), resolve=True)
+    return {"_target_": str(node["_target_"]), **typing.cast(dict[str, Any], checked)}
+
+
+def build(options: Mapping[str, Any], group: str) -> Any:
+    """The object that options with their `_target_` describe."""
+    target = located(options["_target_"], group)
+    return target(**{key: value for key, value in options.items() if key != "_target_"})
+
+
+def located(path: str, group: str) -> Any:
+    """The class at a dotted path.
+
+    Raises:
+        InputError: It cannot be imported.
+    """
+    try:
+        return locate(path)
+    except Exception as error:  # whatever a user's module raises when it is imported
+        raise InputError(f"{group}._target_={path} cannot be imported: {error}") from error
+
+
+def path_of(kind: type) -> str:
+    """The dotted path of a class."""
+    return f"{kind.__module__}.{kind.__qualname__}"
+
+
+def refuse_unknown(node: Any, known: list[str], section: str) -> None:
+    """Raise an InputError where a key of `node` is not `known`."""
+    for key in node:
+        if key not in known:
+            where = f"{section}.{key}" if section else str(key)
+            options = ", ".join(sorted(name for name in known if name != "_target_"))
+            what = f"options of {section}" if section else "keys"
+            there = f"{what}: {options}" if options else "there are no options here"
+            raise InputError(f"{where} is not known{nearest(str(key), known)}; {there}")
+
+
+def merged(schema: type, node: DictConfig, section: str) -> Any:
+    """`node` with the types of `schema` checked; an InputError where one is wrong."""
+    try:
+        whole = OmegaConf.merge(OmegaConf.structured(schema), node)
+        OmegaConf.resolve(whole)
+    except OmegaConfBaseException as error:
+        key = ".".join(filter(None, [section, error.full_key or ""]))
+        said = str(error).splitlines()[0]
+        raise InputError(f"{key}: {said}" if key else said) from error
+    return whole

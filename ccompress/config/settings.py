@@ -1,0 +1,342 @@
+"""From Hydra's configuration to checked settings, and the identity of a run.
+
+The YAML files hold the options; this module holds their types. An option group (`dataset`,
+`vectors`, `network`, `method`, `schedule`) names a class with `_target_`, and its options are that
+class's keyword parameters, so a class of the user's own is checked as strictly as ours.
+"""
+
+import dataclasses
+import functools
+import hashlib
+import json
+import os
+import re
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from ccompress import storage
+from ccompress.config.options import (
+    build,
+    located,
+    merged,
+    options_of,
+    path_of,
+    refuse_unknown,
+)
+from ccompress.data.base import Dataset, default_root
+from ccompress.data.vectors.sources import Auto, Vectors
+from ccompress.errors import InputError, nearest
+from ccompress.locate import first_path
+from ccompress.numerics.rates import kept
+
+if TYPE_CHECKING:
+    from ccompress.methods.base import Method
+
+# Raised whenever a change of the code alters results.
+PROTOCOL = 2
+
+GROUPS = ("dataset", "vectors", "network", "method", "schedule")
+POLICIES = ("train", "train+vectors")
+DEVICES = ("auto", "cpu", "cuda")
+
+
+class Schedule(typing.Protocol):
+    """A learning rate as a function of the step."""
+
+    def learning_rate(self, step: int, steps_per_epoch: int) -> float:
+        """The learning rate of a step, counted from 0 over the whole training."""
+
+
+@dataclass
+class Vocab:
+    """Which words get a row: `policy`, most rows, fewest occurrences in train."""
+
+    policy: str
+    max_size: int
+    min_count: int
+
+
+@dataclass
+class Train:
+    """The budget: epochs, sentences a step, and the upper learning rate of each schedule."""
+
+    epochs: int
+    batch_size: int
+    upper: dict[str, float]
+
+
+@dataclass
+class Data:
+    """Where data sets and vectors lie."""
+
+    root: str
+
+
+@dataclass
+class Schema:
+    """Every key of the configuration, with its type."""
+
+    dataset: Any
+    vectors: Any
+    network: Any
+    method: Any
+    schedule: Any
+    vocab: Vocab
+    train: Train
+    data: Data
+    rate: float
+    seed: int
+    device: str
+    threads: int | None
+    save_model: bool
+    force: bool
+    results_dir: str
+    runs_dir: str
+    experiment_name: str | None
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One run, checked: what it is made of, and where it happens.
+
+    Attributes:
+        network: The network's class and its options, for an embedding that is made later.
+        resolved: The whole configuration as plain values, as config.yaml stores it.
+        files: SHA-256 of the files that the configuration names, by option.
+    """
+
+    dataset: Dataset
+    vectors: Vectors
+    network: functools.partial[Any]
+    method: "Method"
+    schedule: Schedule
+    vocab: Vocab
+    epochs: int
+    batch_size: int
+    rate: float
+    seed: int
+    device: str
+    threads: int
+    save_model: bool
+    force: bool
+    root: Path
+    results_dir: Path
+    runs_dir: Path
+    experiment_name: str | None
+    names: Mapping[str, str]
+    resolved: Mapping[str, Any]
+    files: Mapping[str, str]
+
+    @property
+    def data_identity(self) -> dict[str, Any]:
+        """What the prepared data depend on."""
+        return {
+            "dataset": self._described("dataset"),
+            "vectors": self._described("vectors"),
+            "vocab": self.resolved["vocab"],
+        }
+
+    @property
+    def reference_identity(self) -> dict[str, Any]:
+        """What the training of the uncompressed network depends on, but for its length."""
+        return {
+            **self.data_identity,
+            "network": self._described("network"),
+            "schedule": self._described("schedule"),
+            "batch_size": self.batch_size,
+            "seed": self.seed,
+            "protocol": PROTOCOL,
+        }
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What the results depend on; nothing of the machine, nor where anything lies."""
+        return {
+            **self.reference_identity,
+            "method": self._described("method"),
+            "epochs": self.epochs,
+            "rate": self.rate,
+        }
+
+    @property
+    def run_id(self) -> str:
+        """Twelve hexadecimal digits, equal for equal identities."""
+        return digest(self.identity)[:12]
+
+    @property
+    def folder(self) -> Path:
+        """The run's folder."""
+        return self.runs_dir / self.run_id
+
+    def _described(self, group: str) -> dict[str, Any]:
+        """A group's options: its class by its first path, files by their contents."""
+        options = dict(self.resolved[group])
+        options["_target_"] = first_path(options["_target_"])
+        for key, sha256 in self.files.items():
+            owner, option = key.split(".")
+            if owner == group:
+                options[option] = sha256
+        return options
+
+
+def digest(value: Any) -> str:
+    """SHA-256 of plain values, in hexadecimal digits; equal values give equal digests."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def check(raw: DictConfig, names: Mapping[str, str]) -> Settings:
+    """Check a composed configuration and build what it names.
+
+    Args:
+        raw: The configuration that Hydra composed.
+        names: The option chosen in each group, such as `{"dataset": "sst2"}`.
+
+    Raises:
+        InputError: A key is unknown, a value has the wrong type or is out of range, or a file that
+            the configuration names cannot be read.
+    """
+    known = [field.name for field in dataclasses.fields(Schema)]
+    refuse_unknown(raw, known, "")
+    if lost := [key for key in known if key not in raw or OmegaConf.is_missing(raw, key)]:
+        raise InputError(f"{lost[0]} has no value: give it one, without ~{lost[0]}")
+    for section, of in (("vocab", Vocab), ("train", Train), ("data", Data)):
+        known = [field.name for field in dataclasses.fields(of)]
+        if not isinstance(raw[section], DictConfig):
+            listed = ", ".join(f"{section}.{name}" for name in known)
+            raise InputError(f"{section} takes no value, its options do: {listed}")
+        refuse_unknown(raw[section], known, section)
+    config = merged(Schema, raw, "")
+    plain = {group: options_of(raw[group], group, names[group]) for group in GROUPS}
+    built = {group: build(plain[group], group) for group in GROUPS if group != "network"}
+    if isinstance(built["vectors"], Auto):
+        built["vectors"] = built["vectors"].resolve(built["dataset"].vectors)
+        plain["vectors"] = {
+            "_target_": path_of(type(built["vectors"])),
+            **dataclasses.asdict(built["vectors"]),
+        }
+    _check_values(config)
+    method = built["method"]
+    rate = config.rate if method.uses_rate else 0.0
+    kept(rate)  # refuses what is no rate
+    target = plain["network"]["_target_"]
+    options = {key: value for key, value in plain["network"].items() if key != "_target_"}
+    root = Path(config.data.root).expanduser()
+    named = {
+        **{f"dataset.{key}": path for key, path in built["dataset"].files().items()},
+        **{f"vectors.{key}": path for key, path in built["vectors"].files(root).items()},
+    }
+    threads = config.threads or os.cpu_count() or 1
+    resolved: dict[str, Any] = {
+        **typing.cast(dict[str, Any], OmegaConf.to_container(config, resolve=True)),
+        **plain,
+        "rate": rate,
+        "threads": threads,
+    }
+    return Settings(
+        **built,
+        network=functools.partial(located(target, "network"), **options),
+        vocab=Vocab(**resolved["vocab"]),
+        epochs=config.train.epochs,
+        batch_size=config.train.batch_size,
+        rate=rate,
+        seed=config.seed,
+        device=config.device,
+        threads=threads,
+        save_model=config.save_model,
+        force=config.force,
+        root=root,
+        results_dir=Path(config.results_dir),
+        runs_dir=Path(config.runs_dir),
+        experiment_name=config.experiment_name,
+        names=dict(names),
+        resolved=resolved,
+        files={key: _contents(key, path) for key, path in named.items()},
+    )
+
+
+def _check_values(config: Any) -> None:
+    """Refuse values out of their range."""
+    for key, least in (("train.epochs", 1), ("train.batch_size", 1), ("vocab.min_count", 1)):
+        if (value := OmegaConf.select(config, key)) < least:
+            raise InputError(f"{key}={value}: it is at least {least}")
+    if config.vocab.max_size < 3:
+        raise InputError(f"vocab.max_size={config.vocab.max_size}: <pad>, <unk> and a word need 3")
+    if config.threads is not None and config.threads < 1:
+        raise InputError(f"threads={config.threads}: it is at least 1, or null for all cores")
+    for key in ("results_dir", "runs_dir"):
+        if not config[key]:
+            raise InputError(f"{key} is empty: give a folder")
+    if config.experiment_name is not None and not re.fullmatch(
+        r"\w[\w.-]*", config.experiment_name
+    ):
+        raise InputError(
+            f"experiment_name={config.experiment_name}: it names a folder under results_dir, "
+            f"made of letters, digits, -, _ and ."
+        )
+    if not 0 <= config.seed < 2**31:
+        raise InputError(f"seed={config.seed}: it is a whole number from 0 to 2147483647")
+    for key, value, known in (
+        ("vocab.policy", config.vocab.policy, POLICIES),
+        ("device", config.device, DEVICES),
+    ):
+        if value not in known:
+            raise InputError(
+                f"{key}={value}: it is one of {', '.join(known)}{nearest(value, known)}"
+            )
+
+
+def keys() -> list[str]:
+    """Every key but those that depend on the options chosen."""
+    sections = {"vocab": Vocab, "train": Train, "data": Data}
+    root = [field.name for field in dataclasses.fields(Schema)]
+    return root + [
+        f"{section}.{field.name}"
+        for section, of in sections.items()
+        for field in dataclasses.fields(of)
+    ]
+
+
+def check_train(hydra: Any) -> None:
+    """Refuse a `train=NAME` that is no file: that group is optional, so Hydra lets it pass.
+
+    Args:
+        hydra: Hydra's own node of the configuration.
+
+    Raises:
+        InputError: There is no such file.
+    """
+    named = [text.partition("=")[2] for text in hydra.overrides.task if text.startswith("train=")]
+    folders = [Path(source.path) / "train" for source in hydra.runtime.config_sources]
+    known = sorted(path.stem for folder in folders for path in folder.glob("*.yaml"))
+    for name in named:
+        if name not in known:
+            raise InputError(
+                f"train={name} is not known{nearest(name, known)}; it is one of {', '.join(known)}"
+            )
+
+
+def _contents(key: str, path: Path) -> str:
+    """SHA-256 of a file that an option names."""
+    try:
+        status = path.stat()
+        return _file_sha256(path, status.st_mtime_ns, status.st_size)
+    except OSError as error:
+        raise InputError(f"{key}: cannot read {path}: {error.strerror}") from error
+
+
+@functools.lru_cache
+def _file_sha256(path: Path, modified: int, size: int) -> str:
+    """As `storage.file_sha256`; a sweep asks for the same file at every run."""
+    return storage.file_sha256(path)
+
+
+def register_resolvers() -> None:
+    """Make `${data_root:}`, the default data root, and `${times:a,b}` known to configurations."""
+    OmegaConf.register_new_resolver("data_root", lambda: str(default_root()), replace=True)
+    OmegaConf.register_new_resolver("times", lambda a, b: float(a) * float(b), replace=True)

@@ -1,0 +1,21 @@
+"""Word vectors that initialise the embedding table."""
+
+from ccompress.data.vectors.sources import (
+    Auto,
+    Cooccurrence,
+    File,
+    Glove,
+    Random,
+    Vectors,
+    WordVectors,
+)
+
+__all__ = [
+    "Auto",
+    "Cooccurrence",
+    "File",
+    "Glove",
+    "Random",
+    "Vectors",
+    "WordVectors",
+]

@@ -1,0 +1,236 @@
+"""The small network as a user would ship it: one file, complete, read without pickle."""
+
+import functools
+import inspect
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ccompress import storage
+from ccompress.data.batches import Encoded
+from ccompress.data.text import tokenizers
+from ccompress.data.text.vocabulary import PAD, UNK, rows_by_word
+from ccompress.errors import InputError
+from ccompress.locate import locate
+from ccompress.networks.base import Network, tensor_bytes
+from ccompress.networks.folding import fold
+from ccompress.training.evaluation import predict
+
+FILE = "model.safetensors"
+# Raised whenever the file changes in such a way that an earlier ccompress cannot read it.
+_FORMAT = "1"
+
+
+@dataclass(frozen=True)
+class Model:
+    """A trained network, and what it takes to read raw text with it.
+
+    Attributes:
+        network: In evaluation mode.
+        words: The word of each row of the embedding table.
+        labels: Names of the classes, in the order of the network's scores.
+        tokenizer: A name known to `ccompress.data.text.tokenizers.get`.
+        config: The configuration of its run, less what belongs to the machine; its `network` is
+            what the network is built from.
+    """
+
+    network: Network
+    words: list[str]
+    labels: list[str]
+    tokenizer: str
+    config: Mapping[str, Any]
+
+    @functools.cached_property
+    def _rows(self) -> dict[str, int]:
+        return rows_by_word(self.words)
+
+    @functools.cached_property
+    def _tokenize(self) -> tokenizers.Tokenizer:
+        return tokenizers.get(self.tokenizer)
+
+    def encode(self, text: str) -> list[int]:
+        """Rows of the table of a text's words; of a text without words, that of `<pad>`."""
+        rows = self._rows
+        return [rows.get(token, UNK) for token in self._tokenize(text)] or [PAD]
+
+    def folded(self) -> "Model":
+        """The same model, as fast as it can be: see `ccompress.networks.folding`."""
+        return replace(self, network=fold(self.network))
+
+    def probabilities(self, texts: Sequence[str]) -> Tensor:
+        """The probability of each class for each text (texts, classes), on the CPU."""
+        if not texts:
+            return torch.empty(0, len(self.labels))
+        encoded = [self.encode(text) for text in texts]
+        split = Encoded(
+            torch.tensor([row for rows in encoded for row in rows]),
+            torch.tensor([len(rows) for rows in encoded]),
+            torch.zeros(len(encoded), dtype=torch.long),
+        )
+        device = next(iter(self.network.state_dict().values())).device
+        return predict(self.network, split.to(device)).softmax(1).cpu()
+
+
+def build(make: functools.partial[Any], embedding: nn.Module, classes: int) -> Network:
+    """The network that reads `embedding`; `make` takes embedding, width and classes."""
+    with torch.no_grad():
+        width = embedding(torch.zeros(1, dtype=torch.long)).shape[1]
+    network = make(embedding, width, classes)
+    assert isinstance(network, Network)
+    return network
+
+
+def reference_bytes(make: functools.partial[Any], rows: int, dim: int, classes: int) -> int:
+    """Bytes of all tensors of the uncompressed network; nothing is allocated."""
+    with torch.device("meta"):
+        return tensor_bytes(make(nn.Embedding(rows, dim), dim, classes))
+
+
+def save(path: Path, small: Model) -> int:
+    """Write a model file, the embedding in its compressed form; its size in bytes.
+
+    The metadata hold all that is needed to read raw text and to build the network again:
+    vocabulary, tokenizer, labels, the configuration, and what the embedding is made from.
+
+    Raises:
+        InputError: The embedding cannot be described (it is of a user's own class).
+    """
+    metadata = {
+        "format": _FORMAT,
+        "words": json.dumps(small.words, ensure_ascii=False),
+        "labels": json.dumps(small.labels, ensure_ascii=False),
+        "tokenizer": small.tokenizer,
+        "embedding": json.dumps(_described(small.network.embedding)),
+        "config": json.dumps(small.config),
+    }
+    storage.save(path, small.network.state_dict(), metadata)
+    return path.stat().st_size
+
+
+def load(path: Path, device: torch.device | str = "cpu", tokenizer: str | None = None) -> Model:
+    """Read what `save` wrote, on this machine or another.
+
+    The network and the embedding are found by the dotted paths in the file; none but a network and
+    a module is made use of. A tokenizer is any function: beside our own only one of the network's
+    package is, or the one that the caller names, so that a file from elsewhere calls nothing else.
+
+    Args:
+        path: The file.
+        device: Where the network is to work.
+        tokenizer: The dotted path of the tokenizer that the file may name.
+
+    Raises:
+        InputError: There is no such file, it is damaged or no model, what it is made of (a network
+            of a user's own package) is not installed here, or its tokenizer is not trusted.
+    """
+    try:
+        tensors, metadata = storage.load(path)
+    except FileNotFoundError as error:
+        raise InputError(f"there is no file {path}") from error
+    except storage.DamagedFile as error:
+        raise InputError(str(error).splitlines()[0]) from error
+    if "embedding" not in metadata:
+        raise InputError(f"{path} is no model, but another file that ccompress stored")
+    if metadata["format"] != _FORMAT:
+        raise InputError(f"{path} was written by another version of ccompress: update this one")
+    try:
+        config, labels = json.loads(metadata["config"]), json.loads(metadata["labels"])
+        words = json.loads(metadata["words"])
+        _check_tokenizer(metadata["tokenizer"], config["network"]["_target_"], tokenizer)
+        if not labels:
+            raise ValueError("it has no labels")
+        embedding = made(nn.Module, json.loads(metadata["embedding"]))()
+        network = build(made(Network, config["network"]), embedding, len(labels))
+        # assign: the stored tensors take the place of those drawn afresh, nothing is copied
+        network.load_state_dict(tensors, assign=True)
+        rows = getattr(embedding, "num_embeddings", len(words))
+        if len(words) != rows:
+            raise ValueError(f"it has {len(words)} words for {rows} rows")
+        tokenizers.get(metadata["tokenizer"])
+    except InputError:
+        raise
+    except KeyError as error:
+        raise InputError(f"{path} is no whole model: it lacks {error}") from error
+    except (ImportError, AttributeError, TypeError, ValueError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(f"{path} cannot be built by this ccompress: {reason}") from error
+    network.requires_grad_(False).eval()
+    return Model(network.to(device), words, labels, metadata["tokenizer"], config)
+
+
+def _check_tokenizer(name: str, network: str, trusted: str | None) -> None:
+    """Refuse a tokenizer that neither we, nor the network's package, nor the caller vouch for."""
+    package = name.partition(".")[0]
+    own = package == network.partition(".")[0] and package != "ccompress"
+    if name not in tokenizers.TOKENIZERS and not own and name != trusted:
+        raise InputError(
+            f"the model's tokenizer is the function {name}, which is not part of ccompress: if "
+            f"you trust the file, give --tokenizer {name}"
+        )
+
+
+def file_of(run: str, runs_dir: Path) -> Path:
+    """The model file that `run` means: that file, its folder, or the first letters of a run's id.
+
+    Raises:
+        InputError: There is none, or more than one.
+    """
+    given = Path(run)
+    if not run:
+        raise InputError("no run is named: give its folder or the first letters of its id")
+    if given.is_file():
+        return given
+    folders = [given]
+    if not given.is_dir():
+        folders = sorted(runs_dir.glob(f"{run}*")) if run.isalnum() else []
+    if not folders:
+        raise InputError(f"no run {run!r} in {runs_dir}: `ccompress runs` lists them")
+    if len(folders) > 1:
+        names = ", ".join(folder.name for folder in folders)
+        raise InputError(f"{run!r} is the beginning of {len(folders)} runs: {names}")
+    path = folders[0] / FILE
+    if not path.is_file():
+        if not (folders[0] / "config.yaml").is_file():
+            raise InputError(f"{folders[0]} is no run's folder: `ccompress runs` lists them")
+        raise InputError(
+            f"{folders[0]} holds no {FILE}: the run is not finished, or was made with "
+            f"save_model=false; save_model=true runs it again"
+        )
+    return path
+
+
+def _described(module: nn.Module) -> dict[str, Any]:
+    """The class of an embedding and its constructor's arguments, as a YAML would have them.
+
+    They are read from the attributes of the same names, where torch's modules and ours keep them.
+    """
+    kind = type(module)
+    described: dict[str, Any] = {"_target_": f"{kind.__module__}.{kind.__qualname__}"}
+    for name, parameter in inspect.signature(kind).parameters.items():
+        optional = parameter.default is not parameter.empty
+        if optional and not hasattr(module, name):
+            continue  # as device, which a constructor uses up
+        value = getattr(module, name, module)
+        if not isinstance(value, int | float | str | None):
+            raise InputError(
+                f"{kind.__name__} cannot be stored: its constructor's {name!r} must be a plain "
+                f"value and an attribute of it, or give save_model=false"
+            )
+        described[name] = value
+    return described
+
+
+def made(base: type, described: Mapping[str, Any]) -> functools.partial[Any]:
+    """The inverse of `_described`, to be called: a class below `base` with its arguments."""
+    options = dict(described)
+    path = options.pop("_target_")
+    kind = locate(path)
+    # A file from elsewhere may name anything: nothing but a class of the right kind is called.
+    if not (isinstance(kind, type) and issubclass(kind, base)):
+        raise TypeError(f"{path} is no {base.__name__}")
+    return functools.partial(kind, **options)

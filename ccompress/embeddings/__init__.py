@@ -1,0 +1,17 @@
+"""Embeddings that take the place of `torch.nn.Embedding` and need less memory."""
+
+from ccompress.embeddings.codebook import CodebookEmbedding
+from ccompress.embeddings.low_rank import LowRankEmbedding
+from ccompress.embeddings.packed import PackedEmbedding
+from ccompress.embeddings.product import ProductQuantizedEmbedding
+from ccompress.embeddings.quantized import QuantizedEmbedding
+from ccompress.embeddings.quantized_low_rank import QuantizedLowRankEmbedding
+
+__all__ = [
+    "CodebookEmbedding",
+    "LowRankEmbedding",
+    "PackedEmbedding",
+    "ProductQuantizedEmbedding",
+    "QuantizedEmbedding",
+    "QuantizedLowRankEmbedding",
+]

@@ -1,0 +1,115 @@
+"""An embedding whose table is the product of two trainable factors."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ccompress.embeddings.base import padding_row, printed
+from ccompress.errors import InputError
+from ccompress.numerics.svd import factorize
+
+
+class LowRankEmbedding(nn.Module):
+    """An embedding whose table is the product of two trainable factors A (V, k) and B (k, d).
+
+    It reads row i as A[i] B, in place of the V x d numbers of `torch.nn.Embedding` (Acharya et
+    al. 2019, arXiv 1811.00641). Begin from a trained table with `from_table`; made afresh, its
+    rows have the unit variance of `torch.nn.Embedding`.
+
+    Args:
+        num_embeddings: V, the number of rows.
+        embedding_dim: d, the length of a vector.
+        rank: k, 1 to d.
+        padding_idx: a row of A that training never changes; zero when made afresh.
+        sparse: whether A's gradient is sparse, as `torch.nn.Embedding(sparse=True)`'s; B's is
+            always dense.
+        device: where the factors lie.
+        dtype: their type.
+
+    Shapes:
+        indices of any shape (...), int32 or int64, give vectors of shape (..., d).
+
+    Raises:
+        InputError: if the rank or padding_idx is out of range.
+        IndexError: when called (on a CPU) with an index that is out of range.
+
+    Example:
+        >>> import torch, ccompress
+        >>> embedding = ccompress.LowRankEmbedding(1000, 64, rank=8)
+        >>> embedding(torch.tensor([[1, 2, 3]])).shape
+        torch.Size([1, 3, 64])
+        >>> sum(p.numel() for p in embedding.parameters())  # of 64,000
+        8512
+    """
+
+    def __init__(
+        self,
+        num_embeddings: int,
+        embedding_dim: int,
+        rank: int,
+        padding_idx: int | None = None,
+        sparse: bool = False,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        if not 1 <= rank <= embedding_dim:
+            raise InputError(f"rank={rank}: vectors of {embedding_dim} have ranks 1 to that")
+        self.num_embeddings = num_embeddings
+        self.embedding_dim = embedding_dim
+        self.rank = rank
+        self.padding_idx = padding_row(padding_idx, num_embeddings)
+        self.sparse = sparse
+        self.A = nn.Parameter(torch.empty(num_embeddings, rank, device=device, dtype=dtype))
+        self.B = nn.Parameter(torch.empty(rank, embedding_dim, device=device, dtype=dtype))
+        self.reset_parameters()
+
+    @classmethod
+    def from_table(
+        cls,
+        table: Tensor,
+        rank: int,
+        padding_idx: int | None = None,
+        sparse: bool = False,
+        weights: Tensor | None = None,
+    ) -> "LowRankEmbedding":
+        """The best factors of a (V, d) table: see `ccompress.numerics.svd.factorize`.
+
+        `weights` (V,) says how much each row counts; without it all count alike. The factors have
+        the table's dtype and device. A row of zeros is read as exact zeros.
+
+        Raises:
+            InputError: if the rank or padding_idx is out of range or the table holds NaN.
+        """
+        A, B = factorize(table, rank, weights)
+        rows, dim = table.shape
+        embedding = cls(rows, dim, rank, padding_idx, sparse, device="meta")
+        embedding.A, embedding.B = nn.Parameter(A), nn.Parameter(B)
+        return embedding
+
+    def reset_parameters(self) -> None:
+        """Draws the factors afresh, so that a number of A B has mean 0 and variance 1."""
+        deviation = self.rank**-0.25  # a sum of k products, each of variance k**-0.5 squared
+        nn.init.normal_(self.A, std=deviation)
+        nn.init.normal_(self.B, std=deviation)
+        if self.padding_idx is not None:
+            with torch.no_grad():
+                self.A[self.padding_idx] = 0
+
+    def forward(self, indices: Tensor) -> Tensor:
+        """The vectors, of shape (..., d), of indices of shape (...)."""
+        rows, B = self.read_factors(indices)
+        return rows @ B
+
+    def read_factors(self, indices: Tensor) -> tuple[Tensor, Tensor]:
+        """Rows of A, of shape (..., k), and B: what reads both can leave out the product."""
+        return F.embedding(indices, self.A, self.padding_idx, sparse=self.sparse), self.B
+
+    def factors(self) -> tuple[nn.Module, Tensor]:
+        """An embedding that reads rows of A, of k columns, and B (k, d); both share the tensors."""
+        A = nn.Embedding(self.num_embeddings, self.rank, self.padding_idx, _weight=self.A)
+        return A, self.B
+
+    def extra_repr(self) -> str:
+        """What `print` shows of the module."""
+        return printed(self, f"rank={self.rank}")

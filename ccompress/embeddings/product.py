@@ -1,0 +1,92 @@
+"""An embedding whose rows are the numbers of centroids (product quantization)."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ccompress.embeddings.base import padding_row, printed, without_padding
+from ccompress.errors import InputError
+from ccompress.numerics import codebooks
+from ccompress.numerics.rates import CENTROIDS
+
+
+class ProductQuantizedEmbedding(nn.Module):
+    """A frozen embedding of n bytes a row, each the number of a centroid of a part of the vector.
+
+    Its tensors are the buffers `codes`, uint8 of shape (V, n), and `centroids`, of shape (256, d):
+    see `numerics.codebooks.product`. Made afresh it is all zeros, ready for `load_state_dict`; a
+    table is quantized by `from_table`.
+
+    Args:
+        num_embeddings: V, the number of rows.
+        embedding_dim: d, the length of a vector.
+        parts: n, the number of sub-vectors, 1 to d.
+        padding_idx: a row that reads as exact zeros.
+        device: where the buffers lie.
+        dtype: type of the vectors.
+
+    Shapes:
+        indices of any shape (...), int32 or int64, give vectors of shape (..., d).
+
+    Raises:
+        InputError: if parts or padding_idx is out of range.
+        IndexError: when called (on a CPU) with an index that is out of range.
+
+    Example:
+        >>> import torch
+        >>> from ccompress.embeddings import ProductQuantizedEmbedding
+        >>> embedding = ProductQuantizedEmbedding.from_table(torch.randn(1000, 64), parts=8)
+        >>> embedding.codes.shape, embedding.centroids.shape
+        (torch.Size([1000, 8]), torch.Size([256, 64]))
+    """
+
+    codes: Tensor
+    centroids: Tensor
+
+    def __init__(
+        self,
+        num_embeddings: int,
+        embedding_dim: int,
+        parts: int,
+        padding_idx: int | None = None,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        if not 1 <= parts <= embedding_dim:
+            raise InputError(f"parts={parts}: vectors of {embedding_dim} have 1 to that")
+        self.num_embeddings = num_embeddings
+        self.embedding_dim = embedding_dim
+        self.parts = parts
+        self.padding_idx = padding_row(padding_idx, num_embeddings)
+        codes = torch.zeros(num_embeddings, parts, dtype=torch.uint8, device=device)
+        self.register_buffer("codes", codes)
+        centroids = torch.zeros(CENTROIDS, embedding_dim, device=device, dtype=dtype)
+        self.register_buffer("centroids", centroids)
+
+    @classmethod
+    def from_table(
+        cls, table: Tensor, parts: int, padding_idx: int | None = None
+    ) -> "ProductQuantizedEmbedding":
+        """Quantizes a (V, d) table of 256 rows or more; its dtype and device are kept.
+
+        Raises:
+            InputError: if parts or padding_idx is out of range, or the table has too few rows or
+                holds NaN.
+        """
+        rows, dim = table.shape
+        embedding = cls(rows, dim, parts, padding_idx, device="meta")
+        embedding.codes, embedding.centroids = codebooks.product(table, parts)
+        return embedding
+
+    def forward(self, indices: Tensor) -> Tensor:
+        """The vectors, of shape (..., d), of indices of shape (...)."""
+        codes = F.embedding(indices, self.codes)  # checks the indices as nn.Embedding does
+        columns = torch.arange(self.embedding_dim, device=codes.device)
+        owner = codebooks.owners(self.embedding_dim, self.parts, codes.device)
+        vectors = self.centroids[codes[..., owner].long(), columns]
+        return without_padding(vectors, indices, self.padding_idx)
+
+    def extra_repr(self) -> str:
+        """What `print` shows of the module."""
+        return printed(self, f"parts={self.parts}")

@@ -1,0 +1,100 @@
+"""An embedding whose table is the product of two factors of one byte a number."""
+
+import torch
+from torch import Tensor, nn
+
+from ccompress.embeddings.base import padding_row, printed
+from ccompress.embeddings.low_rank import LowRankEmbedding
+from ccompress.embeddings.quantized import QuantizedEmbedding
+from ccompress.errors import InputError
+
+
+class QuantizedLowRankEmbedding(nn.Module):
+    """A frozen embedding whose table is the product of two factors of one byte a number.
+
+    It reads row i as A[i] diag(scale) B. A (V, k) and B (k, d) are `QuantizedEmbedding`s of 8 bits;
+    before they are rounded, each column of A and each row of B is divided by its largest magnitude,
+    so that all of them use the whole range of the 256 values, and `scale` (k,) holds the products
+    of these. Made afresh it is all zeros, ready for `load_state_dict`; trained factors are rounded
+    by `from_factors`.
+
+    Args:
+        num_embeddings: V, the number of rows.
+        embedding_dim: d, the length of a vector.
+        rank: k, 1 to d.
+        padding_idx: a row that reads as exact zeros.
+        device: where the buffers lie.
+        dtype: type of the vectors.
+
+    Shapes:
+        indices of any shape (...), int32 or int64, give vectors of shape (..., d).
+
+    Raises:
+        InputError: if the rank or padding_idx is out of range.
+        IndexError: when called (on a CPU) with an index that is out of range.
+
+    Example:
+        >>> import torch
+        >>> from ccompress.embeddings import LowRankEmbedding, QuantizedLowRankEmbedding
+        >>> small = QuantizedLowRankEmbedding.from_factors(LowRankEmbedding(1000, 64, rank=8))
+        >>> sum(tensor.nbytes for tensor in small.state_dict().values())  # of 256,000
+        8560
+    """
+
+    scale: Tensor
+
+    def __init__(
+        self,
+        num_embeddings: int,
+        embedding_dim: int,
+        rank: int,
+        padding_idx: int | None = None,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        if not 1 <= rank <= embedding_dim:
+            raise InputError(f"rank={rank}: vectors of {embedding_dim} have ranks 1 to that")
+        self.num_embeddings = num_embeddings
+        self.embedding_dim = embedding_dim
+        self.rank = rank
+        self.padding_idx = padding_row(padding_idx, num_embeddings)
+        self.A = QuantizedEmbedding(num_embeddings, rank, 8, padding_idx, device, dtype)
+        self.B = QuantizedEmbedding(rank, embedding_dim, 8, None, device, dtype)
+        self.register_buffer("scale", torch.zeros(rank, device=device, dtype=dtype))
+
+    @classmethod
+    @torch.no_grad()
+    def from_factors(cls, factors: LowRankEmbedding) -> "QuantizedLowRankEmbedding":
+        """Rounds trained factors; their dtype and device are kept.
+
+        Raises:
+            InputError: if a factor holds NaN or infinity.
+        """
+        rows, dim, rank = factors.num_embeddings, factors.embedding_dim, factors.rank
+        embedding = cls(rows, dim, rank, factors.padding_idx, device="meta")
+        columns, lines = factors.A.abs().amax(0), factors.B.abs().amax(1)
+        embedding.scale = columns * lines
+        columns, lines = (largest.where(largest > 0, 1) for largest in (columns, lines))
+        embedding.A = QuantizedEmbedding.from_table(factors.A / columns, 8, factors.padding_idx)
+        embedding.B = QuantizedEmbedding.from_table(factors.B / lines.unsqueeze(1), 8)
+        return embedding
+
+    def forward(self, indices: Tensor) -> Tensor:
+        """The vectors, of shape (..., d), of indices of shape (...)."""
+        rows, B = self.read_factors(indices)
+        return rows @ B
+
+    def read_factors(self, indices: Tensor) -> tuple[Tensor, Tensor]:
+        """Rows of A, of shape (..., k), and diag(scale) B: see `LowRankEmbedding`."""
+        A, B = self.factors()
+        return A(indices), B
+
+    def factors(self) -> tuple[nn.Module, Tensor]:
+        """The embedding that reads rows of A, of k columns, and diag(scale) B (k, d)."""
+        lines = torch.arange(self.rank, device=self.scale.device)
+        return self.A, self.scale.unsqueeze(1) * self.B(lines)
+
+    def extra_repr(self) -> str:
+        """What `print` shows of the module."""
+        return printed(self, f"rank={self.rank}")

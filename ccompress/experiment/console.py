@@ -1,0 +1,58 @@
+"""What a run shows while it trains and when it is done."""
+
+import logging
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from tqdm import tqdm
+
+from ccompress.config.settings import Settings
+from ccompress.training.trainer import EpochRow
+
+logger = logging.getLogger(__name__)
+
+
+@contextmanager
+def epochs(total: int) -> Iterator[Callable[[EpochRow], None]]:
+    """Give a function to call after each epoch: a bar on a terminal, else a line an epoch."""
+    terminal = sys.stderr.isatty()
+    with tqdm(total=total, unit="epoch", disable=not terminal) as bar:
+
+        def show(row: EpochRow) -> None:
+            bar.update(row.epoch - bar.n)
+            bar.set_postfix_str(f"loss {row.train_loss:.4f}, dev {row.dev_accuracy:.2f} %")
+            if not terminal:
+                print(
+                    f"epoch {row.epoch}/{total} {row.stage}: loss {row.train_loss:.4f}, "
+                    f"dev {row.dev_accuracy:.2f} %, lr {row.lr:.2e}, {row.seconds:.2f} s",
+                    flush=True,
+                )
+
+        yield show
+
+
+def guarded(run: Callable[[], dict[str, Any]]) -> dict[str, Any] | None:
+    """Run within a sweep: a failure is in the run's folder, and the other runs go on."""
+    try:
+        return run()
+    except Exception:
+        logger.debug("a run of the sweep failed", exc_info=True)
+        return None
+
+
+def show(row: Mapping[str, Any], settings: Settings, note: str) -> None:
+    """Print what came out of a run."""
+    size = "".join(f", {what} {row[what]}" for what in ("rank", "bits") if row[what])
+    print(f"{row['dataset']}, {row['network']}, {row['method']} at rate {row['rate']:g}{size}")
+    print(f"  test accuracy  {row['test_accuracy']:.2f} %  (dev {row['dev_accuracy']:.2f} %)")
+    for what, name in (("embedding", "achieved_reduction"), ("model", "model_reduction")):
+        before, after = row[f"{what}_bytes_original"], row[f"{what}_bytes"]
+        print(
+            f"  {what:<13}  {before / 1e6:.2f} MB -> {after / 1e6:.2f} MB "
+            f"({100 * row[name]:.1f} % smaller)"
+        )
+    covered, size_ = row["vocab_with_vector"], row["vocab_size"]
+    print(f"  vectors        {row['vectors']}, for {covered} of {size_} rows")
+    print(f"  run            {settings.folder}" + (f"  ({note})" if note else ""))

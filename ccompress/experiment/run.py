@@ -1,0 +1,265 @@
+"""One run: data -> network -> stages -> result. Reads top to bottom."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, fields
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import torch
+from filelock import FileLock
+from omegaconf import OmegaConf
+from torch import Tensor
+
+from ccompress import machine, storage
+from ccompress.config.settings import PROTOCOL, Settings, digest
+from ccompress.data.batches import Encoded
+from ccompress.data.prepare import Split, prepare
+from ccompress.deployment import model
+from ccompress.errors import InputError
+from ccompress.experiment import measure, results, shared_training
+from ccompress.networks.base import tensor_bytes
+from ccompress.networks.folding import fold
+from ccompress.numerics.svd import spectrum
+from ccompress.training.evaluation import accuracy, predict
+from ccompress.training.trainer import EpochRow, Recipe, Trainer
+
+
+def finished(settings: Settings) -> dict[str, Any] | None:
+    """The run's result where it need not run again: done here, or in a committed runs.csv."""
+    if settings.force:
+        return None
+    row = results.read_result(settings.folder)
+    if row is not None and row["status"] == "done":
+        model_is_there = (settings.folder / model.FILE).is_file()
+        return row if model_is_there or not settings.save_model else None
+    if settings.experiment_name is None:
+        return None
+    row = results.committed(settings.results_dir, settings.experiment_name, settings.run_id)
+    # A row that another experiment left without a model does for no run that is to leave one.
+    return row if row and (row["file_bytes"] or not settings.save_model) else None
+
+
+def run(settings: Settings, overrides: str, on_epoch: Callable[[EpochRow], None]) -> dict[str, Any]:
+    """Train, compress, test and write the run's folder; returns its result.
+
+    Two processes that want the same run: one runs it, the other waits and takes its result. A run
+    that fails writes a result with `status` failed and its error, then raises.
+
+    Args:
+        settings: The checked configuration.
+        overrides: The command line that gives this run again.
+        on_epoch: Called after each epoch that is trained.
+
+    Raises:
+        InputError: The options do not fit the data (an impossible rate), the data cannot be read,
+            or the run's folder cannot be written.
+        Diverged: The loss became infinite or not a number.
+    """
+    with _alone(settings):
+        return finished(settings) or _run(settings, overrides, on_epoch)
+
+
+def _run(
+    settings: Settings, overrides: str, on_epoch: Callable[[EpochRow], None]
+) -> dict[str, Any]:
+    began = time.perf_counter()
+    row: dict[str, Any] = {
+        "run_id": settings.run_id,
+        "protocol": PROTOCOL,
+        "status": "failed",
+        "overrides": overrides,
+        **{key: settings.names[key] for key in ("dataset", "network", "method", "schedule")},
+        "rate": settings.rate,
+        "seed": settings.seed,
+        "vocab_policy": settings.vocab.policy,
+        "epochs": settings.epochs,
+        "threads": settings.threads,
+        "versions": machine.versions(),
+        "git_commit": measure.git_commit(),
+        "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+    }
+    _begin(settings)
+    try:
+        with machine.threads(settings.threads):
+            row |= _train_and_test(settings, on_epoch)
+    except Exception as error:
+        # Whatever it was, the row says so; the command line decides what becomes of the error.
+        row["error"] = f"{type(error).__name__}: {error}".splitlines()[0]
+        row["total_seconds"] = time.perf_counter() - began
+        results.write_result(settings.folder, row)
+        raise
+    row |= {"status": "done", "total_seconds": time.perf_counter() - began}
+    return results.write_result(settings.folder, row)
+
+
+@contextmanager
+def _alone(settings: Settings) -> Iterator[None]:
+    """Hold the run's lock; it is the operating system's, which frees it however a process ends."""
+    lock = FileLock(settings.runs_dir / ".locks" / f"{settings.run_id}.lock")
+    with _writable(settings):
+        Path(lock.lock_file).parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _begin(settings: Settings) -> None:
+    """Make the run's folder, without a result, and write its configuration."""
+    with _writable(settings):
+        settings.folder.mkdir(parents=True, exist_ok=True)
+        (settings.folder / results.RESULT).unlink(missing_ok=True)
+        text = OmegaConf.to_yaml(OmegaConf.create(dict(settings.resolved)))
+        storage.write_text(settings.folder / "config.yaml", text)
+
+
+@contextmanager
+def _writable(settings: Settings) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise InputError(
+            f"cannot write the runs folder {settings.runs_dir}: {error.strerror}; "
+            f"give another with runs_dir=FOLDER"
+        ) from error
+
+
+def _train_and_test(settings: Settings, on_epoch: Callable[[EpochRow], None]) -> dict[str, Any]:
+    """Everything between an empty run folder and its result; the measured part of the row."""
+    device = machine.choose_device(settings.device)
+    measure.reset_peak_memory(device)
+    data = prepare(
+        settings.dataset,
+        settings.vectors,
+        policy=settings.vocab.policy,
+        max_size=settings.vocab.max_size,
+        min_count=settings.vocab.min_count,
+        root=settings.root,
+        cache=settings.runs_dir / ".prepared",
+        identity={**settings.data_identity, "protocol": PROTOCOL},
+    )
+    rows, dim = data.table.shape
+    method, rate, epochs = settings.method, settings.rate, settings.epochs
+    size = method.size(rows, dim, rate)  # an impossible rate ends here, before any training
+    before = method.stages(epochs)
+    splits = {name: _on_device(split, device) for name, split in data.splits.items()}
+
+    torch.manual_seed(settings.seed)
+    table = torch.from_numpy(data.table)
+    # The uncompressed table tells its singular values; training changes it in place.
+    spectra = {} if method.uses_rate else {"before": spectrum(table)}
+    embedding = method.prepare(table, rate)
+    network = model.build(settings.network, embedding, len(data.labels)).to(device)
+    recipe = Recipe(settings.schedule.learning_rate, settings.batch_size, settings.seed)
+    trainer = Trainer(network, splits["train"], splits["dev"], recipe, data.train_rows, on_epoch)
+
+    reused = False
+    if before:
+        key = digest([settings.reference_identity, _machine(settings, device)])[:16]
+        reused = shared_training.train_reference(
+            trainer, settings.runs_dir / ".stages", key, before
+        )
+        if before == epochs:
+            trainer.restore_best()  # the fully trained network is the one of its best epoch
+        counts = torch.from_numpy(data.counts).to(device)
+        trainer.replace_embedding(lambda trained: method.compress(trained, rate, counts))
+    if before < epochs:
+        trainer.train("compressed", epochs)
+        trainer.restore_best()
+    network.embedding = method.finish(network.embedding)
+
+    dev_scores = predict(network, splits["dev"])
+    test_scores = predict(network, splits["test"])  # the only look at the test split
+    _write_metrics(settings.folder, trainer.rows)
+    _write_predictions(settings.folder, splits["test"].labels, test_scores, data.labels)
+    if spectra:
+        spectra["after"] = spectrum(next(network.embedding.parameters()).detach())
+        _write_spectra(settings.folder, spectra)
+    file_bytes = None
+    if settings.save_model:
+        tokenizer, config = settings.dataset.tokenizer, settings.identity
+        small = model.Model(network, data.words, data.labels, tokenizer, config)
+        file_bytes = model.save(settings.folder / model.FILE, small)
+    original = 4 * rows * dim
+    embedding_bytes = tensor_bytes(network.embedding)
+    model_bytes_original = model.reference_bytes(settings.network, rows, dim, len(data.labels))
+    model_bytes = tensor_bytes(network)
+    tokens = float(splits["test"].lengths.double().mean())
+    return {
+        "vectors": _vectors_name(settings, dim),
+        "vectors_sha256": data.vectors_sha256,
+        "dim": dim,
+        "vocab_size": rows,
+        "vocab_with_vector": data.with_vector,
+        "classes": len(data.labels),
+        **{f"{name}_size": len(split) for name, split in data.splits.items()},
+        **asdict(size),
+        "dev_accuracy": accuracy(dev_scores, splits["dev"].labels),
+        "test_accuracy": accuracy(test_scores, splits["test"].labels),
+        "embedding_bytes_original": original,
+        "embedding_bytes": embedding_bytes,
+        "achieved_reduction": 1 - embedding_bytes / original,
+        "model_bytes_original": model_bytes_original,
+        "model_bytes": model_bytes,
+        "model_reduction": 1 - model_bytes / model_bytes_original,
+        "file_bytes": file_bytes,
+        "flops_per_sentence": network.flops(tokens, size.rank or dim),
+        "latency_ms": measure.latency_ms(fold(network), splits["test"]),
+        "train_seconds": sum(epoch.seconds for epoch in trainer.rows),
+        "reused_stages": int(reused),
+        "peak_memory_bytes": measure.peak_memory(device),
+        "device": machine.device_name(device),
+    }
+
+
+def _on_device(split: Split, device: torch.device) -> Encoded:
+    return Encoded(
+        torch.from_numpy(split.tokens),
+        torch.from_numpy(split.lengths),
+        torch.from_numpy(split.labels),
+    ).to(device)
+
+
+def _machine(settings: Settings, device: torch.device) -> list[Any]:
+    """Where training promises the same numbers to the last bit."""
+    return [machine.device_name(device), settings.threads, torch.__version__]
+
+
+def _vectors_name(settings: Settings, dim: int) -> str:
+    """The vectors as tables name them: the file's name without its endings, or the kind."""
+    for path in settings.vectors.files(settings.root).values():
+        return path.name.removesuffix(".gz").removesuffix(".txt")
+    return f"{settings.vectors.name}.{dim}d"
+
+
+def _write_metrics(folder: Path, rows: list[EpochRow]) -> None:
+    """metrics.csv: a row per epoch, those of a shared stage as it recorded them."""
+    header = [field.name for field in fields(EpochRow)]
+    results.write_csv(folder / "metrics.csv", header, (list(vars(row).values()) for row in rows))
+
+
+def _write_predictions(folder: Path, labels: Tensor, scores: Tensor, names: list[str]) -> None:
+    """predictions.csv: test index, label, prediction."""
+    pairs = zip(labels.tolist(), scores.argmax(1).tolist(), strict=True)
+    results.write_csv(
+        folder / "predictions.csv",
+        ("index", "label", "prediction"),
+        ((i, names[label], names[guess]) for i, (label, guess) in enumerate(pairs)),
+    )
+
+
+def _write_spectra(folder: Path, spectra: Mapping[str, Tensor]) -> None:
+    """spectra.csv: the singular values of the table before and after training, largest first."""
+    results.write_csv(
+        folder / results.SPECTRA,
+        ("stage", "index", "singular_value"),
+        [
+            (stage, index, f"{value:.6g}")
+            for stage, values in spectra.items()
+            for index, value in enumerate(values.tolist())
+        ],
+    )

@@ -1,0 +1,300 @@
+"""A sweep: many runs from one command line, each done once, none lost.
+
+A Hydra sweeper that leaves composing to Hydra and running to the chosen launcher, and adds what
+experiments need: runs that are finished or named twice are left out, runs that share a training are
+ordered so that it is there when they come, and what happened is read from the run folders, since
+those are right whichever launcher ran them, on whichever machine.
+"""
+
+import os
+import sys
+import threading
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import BrokenExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.plugins import Plugins
+from hydra.plugins.launcher import Launcher
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, OmegaConf
+from tqdm import tqdm
+
+from ccompress.config.settings import PROTOCOL, Settings, check, check_train, digest
+from ccompress.errors import InputError
+from ccompress.experiment import results
+
+_POLL_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run of a sweep: the overrides that Hydra composes it from, and its settings."""
+
+    overrides: list[str]
+    settings: Settings
+
+
+class Sweep(Sweeper):
+    """Runs every combination of the swept options once.
+
+    Args:
+        params: Swept options of an experiment's file; those of the command line replace them.
+    """
+
+    def __init__(self, max_batch_size: int | None = None, params: Any = None) -> None:
+        self.params: dict[str, Any] = dict(params or {})
+
+    def setup(
+        self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
+    ) -> None:
+        """Called by Hydra before `sweep`."""
+        self.config_loader = hydra_context.config_loader
+        self.whole: DictConfig = config
+        self.launcher: Launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=hydra_context, task_function=task_function, config=config
+        )
+
+    def sweep(self, arguments: list[str]) -> None:
+        """Run what is missing; exits with code 1 where a run failed.
+
+        Raises:
+            InputError: A combination cannot be composed or is not a run, or the experiment holds
+                rows of another protocol.
+        """
+        # Hydra imports this module at every start, --help included; torch comes only now.
+        from ccompress.experiment.run import finished
+
+        jobs = self._jobs(arguments)
+        for folder in _experiments(jobs):
+            _refuse_other_protocols(folder / results.RUNS)
+        before = {
+            job.settings.run_id: row | {"overrides": self._line(job)}
+            for job in jobs
+            if (row := finished(job.settings))
+        }
+        missing = _ordered([job for job in jobs if job.settings.run_id not in before])
+        print(f"{len(jobs)} runs: {len(before)} finished before, {len(missing)} to do", flush=True)
+        rows = dict(before)
+        try:
+            if missing:
+                with _progress(missing, len(before)):
+                    self.launcher.launch([job.overrides for job in missing], initial_job_idx=0)
+        except BrokenExecutor as error:
+            # A process was killed, by the system where memory ran out; its run has no result.
+            said = str(error) or type(error).__name__
+            print(f"the launcher gave up: {said.splitlines()[0]}", file=sys.stderr)
+        finally:
+            for job in missing:
+                if row := results.read_result(job.settings.folder):
+                    rows[row["run_id"]] = row | {"overrides": self._line(job)}
+            _keep(jobs, rows)
+        _conclude(jobs, rows)
+
+    def _jobs(self, arguments: Sequence[str]) -> list[Job]:
+        """The distinct runs of the sweep, in the order of their options."""
+        parser = OverridesParser.create(config_loader=self.config_loader)
+        given = [f"{key}={value}" for key, value in self.params.items()] + list(arguments)
+        overrides = parser.parse_overrides(given)
+        combinations = BasicSweeper.split_arguments(overrides, max_batch_size=None)[0]
+        threads = [f"threads={self._threads()}"]
+        if any(override.key_or_group == "threads" for override in overrides):
+            threads = []
+        # Rates and seeds are most of a sweep, and choose no file: to compose once serves them all.
+        composed: dict[tuple[str, ...], DictConfig] = {}
+        jobs: dict[str, Job] = {}
+        for combination in combinations:
+            chosen = [*combination, *threads]
+            values = [text for text in chosen if text.startswith(("rate=", "seed="))]
+            rest = tuple(text for text in chosen if text not in values)
+            if rest not in composed:
+                composed[rest] = self.config_loader.load_sweep_config(self.whole, list(rest))
+            config = composed[rest].copy()
+            for override in parser.parse_overrides(values):
+                config[override.key_or_group] = override.value()
+            settings = settings_of(config)
+            jobs.setdefault(settings.run_id, Job(chosen, settings))
+        return list(jobs.values())
+
+    def _line(self, job: Job) -> str:
+        """The command line of a run, as this sweep's: another may have run it before."""
+        sources = self.whole.hydra.runtime.config_sources
+        return results.command_line(job.overrides, sources, job.settings.method.uses_rate)
+
+    def _threads(self) -> int:
+        """CPU threads for each process: the machine's cores, divided by the processes."""
+        launcher = self.whole.hydra.launcher
+        if per_task := launcher.get("cpus_per_task"):
+            return int(per_task)
+        cores = os.cpu_count() or 1
+        processes = int(launcher.get("n_jobs") or 1)
+        return max(1, cores // (processes if processes > 0 else cores))
+
+
+def settings_of(config: DictConfig) -> Settings:
+    """The checked settings of a configuration that still has Hydra's own node."""
+    check_train(config.hydra)
+    names = {str(group): str(option) for group, option in config.hydra.runtime.choices.items()}
+    own = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+    return check(own, names)
+
+
+def _ordered(jobs: Sequence[Job]) -> list[Job]:
+    """Runs that share a training together, and none before what it goes on from.
+
+    Of such runs the one with the shortest shared part begins; then those that share nothing, so
+    that other processes have work while it is trained; then the rest, shorter parts first.
+    """
+    columns: defaultdict[str, list[tuple[int, int, Job]]] = defaultdict(list)
+    for number, job in enumerate(jobs):
+        shared = job.settings.method.stages(job.settings.epochs)
+        columns[digest(job.settings.reference_identity)].append((shared, number, job))
+    ordered: list[Job] = []
+    for column in columns.values():
+        sharing = sorted(entry[:2] for entry in column if entry[0])
+        by_number = {number: job for _, number, job in column}
+        alone = [number for shared, number, _ in column if not shared]
+        numbers = [number for _, number in sharing]
+        ordered += [by_number[number] for number in numbers[:1] + alone + numbers[1:]]
+    return ordered
+
+
+@contextmanager
+def _progress(jobs: Sequence[Job], skipped: int) -> Iterator[None]:
+    """Show how far the sweep is, from the run folders, until the launcher returns."""
+    folders = {job.settings.run_id: job.settings.folder for job in jobs}
+    began = time.time()
+    over = threading.Event()
+
+    def watch() -> None:
+        seen: Counter[str] = Counter()
+        waiting = dict(folders)
+        terminal = sys.stderr.isatty()
+        with tqdm(
+            total=len(jobs) + skipped, initial=skipped, unit="run", disable=not terminal
+        ) as bar:
+            last = False
+            while True:
+                for run_id, folder in list(waiting.items()):
+                    if _changed(folder / results.RESULT, began) and (
+                        row := results.read_result(folder)
+                    ):
+                        del waiting[run_id]
+                        seen[row["status"]] += 1
+                        bar.update()
+                        if not terminal:
+                            done = skipped + seen.total()
+                            print(f"[{done}/{len(jobs) + skipped}] {describe(row)}", flush=True)
+                running = sum(_changed(f / "config.yaml", began) for f in waiting.values())
+                bar.set_postfix_str(
+                    f"done {seen['done']}, skipped {skipped}, failed {seen['failed']}, "
+                    f"running {running}"
+                )
+                if last:
+                    return
+                last = over.wait(_POLL_SECONDS)
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        over.set()
+        watcher.join()
+
+
+def _changed(path: Path, since: float) -> bool:
+    """Whether a file was written after `since` (with a second for coarse clocks)."""
+    try:
+        return path.stat().st_mtime >= since - 1
+    except OSError:
+        return False
+
+
+def describe(row: Mapping[str, Any]) -> str:
+    """A run in one line."""
+    what = f"{row['dataset']} {row['network']} {row['method']}"
+    if row["rate"]:
+        what += f" rate={row['rate']}"
+    what += f" {row['schedule']} seed={row['seed']}"
+    if row["status"] == "failed":
+        return f"{what}: failed: {row['error']}"
+    return f"{what}: test {row['test_accuracy']:.2f} %, {row['total_seconds']:.1f} s"
+
+
+def _keep(jobs: Sequence[Job], rows: Mapping[str, Mapping[str, Any]]) -> None:
+    """Write the rows of each experiment into its runs.csv, beside those that it has."""
+    for folder, own in _experiments(jobs).items():
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / ".lock"):
+            _keep_runs(folder / results.RUNS, own, rows)
+            _keep_spectra(folder / results.SPECTRA, own)
+
+
+def _experiments(jobs: Sequence[Job]) -> dict[Path, list[Job]]:
+    """The folder of each experiment, with its jobs; those of no experiment are left out."""
+    found: defaultdict[Path, list[Job]] = defaultdict(list)
+    for job in jobs:
+        if name := job.settings.experiment_name:
+            found[job.settings.results_dir / name].append(job)
+    return found
+
+
+def _refuse_other_protocols(path: Path) -> None:
+    """Refuse to add rows to a runs.csv that holds results which do not compare with them."""
+    others = {row["protocol"] for row in results.read_runs(path)} - {PROTOCOL}
+    if others:
+        found = ", ".join(sorted(map(str, others)))
+        raise InputError(
+            f"{path} holds runs of protocol {found}; those of this version, {PROTOCOL}, do not "
+            f"compare with them: move the file away"
+        )
+
+
+def _keep_runs(path: Path, jobs: Sequence[Job], rows: Mapping[str, Mapping[str, Any]]) -> None:
+    """Add rows to runs.csv; a newer result of the same run or command line replaces the older."""
+    ids = [job.settings.run_id for job in jobs]
+    new = [rows[run_id] for run_id in ids if run_id in rows]
+    same = {row[key] for row in new for key in ("run_id", "overrides")}
+    old = results.read_runs(path)
+    kept = [row for row in old if not {row["run_id"], row["overrides"]} & same]
+    results.write_runs(path, kept + new)
+
+
+def _keep_spectra(path: Path, jobs: Sequence[Job]) -> None:
+    """Add the singular values that the reference runs of the first seed left to spectra.csv."""
+    first = min(job.settings.seed for job in jobs)
+    spectra: dict[str, list[tuple[str, ...]]] = defaultdict(list)
+    for run_id, *value in results.read_csv(path)[1:]:
+        spectra[run_id].append(tuple(value))
+    for job in jobs:
+        values = results.read_csv(job.settings.folder / results.SPECTRA)[1:]
+        if job.settings.seed == first and values:
+            spectra[job.settings.run_id] = values
+    if spectra:
+        rows = [(run_id, *value) for run_id in sorted(spectra) for value in spectra[run_id]]
+        results.write_csv(path, ("run_id", "stage", "index", "singular_value"), rows)
+
+
+def _conclude(jobs: Sequence[Job], rows: Mapping[str, Mapping[str, Any]]) -> None:
+    """Say how the sweep ended; exit with code 1 where a run failed or is missing."""
+    failed = [row for row in rows.values() if row["status"] == "failed"]
+    lost = [job for job in jobs if job.settings.run_id not in rows]
+    done = len(rows) - len(failed)
+    print(f"{done} of {len(jobs)} runs are done")
+    if not failed and not lost:
+        return
+    print(f"{len(failed) + len(lost)} failed; the same command runs only these:", file=sys.stderr)
+    for row in failed:
+        print(f"  {row['run_id']}  {describe(row)}", file=sys.stderr)
+    for job in lost:
+        print(f"  {job.settings.run_id}  {' '.join(job.overrides)}: no result", file=sys.stderr)
+    raise SystemExit(1)

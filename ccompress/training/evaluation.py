@@ -1,0 +1,21 @@
+"""Scores and accuracy of a network on a split."""
+
+import torch
+from torch import Tensor
+
+from ccompress.data.batches import Encoded, evaluation_batches
+from ccompress.networks.base import Network
+
+
+def accuracy(scores: Tensor, labels: Tensor) -> float:
+    """Share of sentences (n, classes) whose largest score is their label's, in percent."""
+    return 100.0 * int((scores.argmax(1) == labels).sum()) / len(labels)
+
+
+@torch.no_grad()
+def predict(network: Network, split: Encoded) -> Tensor:
+    """Scores of every sentence of `split`, in its order (sentences, classes); dropout is off."""
+    network.eval()
+    batches = [(batch.sentences, network(batch)) for batch in evaluation_batches(split)]
+    sentences, scores = (torch.cat(parts) for parts in zip(*batches, strict=True))
+    return scores[torch.argsort(sentences)]

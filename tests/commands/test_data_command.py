@@ -1,0 +1,146 @@
+"""`ccompress data`: list, fetch and check, and the YAML files of the data sets."""
+
+import dataclasses
+import importlib
+import io
+import zipfile
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+from upstream import Upstream
+
+from ccompress.commands.data import main, sources
+from ccompress.data.base import Dataset
+from ccompress.errors import InputError
+
+CONF = Path(__file__).parents[2] / "conf" / "dataset"
+FETCHED = {"sst2": "sst", "trec": "trec", "snips": "snips", "clinc150": "clinc150"}
+
+
+def test_every_real_data_set_and_glove_say_where_they_come_from() -> None:
+    found = sources()
+    assert {*FETCHED, "imdb", "glove"} <= set(found)
+    for source in found.values():
+        assert source.home
+        assert source.licence
+        for file in source.files:
+            assert file.url.startswith("https://")
+            assert len(file.sha256 or source.archives[file.url]) == 64
+
+
+@pytest.mark.parametrize("path", sorted(CONF.glob("*.yaml")), ids=lambda path: path.stem)
+def test_a_yaml_names_every_option_of_its_class(path: Path) -> None:
+    options = OmegaConf.load(path)
+    module, _, name = options.pop("_target_").rpartition(".")
+    kind = getattr(importlib.import_module(module), name)
+    assert issubclass(kind, Dataset)
+    assert options.name == path.stem
+    assert set(options) == {field.name for field in dataclasses.fields(kind)}
+
+
+def test_list_says_what_is_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "clinc150").mkdir()
+    (tmp_path / "clinc150/data_full.json").touch()
+    (tmp_path / "imdb").mkdir()
+    (tmp_path / "imdb/aclImdb_labelled.tar.gz").touch()
+    (tmp_path / "trec").mkdir()
+    (tmp_path / "trec/TREC_10.label").touch()
+    assert main(["list", "--root", str(tmp_path)]) == 0
+    printed = capsys.readouterr().out
+    assert f"data root: {tmp_path}" in printed
+    assert (
+        "clinc150: there, train 15,000, dev 3,000, test 4,500, classes 150, download 2.5 MB,"
+        " licence CC BY 3.0\n" in printed
+    )
+    assert "snips: not there, train 12,406" in printed
+    assert "imdb: there as imdb/aclImdb_labelled.tar.gz, train" in printed
+    assert "trec: in part there, 1 of 2 files, train" in printed
+    assert "https://nlp.stanford.edu/projects/glove/" in printed
+
+
+def test_the_data_root_is_that_of_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CCOMPRESS_DATA", str(tmp_path))
+    assert main(["list"]) == 0
+    assert f"data root: {tmp_path}\n" in capsys.readouterr().out
+
+
+def test_check_finds_every_real_file_whole(
+    real_data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["check", "--root", str(real_data)]) == 0
+    printed = capsys.readouterr().out
+    for path in ("sst/trees/train.txt", "imdb/aclImdb_labelled.tar.gz", "trec/TREC_10.label"):
+        assert f": {path}: whole\n" in printed
+    assert printed.count(": whole\n") == 3 + 2 + 14 + 1 + 1 + 1
+    assert "DAMAGED" not in printed
+    assert "not there" not in printed
+
+
+def test_check_finds_what_is_damaged_or_not_there(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "clinc150").mkdir()
+    (tmp_path / "clinc150/data_full.json").write_text("{}", "utf-8")
+    assert main(["check", "--root", str(tmp_path)]) == 1
+    printed = capsys.readouterr().out
+    assert "clinc150: clinc150/data_full.json: DAMAGED" in printed
+    assert "trec: trec/TREC_10.label: not there" in printed
+    with pytest.raises(InputError, match="run: ccompress data fetch trec"):
+        main(["check", "trec", "--root", str(tmp_path)])
+
+
+@pytest.mark.parametrize("verb", ["fetch", "check"])
+def test_an_unknown_name_is_refused_with_the_nearest(verb: str) -> None:
+    with pytest.raises(InputError, match=r"unknown data 'sst' \(did you mean sst2\?\); known are"):
+        main([verb, "sst"])
+
+
+@pytest.fixture
+def upstream_with_real_data(
+    upstream: Upstream, real_data: Path, monkeypatch: pytest.MonkeyPatch
+) -> Upstream:
+    """The local server in the place of the real addresses, with the real files."""
+    for name, module in FETCHED.items():
+        source = sources()[name]
+        packed: dict[str, dict[str, bytes]] = {}
+        files = []
+        for number, file in enumerate(source.files):
+            contents = (real_data / file.path).read_bytes()
+            path = f"/{name}.zip" if file.member else f"/{name}{number}"
+            if file.member:
+                packed.setdefault(path, {})[file.member] = contents
+            else:
+                upstream.contents[path] = contents
+            files.append(dataclasses.replace(file, url=upstream.address + path))
+        for path, members in packed.items():
+            buffer = io.BytesIO()
+            with zipfile.ZipFile(buffer, "w") as archive:
+                for member, contents in members.items():
+                    archive.writestr(member, contents)
+            upstream.contents[path] = buffer.getvalue()
+        moved = dataclasses.replace(source, files=tuple(files), archives={})
+        monkeypatch.setattr(f"ccompress.data.{module}.SOURCE", moved)
+    return upstream
+
+
+def test_real_data_sets_are_fetched_verified_and_read(
+    upstream_with_real_data: Upstream,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["fetch", *FETCHED, "--root", str(tmp_path)]) == 0
+    printed = capsys.readouterr().out
+    assert f"snips: 14 of 14 files fetched, SHA-256 verified, in {tmp_path}" in printed
+    assert main(["check", *FETCHED, "--root", str(tmp_path)]) == 0
+    for name in FETCHED:
+        options = OmegaConf.to_container(OmegaConf.load(CONF / f"{name}.yaml"))
+        module, _, kind = options.pop("_target_").rpartition(".")
+        splits = getattr(importlib.import_module(module), kind)(**options).load(tmp_path)
+        assert len(splits.train) == sources()[name].sizes[0]
+    upstream_with_real_data.asked.clear()
+    assert main(["fetch", "trec", "--root", str(tmp_path)]) == 0
+    assert "trec: there, SHA-256 verified" in capsys.readouterr().out
+    assert upstream_with_real_data.asked == []

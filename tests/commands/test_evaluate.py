@@ -1,0 +1,95 @@
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from matplotlib import image
+from small_model import LABELS, store
+
+from ccompress import cli
+from ccompress.commands import evaluate
+from ccompress.deployment import model
+from ccompress.errors import InputError
+
+pair = st.tuples(st.integers(0, 3), st.integers(0, 3))
+
+
+@given(st.lists(pair, min_size=1))
+def test_scores_of_a_class_are_the_counts_of_its_texts(pairs):
+    true, guess = np.array(pairs).T
+    matrix = evaluate.confusion(true, guess, 4)
+    scores = evaluate.class_scores(matrix, list("abcd"))
+    for i, row in scores.iterrows():
+        right = sum(pair == (i, i) for pair in pairs)
+        given_it = sum(label == i for _, label in pairs)
+        texts = sum(label == i for label, _ in pairs)
+        assert row["texts"] == texts
+        for score, whole in (("precision", given_it), ("recall", texts)):
+            assert row[score] == right / whole if whole else math.isnan(row[score])
+        if right:  # the harmonic mean
+            assert row["f1"] == pytest.approx(2 / (1 / row["precision"] + 1 / row["recall"]))
+        else:
+            assert row["f1"] == 0 if texts + given_it else math.isnan(row["f1"])
+
+
+def test_confusions_are_the_mistakes_most_frequent_first():
+    matrix = np.array([[5, 2, 0], [3, 9, 0], [0, 2, 1]])
+    assert evaluate.confusions(matrix, ["a", "b", "c"]).to_numpy().tolist() == [
+        ["b", "a", 3],
+        ["a", "b", 2],
+        ["c", "b", 2],
+    ]
+    assert evaluate.confusions(np.eye(3, dtype=int), ["a", "b", "c"]).empty
+
+
+def write(folder, rows, columns=("text", "label")):
+    path = folder / "data.csv"
+    lines = [",".join(columns), *(f"{text},{label}" for text, label in rows)]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+TEXTS = [f"w{i} w{i + 1}" for i in range(2, 32)]
+
+
+def test_what_is_printed_and_written_is_what_the_model_says(tmp_path, capsys):
+    path, _ = store(tmp_path / "run")
+    guesses = model.load(path).probabilities(TEXTS).argmax(1).tolist()
+    true = [i % 3 for i in range(len(TEXTS))]
+    rows = [(text, LABELS[i]) for text, i in zip(TEXTS, true, strict=True)]
+    data = write(tmp_path, rows, ("review", "stars"))
+    columns = ["--text", "review", "--label", "stars"]
+    assert cli.command(["evaluate", str(path), "--data", str(data), *columns]) == 0
+    accuracy = sum(a == b for a, b in zip(true, guesses, strict=True)) / len(true)
+    shown = capsys.readouterr().out
+    assert f"accuracy  {100 * accuracy:.2f} %  of 30 texts" in shown
+    out = path.parent / "evaluation"
+    square = pd.read_csv(out / "data.confusion.csv", index_col="class")
+    expected = evaluate.confusion(np.array(true), np.array(guesses), 3)
+    assert square.to_numpy().tolist() == expected.tolist()
+    assert list(square.index) == list(square.columns) == LABELS
+    assert list(pd.read_csv(out / "data.classes.csv")["texts"]) == [10, 10, 10]
+    assert image.imread(out / "data.confusion.png").shape[0] > 100
+
+
+def test_a_picture_of_many_classes_has_room_for_their_names():
+    labels = [f"class number {i}" for i in range(150)]
+    figure = evaluate.draw(np.eye(150, dtype=int), labels)
+    (axes,) = figure.axes[:1]
+    inches = axes.get_position().height * figure.get_figheight()
+    assert axes.get_yticklabels()[0].get_fontsize() / 72 < inches / 150
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([("w3", "good"), ("w4", "superb")], "has the label 'superb'; .* bad, fair, good"),
+        ([], "has no examples"),
+    ],
+)
+def test_labels_that_the_model_lacks_are_named(tmp_path, rows, message):
+    path, _ = store(tmp_path)
+    with pytest.raises(InputError, match=message):
+        evaluate.main([str(path), "--data", str(write(tmp_path, rows))])

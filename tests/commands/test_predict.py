@@ -1,0 +1,138 @@
+import csv
+import io
+import itertools
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import tiny_data
+from hypothesis import given
+from hypothesis import strategies as st
+from small_model import store
+
+from ccompress import cli
+from ccompress.commands import predict
+from ccompress.deployment import model
+from ccompress.errors import InputError
+
+
+class Pieces(io.BytesIO):
+    """A stream that gives its bytes in these pieces, as a slow pipe does."""
+
+    def __init__(self, pieces):
+        super().__init__()
+        self.pieces = [piece for piece in pieces if piece]
+
+    def read1(self, size=-1):
+        return self.pieces.pop(0) if self.pieces else b""
+
+
+line = st.text(st.characters(exclude_characters="\n\r\ufeff", codec="utf-8"))
+
+
+@given(st.lists(line, max_size=6), st.lists(st.integers(0, 40), max_size=5), st.booleans())
+def test_lines_are_those_of_the_whole_however_they_come(lines, cuts, closed):
+    whole = "\n".join(lines).encode() + b"\n" * (closed and bool(lines))
+    places = [0, *sorted(min(cut, len(whole)) for cut in cuts), len(whole)]
+    pieces = [whole[a:b] for a, b in itertools.pairwise(places)]
+    expected = whole.decode().split("\n")
+    if expected[-1] == "":
+        expected.pop()  # what ends in a newline has no line after it
+    read = [text for block in predict.blocks(Pieces(pieces), "x") for text in block]
+    assert read == expected
+
+
+def test_no_line_waits_for_a_later_one():
+    stream = Pieces([b"one\ntw", b"o\n", b"three"])
+    blocks = predict.blocks(stream, "x")
+    assert next(blocks) == ["one"]
+    assert stream.pieces == [b"o\n", b"three"]
+    assert next(blocks) == ["two"]
+    assert list(blocks)[-1] == ["three"]
+
+
+def test_marks_and_line_ends_of_windows_are_no_text():
+    read = predict.blocks(io.BytesIO("\ufeffone\r\ntwo\r\n".encode()), "x")
+    assert list(read) == [["one", "two"]]
+
+
+def test_the_line_that_is_not_utf_8_is_named():
+    blocks = predict.blocks(io.BytesIO(b"one\ntwo\nthr\xe9\xe9\nfour\n"), "notes.txt")
+    assert next(blocks) == ["one", "two"]  # what came before it is answered
+    with pytest.raises(InputError, match=r"notes\.txt line 3 is not UTF-8"):
+        next(blocks)
+
+
+@pytest.fixture
+def answers(tmp_path, monkeypatch, capsys):
+    """What `ccompress predict` prints for these bytes on standard input."""
+    path, _ = store(tmp_path)
+
+    def ask(given, *arguments):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(given)))
+        assert cli.command(["predict", str(path), *arguments]) == 0
+        return capsys.readouterr().out
+
+    ask.model = model.load(path)
+    return ask
+
+
+TEXTS = ["w3 w5", "", 'w9, "quoted"\tand über', "w30"]
+
+
+def test_every_format_tells_the_same(answers, tmp_path):
+    given = "\n".join(TEXTS).encode()
+    probabilities, labels = answers.model.probabilities(TEXTS).max(1)
+    expected = [
+        (answers.model.labels[i], pytest.approx(p, abs=1e-6), text)
+        for i, p, text in zip(labels.tolist(), probabilities.tolist(), TEXTS, strict=True)
+    ]
+    table = list(csv.reader(io.StringIO(answers(given, "--format", "csv"))))
+    assert table[0] == ["label", "probability", "text"]
+    assert [(label, float(p), text) for label, p, text in table[1:]] == expected
+    objects = [json.loads(row) for row in answers(given, "--format", "jsonl").splitlines()]
+    assert [(row["label"], row["probability"], row["text"]) for row in objects] == expected
+    text = [row.split("\t", 2) for row in answers(given).splitlines()]
+    assert [row[::2] for row in text] == [[label, text] for label, _, text in expected]
+
+    file = tmp_path / "sentences.txt"
+    file.write_bytes(given)
+    assert answers(b"", str(file)) == answers(given)
+    assert answers(b"") == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [(["nothing"], "no run 'nothing' in"), (["{model}", "missing.txt"], "cannot read missing.txt")],
+)
+def test_bad_input_ends_with_one_line_and_code_2(tmp_path, capsys, arguments, message):
+    path, _ = store(tmp_path)
+    assert cli.command(["predict", *(word.format(model=path) for word in arguments)]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+
+
+def test_a_run_predicts_and_evaluates_as_it_was_tested(ccompress, tmp_path, monkeypatch, capsys):
+    """From training to using: the same labels as in predictions.csv."""
+    tiny = tiny_data.write(tmp_path / "data")
+    assert ccompress(*tiny, "rate=0.7").returncode == 0
+    monkeypatch.chdir(tmp_path)
+    (folder,) = (path for path in Path("results/runs").glob("[!.]*"))
+    texts = [row["text"] for row in rows(Path("data/test.csv").read_text(encoding="utf-8"))]
+    Path("texts.txt").write_text("\n".join(texts), encoding="utf-8")
+    assert cli.command(["predict", folder.name[:5], "texts.txt", "--format", "csv"]) == 0
+    tested = rows((folder / "predictions.csv").read_text(encoding="utf-8"))
+    guessed = rows(capsys.readouterr().out)
+    assert [row["label"] for row in guessed] == [row["prediction"] for row in tested]
+
+    accuracy = json.loads((folder / "result.json").read_text(encoding="utf-8"))["test_accuracy"]
+    assert cli.command(["evaluate", folder.name[:5], "--data", "data/test.csv"]) == 0
+    shown = capsys.readouterr().out
+    assert f"accuracy  {accuracy:.2f} %  of {len(texts)} texts" in shown
+    assert (folder / "evaluation" / "test.confusion.png").is_file()
+
+
+def rows(text):
+    return list(csv.DictReader(io.StringIO(text)))

@@ -1,0 +1,175 @@
+"""`ccompress report` as a user runs it: files, links, words and refusals."""
+
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from ccompress.commands import report as command
+from ccompress.errors import InputError
+from ccompress.experiment import results
+
+Row = dict[str, Any]
+Grid = Callable[..., list[Row]]
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def store(name: str, stored: list[Row]) -> None:
+    path = Path("results") / name / "runs.csv"
+    path.parent.mkdir(parents=True)
+    results.write_runs(path, stored)
+
+
+def test_an_experiments_report_is_written_beside_it(
+    here: Path, grid: Grid, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stored = grid(["sst2", "books"], ["dan", "lstm"], rates=[0.5, 0.9])
+    stored.remove(stored[-1])
+    failed = stored[-1]
+    failed |= {"status": "failed", "error": "Diverged: step 7", "test_accuracy": None}
+    store("small", stored)
+    assert command.main(["small"]) == 0
+    out = here / "results" / "small"
+    page = (out / "tables.md").read_text(encoding="utf-8")
+    links = re.findall(r"\]\(([^)]+)\)", page)
+    assert len(links) > 12
+    assert all((out / link).is_file() for link in links)
+    for name in ("accuracy_vs_rate", "accuracy_vs_bytes", "accuracy_vs_latency"):
+        assert (out / "figures" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+    assert "not glove.6B.300d" in page
+    assert "`books` is synthetic" in page
+    assert "309,000 (89.7 % fewer)" in page
+    assert "298,700 (90.04 % fewer)" in page
+    assert "Diverged: step 7" in page
+    assert "paired t-test over seeds with Holm's correction" in page
+    drops = pd.read_csv(out / "tables" / "drops.csv")
+    assert len(drops) == 4 * 3 * 2
+    said = capsys.readouterr().out
+    assert re.search(r"books \(synthetic\) +lstm +quantization +90 % \(1, 2\)", said)
+    assert "At 90 %, in_training_svd drops" in said
+
+
+def test_the_same_rows_give_the_same_files(here: Path, grid: Grid) -> None:
+    store("twice", grid())
+    contents = []
+    for out in ("a", "b"):
+        command.main(["twice", "--out", out])
+        files = sorted(path for path in Path(out).rglob("*") if path.is_file())
+        contents.append({path.relative_to(out): path.read_bytes() for path in files})
+    assert contents[0] == contents[1]
+    assert not (here / "results" / "twice" / "tables.md").exists()
+
+
+def test_a_folder_of_runs_gets_its_own_report(here: Path, grid: Grid) -> None:
+    for row in grid(seeds=[0]):
+        results.write_result(here / "mine" / row["run_id"], row)
+    command.main(["mine", "--within", "9"])
+    smallest = pd.read_csv(here / "mine" / "report" / "tables" / "smallest.csv").iloc[0]
+    assert smallest["rate"] == 0.9
+    assert smallest["drop"] <= 9
+    assert smallest["overrides"].startswith("ccompress dataset=sst2 network=dan method=")
+    # a second report reads the runs again, not its own folder
+    command.main(["mine"])
+
+
+def test_what_a_report_no_longer_shows_is_deleted(here: Path, grid: Grid) -> None:
+    stored = grid()
+    store("lacking", stored[:-1])
+    tables = here / "results" / "lacking" / "tables"
+    tables.mkdir()
+    (tables / "own.csv").write_text("of somebody else")
+    command.main(["lacking"])
+    assert (tables / "missing.csv").is_file()
+    results.write_runs(here / "results" / "lacking" / "runs.csv", stored)
+    command.main(["lacking"])
+    assert not (tables / "missing.csv").exists()
+    assert (tables / "drops.csv").is_file()
+    assert (tables / "own.csv").is_file()
+
+
+def test_the_command_of_the_smallest_model_leaves_it(here: Path, grid: Grid) -> None:
+    stored = grid()
+    for row in stored:
+        row["file_bytes"] = None  # save_model=false, as in the experiments
+    store("unsaved", stored)
+    command.main(["unsaved"])
+    smallest = pd.read_csv("results/unsaved/tables/smallest.csv").iloc[0]
+    assert smallest["overrides"].endswith(" save_model=true force=true")
+    store("saved", [row | {"file_bytes": 1000} for row in stored])
+    command.main(["saved"])
+    smallest = pd.read_csv("results/saved/tables/smallest.csv").iloc[0]
+    assert "force" not in smallest["overrides"]
+
+
+def test_schedules_stand_side_by_side(here: Path, grid: Grid) -> None:
+    method = ["in_training_svd"]
+    stored = grid(["sst2", "trec"], rates=[0.9], methods=method, schedules=["clr", "calr"])
+    store("schedules", [r for r in stored if (r["dataset"], r["schedule"]) != ("trec", "clr")])
+    command.main(["schedules"])
+    page = Path("results/schedules/tables.md").read_text(encoding="utf-8")
+    assert "| data set | network | method | rate | calr | clr |" in page
+    assert re.search(r"\| trec \| dan \| in_training_svd \| 90 % \| [^|]* n=3 \| — \|", page)
+    assert Path("results/schedules/figures/schedules.svg").is_file()
+    assert not Path("results/schedules/figures/accuracy_vs_rate.svg").exists()
+
+
+def test_spectra_are_drawn_where_they_are_stored(here: Path, grid: Grid) -> None:
+    store("paper", grid())
+    lines = ["run_id,stage,index,singular_value"]
+    for stage in ("before", "after"):
+        lines += [
+            f"sst2-dan-none-0-calr-{seed},{stage},{i},{300 - i}"
+            for seed in (0, 1)
+            for i in range(300)
+        ]
+    Path("results/paper/spectra.csv").write_text("\n".join(lines), encoding="utf-8")
+    command.main(["paper"])
+    assert (
+        "before and after training, averaged over 2 seeds"
+        in Path("results/paper/tables.md").read_text()
+    )
+    assert Path("results/paper/figures/spectra.svg").is_file()
+    assert Path("results/paper/figures/reconstruction.svg").is_file()
+    lines[1] = lines[1].replace("before", "during")
+    Path("results/paper/spectra.csv").write_text("\n".join(lines), encoding="utf-8")
+    with pytest.raises(InputError, match="stage 'during' is neither"):
+        command.main(["paper"])
+
+
+@pytest.mark.parametrize("methods", [[], ["own_method"]])
+def test_less_than_two_methods_make_a_report_too(
+    here: Path, grid: Grid, methods: list[str]
+) -> None:
+    store("few", grid(methods=methods, rates=[0.9], seeds=[0]))
+    assert command.main(["few"]) == 0
+
+
+def test_bad_input_is_refused(here: Path, grid: Grid) -> None:
+    with pytest.raises(InputError, match="no experiment has runs here"):
+        command.main(["paper"])
+    store("demo", grid())
+    with pytest.raises(InputError, match="experiments here: demo"):
+        command.main(["papre"])
+    with pytest.raises(InputError, match=r"--within -1\.0"):
+        command.main(["demo", "--within", "-1"])
+    with pytest.raises(InputError, match="holds no runs"):
+        command.main(["."])
+
+
+def test_torch_is_not_imported(here: Path, grid: Grid) -> None:
+    store("light", grid(seeds=[0], schedules=["clr", "calr"]))
+    code = (
+        "import sys; from ccompress.commands.report import main; main(['light']); "
+        "assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=here, capture_output=True)

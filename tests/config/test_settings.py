@@ -1,0 +1,180 @@
+import dataclasses
+from pathlib import Path
+
+import pytest
+import tiny_data
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import OmegaConf
+
+import ccompress.config.settings
+from ccompress.config.settings import check, digest, register_resolvers
+from ccompress.errors import InputError
+from ccompress.experiment.sweep import settings_of
+
+CONF = Path(__file__).parents[2] / "conf"
+
+
+@pytest.fixture
+def settings(tmp_path, monkeypatch):
+    """Compose and check overrides of the tiny data set, as the command line does."""
+    own = tiny_data.write(tmp_path / "data")
+    monkeypatch.chdir(tmp_path)
+    register_resolvers()
+
+    def make(*overrides):
+        other_vectors = any(override.startswith("vectors=") for override in overrides)
+        kept = [o for o in own if not (other_vectors and o.startswith("vectors"))]
+        GlobalHydra.instance().clear()
+        with initialize_config_dir(str(CONF), version_base="1.3"):
+            config = compose("config", [*kept, *overrides], return_hydra_config=True)
+        return settings_of(config)
+
+    return make
+
+
+def options(group):
+    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+
+
+@pytest.mark.parametrize("group", ["network", "method", "schedule", "vectors"])
+def test_every_option_of_every_group_composes_and_builds(settings, group):
+    own = {
+        "file": ["vectors.path=data/vectors.txt"],
+        "auto": ["dataset.vectors=cooccurrence"],
+        "glove": ["data.root=data"],
+    }
+    Path("data/glove.6B.100d.txt").touch()
+    for name in options(group):
+        chosen = settings(f"{group}={name}", *own.get(name, []))
+        assert chosen.names[group] == name
+
+
+def test_what_does_not_belong_to_the_experiment_is_not_in_the_id(settings):
+    run_id = settings().run_id
+    for override in (
+        "device=cpu",
+        "threads=2",
+        "data.root=elsewhere",
+        "runs_dir=elsewhere",
+        "results_dir=elsewhere",
+        "force=true",
+        "save_model=false",
+        "experiment_name=paper",
+        "train.upper.clr=0.5",  # the schedule in use is calr
+    ):
+        assert settings(override).run_id == run_id, override
+
+
+def test_what_belongs_to_the_experiment_is_in_the_id(settings):
+    ids = [settings().run_id] + [
+        settings(override).run_id
+        for override in (
+            "rate=0.8",
+            "seed=1",
+            "method=pre_training_svd",
+            "method.compress_at=0.4",
+            "network.hidden=9",
+            "network=lstm",
+            "schedule=clr",
+            "schedule.decay=0.5",
+            "train.upper.calr=0.5",
+            "train.epochs=5",
+            "train.batch_size=32",
+            "vocab.min_count=2",
+            "vocab.policy=train+vectors",
+            "dataset.tokenizer=whitespace",
+            "vectors=random",
+        )
+    ]
+    assert len(set(ids)) == len(ids)
+
+
+def test_a_named_file_enters_by_its_contents(settings, tmp_path):
+    before = settings().run_id
+    moved = tmp_path / "moved.csv"
+    moved.write_bytes((tmp_path / "data" / "train.csv").read_bytes())
+    assert settings(f"dataset.train={moved}").run_id == before
+    moved.write_bytes(moved.read_bytes() + b"w1 w2,class 1\n")
+    assert settings(f"dataset.train={moved}").run_id != before
+    vectors = tmp_path / "data" / "vectors.txt"
+    vectors.write_text(vectors.read_text().replace("w0 ", "w99 "))
+    assert settings().run_id != before
+
+
+def test_a_raised_protocol_is_another_run(settings, monkeypatch):
+    before = settings().run_id
+    monkeypatch.setattr(
+        ccompress.config.settings, "PROTOCOL", ccompress.config.settings.PROTOCOL + 1
+    )
+    assert settings().run_id != before
+
+
+def test_the_reference_is_one_run_for_all_rates(settings):
+    assert settings("method=none", "rate=0.3").run_id == settings("method=none").run_id
+    assert settings("method=none", "rate=0.3").rate == 0
+
+
+def test_methods_of_one_column_share_their_reference_training(settings):
+    identities = {
+        digest(settings(f"method={method}", f"rate={rate}").reference_identity)
+        for method in options("method")
+        for rate in (0.5, 0.9)
+    }
+    assert len(identities) == 1
+
+
+def test_auto_vectors_are_the_run_of_what_they_stand_for(settings):
+    auto = settings("vectors=auto", "dataset.vectors=cooccurrence")
+    named = settings("vectors=cooccurrence", "dataset.vectors=cooccurrence")
+    assert auto.run_id == named.run_id
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("+nonsense=1", r"nonsense is not known"),
+        (
+            "+method.compress_to=1",
+            r"method.compress_to is not known \(did you mean compress_at\?\)",
+        ),
+        ("+train.epoch=1", r"train.epoch is not known \(did you mean epochs\?\)"),
+        ("rate=1", r"rate=1.0 is out of range: give 0 <= rate < 1"),
+        ("rate=-0.1", "out of range"),
+        ("rate=nan", "out of range"),
+        ("rate=high", "rate: Value 'high'"),
+        ("train.epochs=0", "at least 1"),
+        ("train.epochs=many", "train.epochs: Value 'many'"),
+        ("network.hidden=wide", "network.hidden: Value 'wide'"),
+        ("threads=0", "at least 1"),
+        ("seed=-1", "whole number from 0"),
+        ("vocab.policy=trian", r"did you mean train\?"),
+        ("vocab.max_size=2", "need 3"),
+        ("device=gpu", "one of auto, cpu, cuda"),
+        ("method.compress_at=1.0", "above 0 and below 1"),
+        ("schedule.lower=0.5", "give 0 < lower < upper"),
+        ("schedule.decay=1.5", "give 0 < decay < 1"),
+        ("dataset.train=missing.csv", "dataset.train: cannot read missing.csv"),
+        ("vectors.path=missing.txt", "missing.txt"),
+        ("method._target_=ccompress.methods.nothing.Nothing", "cannot be imported"),
+    ],
+)
+def test_bad_values_are_refused_with_what_would_be_right(settings, override, message):
+    with pytest.raises(InputError, match=message) as raised:
+        settings(override)
+    assert "\n" not in str(raised.value)
+
+
+def test_the_resolved_configuration_holds_plain_values_only(settings):
+    chosen = settings()
+    assert OmegaConf.create(dict(chosen.resolved)) == OmegaConf.create(
+        OmegaConf.to_yaml(OmegaConf.create(dict(chosen.resolved)))
+    )
+    assert {f.name for f in dataclasses.fields(ccompress.config.settings.Schema)} == set(
+        chosen.resolved
+    )
+
+
+def test_an_option_group_without_a_target_is_refused(settings):
+    with pytest.raises(InputError, match="has no _target_"):
+        check(OmegaConf.create({**settings().resolved, "method": {}}), settings().names)

@@ -1,0 +1,84 @@
+import math
+from collections import Counter
+from itertools import chain
+
+import numpy as np
+import pytest
+
+from ccompress.data.vectors import cooccurrence
+from ccompress.errors import InputError
+
+
+def texts(seed, n=300, words=60, length=8):
+    draw = np.random.default_rng(seed)
+    ranks = draw.zipf(1.3, (n, length)) % words
+    return [[f"w{rank}" for rank in row] for row in ranks]
+
+
+def reference(train, dim, window):
+    """Pair by pair, with a dense SVD."""
+    pairs = Counter()
+    for tokens in train:
+        for i, word in enumerate(tokens):
+            for j in range(max(0, i - window), min(len(tokens), i + window + 1)):
+                if i != j:
+                    pairs[word, tokens[j]] += 1
+    totals = Counter()
+    for (word, _), count in pairs.items():
+        totals[word] += count
+    n = sum(pairs.values())
+    words = [
+        w
+        for w, _ in sorted(Counter(chain.from_iterable(train)).items(), key=lambda p: (-p[1], p[0]))
+    ]
+    ppmi = np.array(
+        [
+            [
+                max(0.0, math.log(pairs[w, c] * n / (totals[w] * totals[c]))) if pairs[w, c] else 0
+                for c in words
+            ]
+            for w in words
+        ]
+    )
+    left, singular, _ = np.linalg.svd(ppmi)
+    matrix = left[:, :dim] * np.sqrt(singular[:dim])
+    return words, matrix / np.linalg.norm(matrix, axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize("window", [1, 3, 20])
+def test_agrees_with_the_definition(window):
+    train = texts(0)
+    words, matrix = cooccurrence.vectors(train, 10, window)
+    expected_words, expected = reference(train, 10, window)
+    assert words == expected_words
+    # a singular vector's sign is arbitrary, so the columns agree up to it
+    signs = np.sign((matrix * expected).sum(axis=0))
+    np.testing.assert_allclose(matrix, expected * signs, atol=2e-5)
+
+
+def test_the_same_twice_and_rows_of_length_one():
+    train = texts(1)
+    _, first = cooccurrence.vectors(train, 12, 5)
+    _, second = cooccurrence.vectors(train, 12, 5)
+    np.testing.assert_array_equal(first, second)
+    np.testing.assert_allclose(np.linalg.norm(first, axis=1), 1, atol=1e-4)
+
+
+def test_texts_do_not_reach_into_each_other():
+    apart = [["a", "b"], ["c", "d"], ["a", "c"], ["b", "d"]] * 3
+    words, matrix = cooccurrence.vectors([*apart, ["lonely"]], 2, 5)
+    assert not matrix[words.index("lonely")].any()
+    assert matrix[words.index("a")].any()
+
+
+def test_fewer_independent_words_than_dimensions():
+    blocks = [[f"{block}{word}" for word in "xyz"] for block in range(60)]
+    words, matrix = cooccurrence.vectors(blocks, 100, 5)
+    assert matrix.shape == (180, 100)
+    assert np.isfinite(matrix).all()
+    assert len(words) == 180
+
+
+def test_too_little_text():
+    with pytest.raises(InputError, match=r"at most 2 dimensions .* 3 distinct words, not 3"):
+        cooccurrence.vectors([["a", "b", "c"]], 3, 5)

@@ -1,0 +1,139 @@
+import gzip
+import ssl
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from ccompress.data.vectors import vector_file
+from ccompress.errors import InputError
+
+GLOVE = b"the 0.5 -1.25 3e-2\n, 1 2 3\nna\xc3\xafve -0 0.1 7\n"
+WORDS = ["the", ",", "naïve"]
+MATRIX = np.array([[0.5, -1.25, 0.03], [1, 2, 3], [0, 0.1, 7]], np.float32)
+
+
+@pytest.mark.parametrize(
+    "contents",
+    [
+        GLOVE,
+        gzip.compress(GLOVE),
+        b"3 3\n" + GLOVE,
+        GLOVE.replace(b"\n", b" \n"),  # word2vec ends its lines so
+        GLOVE.replace(b"\n", b"\r\n"),
+        GLOVE.rstrip(b"\n"),
+    ],
+    ids=["glove", "gzip", "word2vec", "blanks at line ends", "crlf", "no last line feed"],
+)
+def test_formats(tmp_path, contents):
+    path = tmp_path / "vectors"
+    path.write_bytes(contents)
+    words, matrix = vector_file.read(path)
+    assert words == WORDS
+    assert matrix.dtype == np.float32
+    np.testing.assert_array_equal(matrix, MATRIX)
+
+
+@pytest.mark.parametrize("dim", [1, 2, 5])
+def test_any_dimension(tmp_path, dim):
+    path = tmp_path / "vectors"
+    path.write_text("".join(f"w{i}{' 1.5' * dim}\n" for i in range(4)), encoding="utf-8")
+    assert vector_file.read(path)[1].shape == (4, dim)
+
+
+def test_words_that_hold_other_line_breaks_or_spaces(tmp_path):
+    words = ["a\u00a0b", "c\u0085d", "e\u2028f", "12", "g\x0bh"]
+    path = tmp_path / "vectors"
+    path.write_text("".join(f"{word} 1 2\n" for word in words), encoding="utf-8", newline="")
+    assert vector_file.read(path)[0] == words
+
+
+def test_the_first_of_a_word_s_vectors_counts(tmp_path):
+    path = tmp_path / "vectors"
+    path.write_bytes(b"4 2\nb 1 1\na 2 2\nb 3 3\nc 4 4\n")
+    words, matrix = vector_file.read(path)
+    assert words == ["b", "a", "c"]
+    assert matrix.tolist() == [[1, 1], [2, 2], [4, 4]]
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    arrays.arrays(
+        np.float32,
+        st.tuples(st.integers(1, 6), st.integers(1, 5)),
+        elements=st.floats(width=32, allow_nan=False, allow_infinity=False),
+    )
+)
+def test_numbers_come_back_to_the_last_bit(tmp_path_factory, matrix):
+    path = tmp_path_factory.mktemp("vectors") / "vectors.txt"
+    rows = [" ".join([f"w{i}", *map(repr, row.tolist())]) for i, row in enumerate(matrix)]
+    path.write_text("\n".join(rows) + "\n", encoding="utf-8")
+    np.testing.assert_array_equal(vector_file.read(path)[1], matrix)
+
+
+def test_agrees_with_torchtext(tmp_path, monkeypatch):
+    from torchtext.vocab import Vectors
+
+    # torchtext turns TLS verification off for the whole process: this puts it back
+    monkeypatch.setattr(
+        ssl, "_create_default_https_context", ssl._create_default_https_context, raising=True
+    )
+    rows = np.random.default_rng(0).standard_normal((50, 20))
+    text = "".join(f"w{i} {' '.join(f'{x:.5f}' for x in row)}\n" for i, row in enumerate(rows))
+    path = tmp_path / "vectors.txt"
+    path.write_text(text, encoding="utf-8")
+    words, matrix = vector_file.read(path)
+    reference = Vectors(str(path), cache=str(tmp_path / "cache"))
+    assert words == reference.itos
+    np.testing.assert_array_equal(matrix, reference.vectors.numpy())
+
+
+LINES = [b"a 1 2 3\n", b"b 4 5 6\n", b"c 7 8 9\n"]
+
+
+@pytest.mark.parametrize(
+    ("contents", "message"),
+    [
+        (b"", "is empty"),
+        (b"3 3\n", "is empty"),
+        (gzip.compress(b""), "is empty"),
+        (b"".join(LINES) + b"d 1 2\n", r"line 4: 2 numbers after the word; .* 3 numbers"),
+        (LINES[0] + b"b 4 5 6 7\n" + LINES[2], "line 2: 4 numbers"),
+        (b"3 4\n" + b"".join(LINES), r"line 2: 3 numbers .* 4 numbers"),
+        (LINES[0] + b"b\n", "line 2: 0 numbers"),
+        (LINES[0] + b"\n" + LINES[1], "line 2: 0 numbers"),
+        (b"word\n", "line 1: 0 numbers"),
+        (LINES[0] + b" 4 5 6\n", "line 2"),
+        (LINES[0] + b"b 4  5 6\n", "line 2: 4 numbers"),
+        (LINES[0] + b"b 4 x 6\n", "line 2: .*'x'"),
+        (LINES[0] + b"b 4 nan 6\n", "line 2: a number is not finite"),
+        (b"2 3\n" + LINES[0] + b"b 4 1e99 6\n", "line 3: a number is not finite"),
+        (LINES[0] + b"b 4 5", "line 2: 2 numbers.*is it truncated"),
+        (b"4 3\n" + b"".join(LINES), "promises 4 words on line 1 but holds 3.*truncated"),
+        (LINES[0] + b"b\xff 4 5 6\n", "line 2: not UTF-8 text"),
+        (b"2 3\nthe \x00\x00\x80?\x01\x02\n", "line 2: not UTF-8 text"),
+        (b"PK\x03\x04\x14\x00\x00\x00" + bytes(range(256)), "line 1: not UTF-8 text"),
+        (gzip.compress(b"".join(LINES) * 500)[:-20], r"truncated or damaged gzip"),
+        (gzip.compress(b"".join(LINES))[:-8] + bytes(8), r"truncated or damaged gzip"),
+        (b"\x1f\x8b" + b"nothing like gzip", r"truncated or damaged gzip"),
+    ],
+)
+def test_a_bad_file_is_told_in_one_line(tmp_path, contents, message):
+    path = tmp_path / "bad vectors.txt"
+    path.write_bytes(contents)
+    with pytest.raises(InputError, match=message) as caught:
+        vector_file.read(path)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_glove_as_it_is_published(real_data):
+    path = real_data / "vectors" / "glove.6B.100d.subset.txt.gz"
+    words, matrix = vector_file.read(path)
+    assert matrix.shape == (86_748, 100)
+    assert words[:3] == ["the", ",", "."]
+    with gzip.open(path, "rt", encoding="utf-8", newline="\n") as lines:
+        word, *numbers = next(lines).split(" ")
+    assert (word, np.float32(numbers).tolist()) == ("the", matrix[0].tolist())

@@ -1,0 +1,150 @@
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from small_model import LABELS, OPTIONS, store, words
+
+from ccompress import cli
+from ccompress.commands.export import main
+from ccompress.deployment import export, model
+from ccompress.errors import InputError
+from ccompress.networks.base import tensor_bytes
+from ccompress.networks.dan import DAN
+
+ROWS = 20_000  # so many that a table blown up to float32 would show in the file
+CASES = [("dan", kind) for kind in ("whole", "factors", "3", "8", "16", "25")]
+CASES += [("dan", kind) for kind in ("byte factors", "codebook", "product")]
+CASES += [("lstm", "factors"), ("lstm", "4")]
+
+
+def sentences(count, longest):
+    """Rows of the table (count, longest), filled up with 0.
+
+    The first sentence is the longest; the last of several has no words.
+    """
+    draw = torch.Generator().manual_seed(count)
+    tokens = torch.randint(1, ROWS, (count, longest), generator=draw)
+    lengths = torch.randint(1, longest + 1, (count, 1), generator=draw)
+    lengths[-1] = 0
+    lengths[0] = longest
+    return tokens.masked_fill(torch.arange(longest) >= lengths, 0)
+
+
+def expected(small, tokens):
+    """The stored model's own probabilities of these sentences."""
+    texts = [" ".join(small.words[i] for i in row if i) for row in tokens.tolist()]
+    return small.probabilities(texts)
+
+
+SHAPES = [(1, 1), (1, 7), (5, 1), (9, 13)]
+
+
+@pytest.mark.parametrize(("network", "kind"), CASES)
+def test_onnx_runtime_gives_the_same_and_the_table_stays_small(tmp_path, capsys, network, kind):
+    onnx = pytest.importorskip("onnx", reason="needs the extra [export]")
+    pytest.importorskip("onnxscript", reason="needs the extra [export]")
+    onnxruntime = pytest.importorskip("onnxruntime", reason="needs the extra [export]")
+    path, _ = store(tmp_path, network, kind, ROWS)
+    assert cli.command(["export", str(path), "--format", "onnx"]) == 0
+    small = model.load(path).folded()
+    file = tmp_path / "model.onnx"
+    session = onnxruntime.InferenceSession(file)
+    for shape in SHAPES:
+        tokens = sentences(*shape)
+        (probabilities,) = session.run(None, {"tokens": tokens.numpy()})
+        assert np.abs(probabilities - expected(small, tokens).numpy()).max() < 1e-4
+
+    tensors = tensor_bytes(small.network)
+    assert file.stat().st_size <= 1.02 * tensors + 65536
+    graph = onnx.load(file)
+    onnx.checker.check_model(graph, full_check=True)
+    types = {tensor.name: tensor.data_type for tensor in graph.graph.initializer}
+    operators = {node.op_type for node in graph.graph.node}
+    if kind.isdigit():
+        assert types["network.embedding.packed"] == onnx.TensorProto.UINT8
+        assert ("DequantizeLinear" in operators) == (kind in ("8", "16"))
+        assert ({"BitShift", "BitwiseAnd"} <= operators) == (kind != "8")
+    assert graph.opset_import[0].version == export.OPSET
+    metadata = {entry.key: entry.value for entry in graph.metadata_props}
+    assert json.loads(metadata["labels"]) == LABELS
+    assert str(Path(torch.__file__).parent).encode() not in file.read_bytes()
+
+    described = json.loads((tmp_path / "model.json").read_text(encoding="utf-8"))
+    assert described["words"] == words(ROWS)
+    assert (described["labels"], described["tokenizer"]) == (LABELS, "whitespace")
+    assert str(file) in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("network", "kind"), [("dan", "factors"), ("dan", "3"), ("lstm", "8")])
+def test_torch_reads_the_program_without_this_package(tmp_path, network, kind):
+    path, _ = store(tmp_path, network, kind, ROWS)
+    file = tmp_path / "small.pt2"
+    assert main([str(path), "--format", "torch_export", "--out", str(file)]) == 0
+    small = model.load(path)
+    program = torch.export.load(file).module()
+    for shape in SHAPES:
+        tokens = sentences(*shape)
+        assert torch.allclose(program(tokens), expected(small, tokens), atol=1e-6)
+    assert file.stat().st_size <= 1.02 * tensor_bytes(small.folded().network) + 131072
+
+
+class Unpadded(DAN):
+    read_padded = DAN.__base__.read_padded
+
+
+class Undecided(DAN):
+    def read_padded(self, words, inside):
+        return super().read_padded(words, inside) if words.sum() > 0 else words
+
+
+@pytest.mark.parametrize(
+    ("network", "message"),
+    [
+        (Unpadded, "Unpadded cannot be exported: it has no read_padded"),
+        (Undecided, "Undecided cannot be exported: .*data-dependent"),
+    ],
+)
+@pytest.mark.parametrize("form", export.FORMATS)
+def test_a_network_that_cannot_be_exported_is_refused_by_name(tmp_path, network, message, form):
+    if form == "onnx":
+        pytest.importorskip("onnxscript", reason="needs the extra [export]")
+    own = {**OPTIONS["dan"], "_target_": f"{__name__}.{network.__name__}"}
+    path, _ = store(tmp_path, own)
+    with pytest.raises(InputError, match=message) as caught:
+        main([str(path), "--format", form])
+    assert "\n" not in str(caught.value)
+    assert [file.name for file in tmp_path.iterdir()] == ["model.safetensors"]
+
+
+class Airy(DAN):
+    def read_padded(self, words, inside):
+        return super().read_padded(torch.special.airy_ai(words), inside)
+
+
+def test_an_operation_that_onnx_lacks_is_named(tmp_path):
+    pytest.importorskip("onnxscript", reason="needs the extra [export]")
+    path, _ = store(tmp_path, {**OPTIONS["dan"], "_target_": f"{__name__}.Airy"})
+    with pytest.raises(InputError, match=r"Airy cannot be exported: .*airy_ai") as caught:
+        main([str(path), "--format", "onnx"])
+    assert "\n" not in str(caught.value)
+
+
+def test_what_is_not_installed_is_named(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnxscript", None)
+    path, _ = store(tmp_path)
+    with pytest.raises(InputError, match=r"pip install 'ccompress\[export\]'"):
+        main([str(path), "--format", "onnx"])
+
+
+@pytest.mark.parametrize("out", ["m.json", "model.safetensors", "folder/"])
+def test_a_file_of_another_kind_is_not_written_over(tmp_path, capsys, out):
+    path, _ = store(tmp_path)
+    before = path.read_bytes()
+    arguments = ["export", str(path), "--format", "torch_export", "--out", str(tmp_path / out)]
+    assert cli.command(arguments) == 2
+    assert "ends in .pt2" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == [path]
+    assert path.read_bytes() == before

@@ -1,0 +1,187 @@
+import json
+
+import pytest
+import torch
+from builders import encoded
+from small_model import LABELS, OPTIONS, store, words
+from torch import nn
+
+from ccompress import cli, storage
+from ccompress.deployment import model
+from ccompress.errors import InputError
+from ccompress.networks.dan import DAN
+from ccompress.training.evaluation import predict
+
+KINDS = ["whole", "narrow", "factors", "1", "3", "32", "byte factors", "codebook", "product"]
+SENTENCES = [[2, 3, 4], [39], [5, 5, 1, 7, 30, 2], [8, 9]]
+
+
+class Scaled(nn.Module):
+    """An embedding of a user's own, which keeps its arguments as torch's modules do."""
+
+    def __init__(self, rows, dim, scale=1.0):
+        super().__init__()
+        self.rows, self.dim, self.scale = rows, dim, scale
+        self.numbers = nn.Parameter(torch.randn(rows, dim))
+        self.register_buffer("fixed", torch.arange(float(dim)), persistent=False)
+
+    def forward(self, indices):
+        return self.scale * self.numbers[indices] + self.fixed
+
+
+class OwnNetwork(DAN):
+    pass
+
+
+@pytest.mark.parametrize("network", OPTIONS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_stored_model_is_the_network_that_was_stored(tmp_path, network, kind):
+    path, net = store(tmp_path, network, kind, 300)
+    loaded = model.load(path)
+    assert type(loaded.network.embedding) is type(net.embedding)
+    before, after = net.state_dict(), loaded.network.state_dict()
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[key], after[key]) for key in before)
+    split = encoded(SENTENCES)
+    assert torch.equal(predict(loaded.network, split), predict(net, split))
+    assert (loaded.words, loaded.labels, loaded.tokenizer) == (words(300), LABELS, "whitespace")
+    assert loaded.config["network"] == OPTIONS[network]
+    assert not loaded.network.training
+    assert not any(p.requires_grad for p in loaded.network.parameters())
+    stored, _ = storage.load_numpy(path)  # quantized numbers in their bits
+    assert sum(t.nbytes for t in stored.values()) == sum(
+        t.numel() * t.element_size() for t in before.values()
+    )
+
+
+def test_classes_of_a_users_own_are_stored_by_their_dotted_paths(tmp_path):
+    own = {"_target_": f"{OwnNetwork.__module__}.OwnNetwork", "hidden": 4}
+    path, net = store(tmp_path, own, Scaled(40, 3, scale=2.5))
+    loaded = model.load(path)
+    assert isinstance(loaded.network, OwnNetwork)
+    assert loaded.network.embedding.scale == 2.5
+    split = encoded(SENTENCES)
+    assert torch.equal(predict(loaded.network, split), predict(net, split))
+
+
+def test_an_embedding_that_cannot_be_described_is_refused_by_name(tmp_path):
+    with pytest.raises(InputError, match="Sequential cannot be stored: its constructor's 'args'"):
+        store(tmp_path, table=nn.Sequential(nn.Embedding(40, 3)))
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_probabilities_are_those_of_each_text_alone(tmp_path, device):
+    if device == "cuda" and not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    small = model.load(store(tmp_path)[0], device).folded()
+    texts = ["w5 W7 w39 w2", "", "unseen", "w3", "<pad> w9", "  w3 "]
+    assert [small.encode(text) for text in texts] == [[5, 7, 39, 2], [0], [1], [3], [1, 9], [3]]
+    together = small.probabilities(texts)
+    assert together.device.type == "cpu"
+    for text, row in zip(texts, together, strict=True):
+        assert torch.allclose(small.probabilities([text])[0], row, atol=1e-6)
+    assert torch.allclose(together.sum(1), torch.ones(len(texts)))
+    assert small.probabilities([]).shape == (0, 3)
+
+
+def damaged(path, how):
+    whole = path.read_bytes()
+    if how == "flipped":
+        return whole[:-5] + bytes([whole[-5] ^ 1]) + whole[-4:]
+    if how == "altered":
+        return whole.replace(b"good", b"baad")
+    return {"empty": b"", "text": b"hello\n" * 100, "header": whole[:9], "cut": whole[:-100]}[how]
+
+
+@pytest.mark.parametrize("how", ["flipped", "altered", "empty", "text", "header", "cut"])
+def test_a_damaged_file_gives_one_line(tmp_path, how):
+    path, _ = store(tmp_path)
+    path.write_bytes(damaged(path, how))
+    with pytest.raises(InputError) as caught:
+        model.load(path)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_another_file_is_no_model(tmp_path):
+    path = tmp_path / "other.safetensors"
+    with pytest.raises(InputError, match="there is no file"):
+        model.load(path)
+    storage.save(path, {"table": torch.ones(3)}, {"words": "[]"})
+    with pytest.raises(InputError, match="is no model"):
+        model.load(path)
+
+
+def altered(tmp_path, **metadata):
+    path, _ = store(tmp_path)
+    tensors, stored = storage.load(path)
+    storage.save(path, tensors, {**stored, **metadata})
+    return path
+
+
+@pytest.mark.parametrize(
+    ("metadata", "message"),
+    [
+        ({"format": "99"}, "written by another version of ccompress"),
+        ({"config": json.dumps({"network": {"_target_": "nowhere.Network"}})}, "nowhere"),
+        ({"config": json.dumps({"network": {"_target_": "torch.nn.Linear"}})}, "is no Network"),
+        ({"config": json.dumps({"network": {**OPTIONS["dan"], "width": 1}})}, "width"),
+        ({"config": json.dumps({"network": {**OPTIONS["dan"], "hidden": 7}})}, "size mismatch"),
+        ({"labels": '["one"]'}, "size mismatch"),
+        ({"config": "{"}, "cannot be built"),
+        ({"words": '["<pad>", "<unk>"]'}, "2 words for 40 rows"),
+        ({"labels": "[]"}, "it has no labels"),
+        ({"embedding": "{}"}, "lacks '_target_'"),
+    ],
+)
+def test_what_cannot_be_built_here_is_said_in_one_line(tmp_path, metadata, message):
+    path = altered(tmp_path, **metadata)
+    with pytest.raises(InputError, match=message) as caught:
+        model.load(path)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_cannot_have_any_function_called(tmp_path):
+    trap = tmp_path / "trap"
+    path = altered(tmp_path, embedding=json.dumps({"_target_": "os.mkdir", "path": str(trap)}))
+    with pytest.raises(InputError, match=r"os\.mkdir is no Module"):
+        model.load(path)
+    assert not trap.exists()
+
+
+def test_a_tokenizer_from_elsewhere_is_called_only_if_the_user_names_it(tmp_path, capsys):
+    path = altered(tmp_path, tokenizer="os.mkdir")
+    with pytest.raises(InputError, match=r"give --tokenizer os\.mkdir"):
+        model.load(path)
+    with pytest.raises(InputError, match=r"tokenizer is the function os\.mkdir"):
+        model.load(path, tokenizer="os.rmdir")
+    path = altered(tmp_path, tokenizer="shlex.split")
+    assert model.load(path, tokenizer="shlex.split").encode("w3 'w4'") == [3, 4]
+    assert cli.command(["predict", str(path), "/dev/null"]) == 2
+    assert "give --tokenizer shlex.split" in capsys.readouterr().err
+    assert cli.command(["predict", str(path), "/dev/null", "--tokenizer", "shlex.split"]) == 0
+    with pytest.raises(InputError, match=r"ccompress\.cli\.command"):
+        model.load(altered(tmp_path, tokenizer="ccompress.cli.command"))
+
+
+def test_a_run_is_found_by_its_folder_its_file_and_the_beginning_of_its_id(tmp_path):
+    runs = tmp_path / "runs"
+    for run_id in ("abc1", "abd2", "f00"):
+        (runs / run_id).mkdir(parents=True)
+    path, _ = store(runs / "abc1")
+    for run in (str(path), str(path.parent), "abc1", "abc"):
+        assert model.file_of(run, runs) == path
+    (runs / "abd2" / "config.yaml").touch()
+    for run, message in (
+        ("abd", r"abd2 holds no model\.safetensors.* save_model=true"),
+        ("ab", "is the beginning of 2 runs: abc1, abd2"),
+        ("ff", "no run 'ff'"),
+        ("../runs/abc*", "no run"),
+        ("f0", r"f00 is no run's folder"),
+        ("", "no run is named"),
+    ):
+        with pytest.raises(InputError, match=message):
+            model.file_of(run, runs)
+    with pytest.raises(InputError, match="no run"):
+        model.file_of("abc", tmp_path / "nowhere")

@@ -1,0 +1,217 @@
+import csv
+import json
+import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import tiny_data
+from filelock import FileLock
+
+from ccompress import storage
+from ccompress.experiment import results
+
+
+@pytest.fixture
+def tiny(tmp_path):
+    return tiny_data.write(tmp_path / "data")
+
+
+def only_run(folder):
+    (row,) = results.collect(folder / "results" / "runs")
+    return row, folder / "results" / "runs" / row["run_id"]
+
+
+@pytest.mark.parametrize(
+    ("method", "size"),
+    [
+        ("none", {"rank": None, "bits": None}),
+        ("in_training_svd", {"rank": 3}),  # floor(0.26 * 62 * 16 / (62 + 16))
+        ("pre_training_svd", {"rank": 4}),
+        ("quantization", {"bits": 8}),
+    ],
+)
+def test_a_run_leaves_a_whole_folder(ccompress, tiny, tmp_path, method, size):
+    done = ccompress(*tiny, f"method={method}", "rate=0.74", "network=lstm")
+    assert done.returncode == 0, done.stderr
+    row, folder = only_run(tmp_path)
+    assert {path.name for path in folder.iterdir()} == {
+        "config.yaml",
+        "metrics.csv",
+        "model.safetensors",
+        "predictions.csv",
+        "result.json",
+        *(["spectra.csv"] if method == "none" else []),
+    }
+    assert list(json.loads((folder / "result.json").read_text())) == list(results.COLUMNS)
+    assert row["status"] == "done"
+    assert row["error"] is None
+    assert row["vectors"] == "vectors"
+    assert row["dim"] == 16
+    assert row["vocab_with_vector"] < row["vocab_size"] == 62
+    assert {key: row[key] for key in size} == size
+    if method != "none":
+        assert row["achieved_reduction"] >= 0.74 - 0.002
+
+    with (folder / "predictions.csv").open() as file:
+        predictions = list(csv.DictReader(file))
+    right = sum(line["label"] == line["prediction"] for line in predictions)
+    assert len(predictions) == row["test_size"] == 40
+    assert row["test_accuracy"] == pytest.approx(100 * right / 40)
+
+    with (folder / "metrics.csv").open() as file:
+        metrics = list(csv.DictReader(file))
+    assert [int(line["epoch"]) for line in metrics] == [1, 2, 3, 4]
+    before = {"none": 4, "quantization": 4, "in_training_svd": 2, "pre_training_svd": 0}[method]
+    stages = ["reference"] * before + ["compressed"] * (4 - before)
+    assert [line["stage"] for line in metrics] == stages
+
+    tensors, _ = storage.load_numpy(folder / "model.safetensors")
+    assert sum(t.nbytes for t in tensors.values()) == row["model_bytes"]
+    embedding = sum(t.nbytes for name, t in tensors.items() if name.startswith("embedding."))
+    assert embedding == row["embedding_bytes"]
+    assert row["file_bytes"] == (folder / "model.safetensors").stat().st_size
+
+
+# The stage that the epoch kept is of. At 0.1 quantization keeps 28 bits: its accuracy is the
+# unrounded table's.
+KEPT = {
+    "none": "reference",
+    "quantization": "reference",
+    "in_training_svd": "compressed",
+    "pre_training_svd": "compressed",
+}
+
+
+@pytest.mark.parametrize("method", list(KEPT))
+def test_the_epoch_kept_is_the_best_on_dev_of_those_after_the_compression(
+    ccompress, tiny, tmp_path, method
+):
+    # A learning rate that climbs to 3 ruins what the first epochs learned.
+    climbing = ["schedule=clr", "schedule.lower=0.01", "schedule.upper=3", "schedule.step_size=8"]
+    options = [f"method={method}", "rate=0.1", "train.epochs=8", *climbing]
+    if method == "in_training_svd":
+        options.append("method.compress_at=0.1")
+    assert ccompress(*tiny, *options).returncode == 0
+    row, folder = only_run(tmp_path)
+    with (folder / "metrics.csv").open() as file:
+        epochs = list(csv.DictReader(file))
+    dev = [float(line["dev_accuracy"]) for line in epochs if line["stage"] == KEPT[method]]
+    assert dev[-1] < max(dev), "the test needs a last epoch that is not the best"
+    assert row["dev_accuracy"] == max(dev)
+
+
+def test_a_finished_run_is_not_run_again_unless_forced(ccompress, tiny, tmp_path):
+    assert ccompress(*tiny).returncode == 0
+    first, folder = only_run(tmp_path)
+    written = (folder / "result.json").stat().st_mtime_ns
+    again = ccompress(*tiny)
+    assert again.returncode == 0
+    assert "finished before" in again.stdout
+    assert (folder / "result.json").stat().st_mtime_ns == written
+    assert ccompress(*tiny, "force=true").returncode == 0
+    forced, _ = only_run(tmp_path)
+    assert (folder / "result.json").stat().st_mtime_ns > written
+    ignored = {*results.MEASURED}
+    assert {k: v for k, v in forced.items() if k not in ignored} == {
+        k: v for k, v in first.items() if k not in ignored
+    }
+
+
+def test_a_run_that_another_process_is_at_is_waited_for(ccompress, tiny, tmp_path):
+    assert ccompress(*tiny).returncode == 0
+    row, folder = only_run(tmp_path)
+    result = folder / "result.json"
+    written = result.read_text()
+    result.unlink()
+    with ThreadPoolExecutor() as pool:
+        with FileLock(folder.parent / ".locks" / f"{row['run_id']}.lock"):
+            waiting = pool.submit(ccompress, *tiny)
+            time.sleep(8)  # twice what the whole run takes
+            assert not result.exists()
+            result.write_text(written)
+        assert waiting.result().returncode == 0
+    assert result.read_text() == written
+
+
+def test_a_model_that_is_asked_for_later_is_made(ccompress, tiny, tmp_path):
+    assert ccompress(*tiny, "save_model=false").returncode == 0
+    _, folder = only_run(tmp_path)
+    assert not (folder / "model.safetensors").exists()
+    assert ccompress(*tiny).returncode == 0
+    assert (folder / "model.safetensors").exists()
+
+
+def test_reusing_a_stage_gives_the_numbers_of_training_it_again(ccompress, tiny, tmp_path):
+    rows = {}
+    for where in ("alone", "shared"):
+        own = [*tiny, f"runs_dir={where}", "rate=0.75"]
+        if where == "shared":
+            ccompress(*own, "method=in_training_svd", "rate=0.5")
+            ccompress(*own, "method=none")
+        for method in ("in_training_svd", "quantization"):
+            assert ccompress(*own, f"method={method}").returncode == 0
+        found = results.collect(tmp_path / where)
+        rows[where] = {row["method"]: row for row in found if row["rate"] == 0.75}
+        if where == "shared":
+            assert {row["reused_stages"] for row in rows["shared"].values()} == {1}
+    for method, alone in rows["alone"].items():
+        shared = rows["shared"][method]
+        for key in set(results.COLUMNS) - set(results.MEASURED):
+            assert alone[key] == shared[key], (method, key)
+
+
+def test_a_stage_of_another_number_of_threads_is_not_reused(ccompress, tiny, tmp_path):
+    for method, threads in (("none", 1), ("quantization", 2)):
+        assert (
+            ccompress(*tiny, f"method={method}", "rate=0.5", f"threads={threads}").returncode == 0
+        )
+    reused = {
+        row["method"]: row["reused_stages"] for row in results.collect(tmp_path / "results/runs")
+    }
+    assert reused == {"none": 0, "quantization": 0}
+
+
+def test_a_diverged_run_is_a_failed_run(ccompress, tiny, tmp_path):
+    done = ccompress(*tiny, "schedule=fixed", "schedule.upper=1e30", "method=none")
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    row, folder = only_run(tmp_path)
+    assert row["status"] == "failed"
+    assert "learning rate 1e+30" in row["error"]
+    assert "step " in row["error"]
+    assert not (folder / "model.safetensors").exists()
+
+
+def test_an_impossible_rate_is_refused_before_any_training(ccompress, tiny, tmp_path):
+    done = ccompress(*tiny, "rate=0.95")
+    assert done.returncode == 2
+    assert "the largest rate that works is 0.92137" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert not (tmp_path / "results" / "runs" / ".stages").exists()
+
+
+def test_a_run_that_is_killed_leaves_no_result(tmp_path, tiny):
+    import sys
+
+    script = Path(sys.executable).with_name("ccompress")
+    process = subprocess.Popen(
+        [script, *tiny, "train.epochs=5000"], cwd=tmp_path, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert "epoch 1/" in process.stdout.readline()
+    process.kill()
+    process.wait()
+    time.sleep(0.1)
+    assert results.collect(tmp_path / "results" / "runs") == []
+
+
+def test_the_overrides_of_a_row_give_the_run_again(ccompress, tiny, tmp_path):
+    assert ccompress(*tiny, "method=none", "rate=0.5", "save_model=false").returncode == 0
+    row, _ = only_run(tmp_path)
+    command = row["overrides"].split(" ")
+    assert command[0] == "ccompress"
+    assert not any(word.startswith(("rate=", "threads=", "save_model=")) for word in command)
+    again = ccompress(*command[1:], "save_model=false", "threads=1")
+    assert "finished before" in again.stdout

@@ -1,0 +1,293 @@
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import tiny_data
+
+from ccompress.experiment import results
+
+GRID = [
+    "-m",
+    "method=none,in_training_svd,pre_training_svd,quantization",
+    "rate=0.3,0.5,0.7",
+    "seed=0,1,2",
+    "experiment_name=mine",
+    "save_model=false",
+    "train.epochs=2",
+]
+RUNS = 3 * (1 + 3 * 3)  # the reference is one run for all rates
+
+
+@pytest.fixture
+def tiny(tmp_path):
+    return tiny_data.write(tmp_path / "data")
+
+
+def unmeasured(path):
+    """runs.csv without what two equal runs may differ in."""
+    frame = pd.read_csv(path / "results" / "mine" / "runs.csv").sort_values("run_id")
+    return frame.drop(columns=list(results.MEASURED)).reset_index(drop=True)
+
+
+def test_each_run_is_done_once_and_finished_ones_are_skipped(ccompress, tiny, tmp_path):
+    first = ccompress(*tiny, *GRID)
+    assert first.returncode == 0, first.stderr
+    assert f"{RUNS} runs: 0 finished before, {RUNS} to do" in first.stdout
+    rows = results.collect(tmp_path / "results" / "runs")
+    assert len(rows) == RUNS
+    stages = list((tmp_path / "results" / "runs" / ".stages").glob("*.safetensors"))
+    assert len(stages) == 3 * 2  # a seed: one epoch, which in_training_svd begins with, and two
+    assert sum(row["reused_stages"] for row in rows) == 3 * (3 + 3)  # all but the first
+
+    written = unmeasured(tmp_path)
+    again = ccompress(*tiny, *GRID)
+    assert f"{RUNS} finished before, 0 to do" in again.stdout
+    pd.testing.assert_frame_equal(unmeasured(tmp_path), written)
+
+
+def test_rows_of_another_protocol_are_not_added_to(ccompress, tiny, tmp_path):
+    grid = [*tiny, "-m", "method=none", "seed=0", "experiment_name=mine", "train.epochs=1"]
+    assert ccompress(*grid).returncode == 0
+    path = tmp_path / "results" / "mine" / "runs.csv"
+    pd.read_csv(path).assign(protocol=1).to_csv(path, index=False)
+    before = path.read_bytes()
+    done = ccompress(*grid)
+    assert done.returncode == 2
+    assert "holds runs of protocol 1" in done.stderr
+    assert path.read_bytes() == before
+    path.write_text("")
+    done = ccompress(*grid)
+    assert done.returncode == 2
+    assert "mine/runs.csv is not a table of runs" in done.stderr
+
+
+def test_rows_of_a_committed_experiment_are_finished_on_another_machine(ccompress, tiny, tmp_path):
+    assert ccompress(*tiny, *GRID).returncode == 0
+    before = unmeasured(tmp_path)
+    (tmp_path / "results" / "runs").rename(tmp_path / "gone")
+    again = ccompress(*tiny, *GRID, "seed=0,1,2,3")
+    assert f"{RUNS} finished before, {RUNS // 3} to do" in again.stdout
+    after = unmeasured(tmp_path)
+    pd.testing.assert_frame_equal(after[after.seed < 3].reset_index(drop=True), before)
+    assert len(after) == RUNS + RUNS // 3
+    (tmp_path / "results" / "runs").rename(tmp_path / "gone too")
+    one = ["rate=0.3", "seed=0", "experiment_name=mine", "save_model=false", "train.epochs=2"]
+    assert "a row of results, its folder is not here" in ccompress(*tiny, *one).stdout
+    # That row came without a model, so it does not do for a run that is to leave one.
+    one[one.index("save_model=false")] = "save_model=true"
+    done = ccompress(*tiny, *one)
+    assert "finished before" not in done.stdout
+    assert len(list((tmp_path / "results" / "runs").glob("*/model.safetensors"))) == 1
+
+
+def test_a_failing_run_stops_no_other_and_only_it_is_run_again(ccompress, tiny, tmp_path):
+    grid = [*tiny, "-m", "method=none,in_training_svd", "rate=0.5,0.97", "experiment_name=mine"]
+    for _ in range(2):
+        done = ccompress(*grid)
+        assert done.returncode == 1
+        assert "2 of 3 runs are done" in done.stdout
+        assert "1 failed" in done.stderr
+        assert "the largest rate that works is" in done.stderr
+        assert "Traceback" not in done.stderr
+    assert "2 finished before, 1 to do" in done.stdout
+    row = next(r for r in results.read_runs(tmp_path / "results/mine/runs.csv") if r["error"])
+    assert (row["status"], row["rate"], row["test_accuracy"]) == ("failed", 0.97, None)
+
+
+def test_combinations_that_cannot_be_composed_are_bad_input(ccompress, tiny):
+    done = ccompress(*tiny, "-m", "method=none,quantisation")
+    assert done.returncode == 2
+    assert "did you mean quantization?" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_a_run_that_two_experiments_share_stands_in_both(ccompress, tiny, tmp_path):
+    grid = ["-m", "method=none,quantization", "rate=0.5", "seed=0", "save_model=false"]
+    grid += ["train.epochs=2"]
+    named = ["schedule.upper=0.002", "experiment_name=other"]  # the default, named
+    assert ccompress(*tiny, *grid, *named).returncode == 0
+    done = ccompress(*tiny, *grid, "experiment_name=mine")
+    assert "2 runs: 2 finished before, 0 to do" in done.stdout
+    other, mine = (
+        pd.read_csv(tmp_path / "results" / name / "runs.csv") for name in ("other", "mine")
+    )
+    assert mine["run_id"].tolist() == other["run_id"].tolist()
+    # Each has the command line that it is run by.
+    assert other["overrides"].str.contains("schedule.upper").all()
+    assert not mine["overrides"].str.contains("schedule.upper").any()
+    columns = mine.columns.drop("overrides")
+    pd.testing.assert_frame_equal(mine[columns], other[columns])
+    # Measured otherwise in the other one, on another machine say, an experiment's rows stay.
+    results_dir = tmp_path / "results"
+    (results_dir / "runs").rename(tmp_path / "gone")
+    before = (results_dir / "mine" / "runs.csv").read_bytes()
+    other.assign(latency_ms=123.0).to_csv(results_dir / "other" / "runs.csv", index=False)
+    again = ccompress(*tiny, *grid, "experiment_name=mine")
+    assert "2 runs: 2 finished before, 0 to do" in again.stdout
+    assert (results_dir / "mine" / "runs.csv").read_bytes() == before
+
+
+def test_each_schedule_leaves_its_spectra(ccompress, tiny, tmp_path):
+    grid = ["-m", "method=none", "schedule=fixed,clr", "seed=0,1", "experiment_name=mine"]
+    for _ in range(2):  # a second call keeps what the first one wrote
+        assert ccompress(*tiny, *grid, "train.epochs=2").returncode == 0
+    spectra = pd.read_csv(tmp_path / "results" / "mine" / "spectra.csv")
+    runs = pd.read_csv(tmp_path / "results" / "mine" / "runs.csv")
+    spectra = spectra.merge(runs[["run_id", "schedule", "seed"]], on="run_id", how="left")
+    assert set(spectra["seed"]) == {0}
+    stages = spectra.groupby(["schedule", "stage"])["singular_value"].agg(list)
+    assert stages["fixed", "before"] == stages["clr", "before"]
+    assert stages["fixed", "after"] != stages["clr", "after"]
+
+
+def test_parallel_processes_give_the_same_rows_and_share_stages(ccompress, tiny, tmp_path):
+    pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
+    assert ccompress(*tiny, *GRID).returncode == 0
+    alone = unmeasured(tmp_path)
+    (tmp_path / "results").rename(tmp_path / "alone")
+    done = ccompress(*tiny, *GRID, "hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
+    assert done.returncode == 0, done.stderr
+    pd.testing.assert_frame_equal(unmeasured(tmp_path), alone)
+    rows = results.collect(tmp_path / "results" / "runs")
+    assert sum(row["reused_stages"] for row in rows) >= 3 * (2 + 3)  # as the processes meet
+
+
+@pytest.mark.skipif(
+    not list(Path("/proc/self/task").glob("*/children")), reason="finds processes in /proc"
+)
+def test_a_sweep_whose_process_is_killed_says_what_is_missing(ccompress, tiny, tmp_path):
+    pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
+    script = Path(sys.executable).with_name("ccompress")
+    parallel = [script, *tiny, *GRID, "hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
+    process = subprocess.Popen(
+        parallel, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    runs = tmp_path / "results" / "runs"
+    while process.poll() is None and not list(runs.glob("*/config.yaml")):
+        time.sleep(0.05)
+    threads = Path(f"/proc/{process.pid}/task").glob("*/children")
+    children = [child for thread in threads for child in thread.read_text().split()]
+    started = {child: Path(f"/proc/{child}/cmdline").read_bytes() for child in children}
+    workers = [int(child) for child, line in started.items() if b"popen_loky" in line]
+    os.kill(workers[0], signal.SIGKILL)
+    stdout, stderr = process.communicate()
+    assert process.returncode == 1
+    assert f"of {RUNS} runs are done" in stdout
+    assert "the launcher gave up: A worker process" in stderr
+    assert "no result" in stderr
+    assert "Traceback" not in stderr
+    assert ccompress(*tiny, *GRID).returncode == 0
+
+
+def test_jobs_of_a_cluster_and_a_second_call_that_goes_on(ccompress, tiny):
+    """Submitit's local executor; scripts/slurm_check does it through a real Slurm."""
+    pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
+    sweep = ["-m", "method=none,quantization", "save_model=false", "train.epochs=2"]
+    sweep += ["hydra/launcher=submitit_local", "hydra.launcher.cpus_per_task=1"]
+    failed = ccompress(*tiny, *sweep, "rate=0.5,0.99")
+    assert failed.returncode == 1
+    assert "2 of 3 runs are done" in failed.stdout
+    assert "the largest rate that works is 0.96875" in failed.stderr
+    again = ccompress(*tiny, *sweep, "rate=0.5")
+    assert again.returncode == 0, again.stderr
+    assert "2 runs: 2 finished before, 0 to do" in again.stdout
+
+
+def test_two_sweeps_over_one_folder_at_once(tmp_path, ccompress, tiny):
+    outcomes = []
+
+    def sweep():
+        outcomes.append(ccompress(*tiny, *GRID))
+
+    both = [threading.Thread(target=sweep) for _ in range(2)]
+    for thread in both:
+        thread.start()
+    for thread in both:
+        thread.join()
+    assert [done.returncode for done in outcomes] == [0, 0], [done.stderr for done in outcomes]
+    (tmp_path / "results").rename(tmp_path / "both")
+    assert ccompress(*tiny, *GRID).returncode == 0
+    alone = unmeasured(tmp_path)
+    pd.testing.assert_frame_equal(
+        pd.read_csv(tmp_path / "both" / "mine" / "runs.csv")
+        .sort_values("run_id")
+        .drop(columns=list(results.MEASURED))
+        .reset_index(drop=True),
+        alone,
+    )
+
+
+def test_a_truncated_result_and_a_damaged_stage_are_made_again(ccompress, tiny, tmp_path):
+    assert ccompress(*tiny, *GRID).returncode == 0
+    before = unmeasured(tmp_path)
+    runs = tmp_path / "results" / "runs"
+    (tmp_path / "results" / "mine" / "runs.csv").unlink()
+    results_files = sorted(runs.glob("*/result.json"))
+    results_files[0].write_text(results_files[0].read_text()[:100])
+    results_files[1].write_text("")
+    results_files[2].unlink()
+    for stage in (runs / ".stages").glob("*.safetensors"):
+        contents = bytearray(stage.read_bytes())
+        contents[-9] ^= 4
+        stage.write_bytes(contents)
+    done = ccompress(*tiny, *GRID)
+    assert done.returncode == 0
+    assert f"{RUNS - 3} finished before, 3 to do" in done.stdout
+    pd.testing.assert_frame_equal(unmeasured(tmp_path), before)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small file system takes root")
+def test_a_full_disk_fails_runs_and_loses_none(ccompress, tiny, tmp_path):
+    small = tmp_path / "small"
+    small.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", str(small)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("mounting is not allowed here")
+    try:
+        full = ccompress(*tiny, *GRID, f"runs_dir={small}/runs")
+        assert full.returncode == 1
+        assert "Traceback" not in full.stderr
+        subprocess.run(["mount", "-o", "remount,size=100M", str(small)], check=True)
+        done = ccompress(*tiny, *GRID, f"runs_dir={small}/runs")
+        assert done.returncode == 0, done.stderr
+        assert len(unmeasured(tmp_path)) == RUNS
+    finally:
+        subprocess.run(["umount", str(small)], check=True)
+
+
+def test_twenty_kills_lose_nothing(ccompress, tiny, tmp_path):
+    assert ccompress(*tiny, *GRID).returncode == 0
+    undisturbed = unmeasured(tmp_path)
+    (tmp_path / "results").rename(tmp_path / "undisturbed")
+
+    script = Path(sys.executable).with_name("ccompress")
+    draw = random.Random(0)
+    kills = 0
+    while kills < 20:
+        process = subprocess.Popen(
+            [script, *tiny, *GRID],
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        assert process.stdout is not None
+        said = process.stdout.readline()  # it is composing no longer: runs begin
+        assert "finished before" in said, said
+        time.sleep(draw.uniform(0, 0.4))
+        if process.poll() is not None:
+            break  # finished before it could be killed twenty times
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        kills += 1
+    assert kills >= 5
+    assert ccompress(*tiny, *GRID).returncode == 0
+    pd.testing.assert_frame_equal(unmeasured(tmp_path), undisturbed)

@@ -1,0 +1,358 @@
+import copy
+import doctest
+import gc
+import weakref
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from ccompress.embeddings.low_rank import LowRankEmbedding
+from ccompress.embeddings.quantized import QuantizedEmbedding
+from ccompress.errors import InputError
+from ccompress.library import compression
+from ccompress.library.compression import compress, replace_parameters
+from ccompress.numerics.packing import bytes_per_row, quantize
+from ccompress.numerics.svd import factorize
+from ccompress.schedules import scheduler as schedulers
+
+V, D = 200, 24
+
+
+class Network(nn.Module):
+    def __init__(self, **options):
+        super().__init__()
+        torch.manual_seed(0)
+        self.words = nn.Embedding(V, D, padding_idx=0, **options)
+        self.hidden = nn.Linear(D, 16)
+        self.out = nn.Linear(16, 3)
+
+    def forward(self, words):
+        return self.out(self.hidden(self.words(words).mean(-2)).relu())
+
+
+WORDS = torch.randint(0, V, (8, 5), generator=torch.Generator().manual_seed(1))
+
+
+def train(network, *optimizers, steps=3):
+    for _ in range(steps):
+        F.cross_entropy(network(WORDS), torch.arange(8) % 3).backward()
+        for optimizer in optimizers:
+            optimizer.step()
+            optimizer.zero_grad()
+
+
+# compress
+
+
+def test_in_training_svd_puts_the_factors_in_place():
+    network = Network()
+    table = network.words.weight.detach().clone()
+    report = compress(network, rate=0.75)
+    rank = int(0.25 * V * D / (V + D))
+    A, B = factorize(table, rank)
+    assert type(network.words) is LowRankEmbedding
+    torch.testing.assert_close(network.words(WORDS), (A @ B)[WORDS])
+    assert (report.name, report.method, report.rank, report.bits) == (
+        "words",
+        "in_training_svd",
+        rank,
+        None,
+    )
+    assert (report.bytes_before, report.bytes_after) == (4 * V * D, 4 * rank * (V + D))
+    assert report.achieved_reduction >= 0.75
+    expected = (torch.linalg.norm(table - A @ B) / torch.linalg.norm(table)).item()
+    assert report.relative_error == pytest.approx(expected, rel=1e-5)
+    assert report.parameters["A"] is network.words.A
+    assert report.parameters["B"] is network.words.B
+
+
+def test_quantization_puts_packed_bits_in_place():
+    network = Network()
+    table = network.words.weight.detach().clone()
+    report = compress(network, rate=0.75, method="quantization")
+    assert type(network.words) is QuantizedEmbedding
+    assert (report.rank, report.bits) == (None, 8)
+    _, lower, upper = quantize(table, 8)
+    assert (network.words(WORDS) - table[WORDS]).abs().max() <= (upper - lower) / 255 / 2 + 1e-6
+    assert not network.words(torch.tensor(0)).any()
+    assert report.bytes_after == V * bytes_per_row(8, D) + 8
+    assert report.parameters == {}
+    assert 0 < report.relative_error < 0.01
+
+
+def test_the_report_reads_as_a_line():
+    line = str(compress(Network(), rate=0.75))
+    assert line.startswith("'words' (in_training_svd, rank 5): 19,200 -> 4,480 bytes (76.7% remov")
+    assert "8 bits a number" in str(compress(Network(), rate=0.75, method="quantization"))
+
+
+@pytest.mark.parametrize("method", compression.METHODS)
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_properties_are_kept(method, dtype):
+    network = Network().to(dtype).eval()
+    network.words.weight.requires_grad_(False)
+    compress(network, rate=0.75, method=method)
+    assert network.words.padding_idx == 0
+    assert network.words(WORDS).dtype == dtype
+    assert not network.words.training
+    assert not any(parameter.requires_grad for parameter in network.words.parameters())
+    assert network(WORDS).shape == (8, 3)
+
+
+def test_a_rate_is_a_fraction_of_the_bytes_that_there_are():
+    report = compress(Network().to(torch.bfloat16), rate=0.75, method="quantization")
+    assert report.bits == 4
+    assert report.achieved_reduction == pytest.approx(0.75, abs=0.001)
+
+
+@pytest.mark.parametrize("method", compression.METHODS)
+def test_a_padding_row_that_is_not_zero_is_no_exception(method):
+    network = Network()
+    with torch.no_grad():
+        network.words.weight[0] = network.words.weight[1]
+    compress(network, rate=0.5, method=method)
+    torch.testing.assert_close(network.words(torch.tensor(0)), network.words(torch.tensor(1)))
+
+
+def test_an_embedding_under_several_names_is_replaced_under_all():
+    shared = nn.Embedding(V, D)
+    network = nn.ModuleDict({"a": shared, "b": nn.Sequential(shared), "c": shared})
+    report = compress(network)
+    assert report.name == "a"
+    assert network["a"] is network["b"][0] is network["c"]
+    assert type(network["a"]) is LowRankEmbedding
+
+
+def test_several_embeddings_are_told_apart_by_name():
+    network = nn.ModuleDict({"words": nn.Embedding(V, D), "places": nn.Embedding(50, D)})
+    with pytest.raises(InputError, match=r"'words' \(200 x 24\), 'places' \(50 x 24\)"):
+        compress(network)
+    places = network["places"]
+    compress(network, name="words")
+    assert type(network["words"]) is LowRankEmbedding
+    assert network["places"] is places
+
+
+def tied():
+    network = nn.ModuleDict({"words": nn.Embedding(V, D), "head": nn.Linear(D, V)})
+    network["head"].weight = network["words"].weight
+    return network
+
+
+def tied_by_storage():
+    network = nn.ModuleDict({"words": nn.Embedding(V, D), "head": nn.Linear(D, V)})
+    network["head"].weight = nn.Parameter(network["words"].weight.data)
+    return network
+
+
+def hooked(what):
+    network = Network()
+    if what == "module":
+        network.words.register_forward_hook(lambda *_: None)
+    else:
+        network.words.weight.register_hook(lambda gradient: gradient)
+    return network
+
+
+class Scaled(nn.Embedding):
+    def forward(self, indices):
+        return super().forward(indices) * 10
+
+
+@pytest.mark.parametrize(
+    ("network", "message"),
+    [
+        (tied(), r"'words' shares its weight with 'head.weight' \(tied\)"),
+        (tied_by_storage(), r"'words' shares its weight with 'head.weight' \(tied\)"),
+        (hooked("module"), "'words' has hooks"),
+        (hooked("weight"), "'words' has hooks"),
+        (Network(max_norm=1.0), "'words' has max_norm=1.0"),
+        (Network(scale_grad_by_freq=True), "'words' has scale_grad_by_freq=True"),
+        (nn.Sequential(Scaled(V, D)), "'0' is of class Scaled"),
+        (nn.Sequential(nn.EmbeddingBag(V, D)), "no nn.Embedding; '0' is an EmbeddingBag"),
+        (nn.Linear(2, 2), "no nn.Embedding$"),
+        (nn.Embedding(V, D), "itself the nn.Embedding"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+@pytest.mark.parametrize("method", compression.METHODS)
+def test_what_would_go_wrong_is_refused_by_name(network, message, method):
+    before = [child for _, child in network.named_modules()]
+    with pytest.raises(InputError, match=message):
+        compress(network, method=method)
+    assert [child for _, child in network.named_modules()] == before
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"method": "quantisation"}, "give 'in_training_svd' or 'quantization'"),
+        ({"method": "quantization", "rate": 0.0}, "rate=0.0 keeps all 32 bits"),
+        (
+            {"name": "word"},
+            r"no submodule 'word' \(did you mean words\?\); its embeddings are words",
+        ),
+        ({"name": "hidden"}, "'hidden' is of class Linear"),
+        ({"rate": 1.0}, "0 <= rate < 1"),
+        ({"rate": 0.97}, "the largest rate that works is 0.9533"),
+        ({"rate": 0.97, "method": "quantization"}, "the largest rate that works is 0.96875"),
+    ],
+)
+def test_bad_options(options, message):
+    network = Network()
+    with pytest.raises(InputError, match=message):
+        compress(network, **options)
+    assert type(network.words) is nn.Embedding
+
+
+def test_a_rank_at_break_even_is_refused():
+    network = nn.Sequential(nn.Embedding(3, 6))  # rank 2: 2 (3 + 6) = 3 x 6
+    with pytest.raises(InputError, match="no smaller"):
+        compress(network, rate=0)
+
+
+def test_the_compressed_network_trains_on_and_copies():
+    network = Network()
+    train(network, torch.optim.SGD(network.parameters(), lr=0.1))
+    compress(network, rate=0.75)
+    before = copy.deepcopy(network)
+    train(network, torch.optim.SGD(network.parameters(), lr=0.1))
+    assert not torch.equal(network.words.B, before.words.B)
+    assert not network.words(torch.tensor(0)).any()  # <pad> is still zeros
+    fresh = Network()
+    fresh.words = LowRankEmbedding(V, D, network.words.rank, padding_idx=0)
+    fresh.load_state_dict(network.state_dict())
+    assert torch.equal(fresh(WORDS), network(WORDS))
+
+
+def test_the_report_does_not_keep_the_table_in_memory():
+    network = Network()
+    table = weakref.ref(network.words.weight)
+    report = compress(network)
+    gc.collect()
+    assert table() is None
+    assert report.bytes_before == 4 * V * D
+
+
+# replace_parameters
+
+OPTIMIZERS = [
+    lambda parameters: torch.optim.SGD(parameters, lr=0.1, momentum=0.9),
+    lambda parameters: torch.optim.Adam(parameters, lr=0.01),
+    lambda parameters: torch.optim.AdamW(parameters, lr=0.01, fused=True),
+    lambda parameters: torch.optim.Adagrad(parameters, lr=0.01, initial_accumulator_value=0.1),
+    lambda parameters: torch.optim.RMSprop(parameters, lr=0.01),
+]
+
+
+@pytest.mark.parametrize("make", OPTIMIZERS)
+def test_others_keep_their_state_and_new_ones_start_afresh(make):
+    network = Network()
+    optimizer = make(network.parameters())
+    train(network, optimizer)
+    old = network.words.weight
+    kept = {p: copy.deepcopy(s) for p, s in optimizer.state.items() if p is not old}
+    report = compress(network, rate=0.75)
+    replace_parameters(optimizer, report)
+
+    [group] = optimizer.param_groups
+    assert [id(p) for p in group["params"]] == [id(p) for p in network.parameters()]
+    assert old not in optimizer.state
+    for parameter, state in kept.items():
+        torch.testing.assert_close(dict(optimizer.state[parameter]), dict(state), rtol=0, atol=0)
+
+    # one more step does to the factors what the first step of a fresh optimizer does
+    copied = copy.deepcopy(network)
+    train(copied, make(copied.words.parameters()), steps=1)
+    train(network, optimizer, steps=1)
+    torch.testing.assert_close(network.words.state_dict(), copied.words.state_dict())
+
+
+def test_new_parameters_join_the_group_of_the_replaced_one():
+    network = Network()
+    others = [*network.hidden.parameters(), *network.out.parameters()]
+    optimizer = torch.optim.Adam(
+        [{"params": others}, {"params": network.words.parameters(), "lr": 0.5}], lr=0.1
+    )
+    scheduler = schedulers.CALR(optimizer, lower=[0.1, 0.01], upper=[0.2, 0.5], step_size=2)
+    replace_parameters(optimizer, compress(network, rate=0.75))
+    assert optimizer.param_groups[0]["params"] == others
+    first, second = optimizer.param_groups[1]["params"]
+    assert (first is network.words.A, second is network.words.B) == (True, True)
+    train(network, optimizer)
+    scheduler.step()  # a new group would have broken it
+
+
+def test_names_of_parameters_are_kept_up_to_date():
+    network = Network()
+    optimizer = torch.optim.Adam(network.named_parameters())
+    replace_parameters(optimizer, compress(network, rate=0.75))
+    [group] = optimizer.param_groups
+    assert group["param_names"] == [name for name, _ in network.named_parameters()]
+    train(network, optimizer)
+    fresh = torch.optim.Adam(network.named_parameters())
+    fresh.load_state_dict(optimizer.state_dict())
+
+
+def test_quantization_takes_the_table_out():
+    network = Network()
+    optimizer = torch.optim.Adam(network.parameters())
+    train(network, optimizer)
+    replace_parameters(optimizer, compress(network, method="quantization"))
+    assert [id(p) for p in optimizer.param_groups[0]["params"]] == [
+        id(p) for p in network.parameters()
+    ]
+    assert len(optimizer.state) == 4
+    train(network, optimizer)
+
+
+def test_sparse_adam_trains_a_and_another_optimizer_b():
+    network = Network(sparse=True)
+    others = [*network.hidden.parameters(), *network.out.parameters()]
+    sparse = torch.optim.SparseAdam(network.words.parameters())
+    dense = torch.optim.Adam(others)
+    train(network, sparse, dense)
+    report = compress(network, rate=0.75)
+    with pytest.raises(InputError, match="SparseAdam cannot train B of 'words'"):
+        replace_parameters(sparse, report)
+    replace_parameters(sparse, report, dense=dense)
+    before = copy.deepcopy(network.words)
+    train(network, sparse, dense)
+    assert network.words.A.grad is None or network.words.A.grad.is_sparse
+    assert not torch.equal(network.words.A, before.A)
+    assert not torch.equal(network.words.B, before.B)
+
+
+def test_an_optimizer_that_cannot_take_new_parameters_is_refused():
+    network = Network()
+    optimizer = torch.optim.LBFGS(network.parameters())
+    with pytest.raises(InputError, match="LBFGS"):
+        replace_parameters(optimizer, compress(network))
+
+
+def test_a_table_without_numbers_is_refused():
+    network = Network(device="meta")
+    with pytest.raises(InputError, match="'words' is on the meta device"):
+        compress(network)
+
+
+def test_an_optimizer_that_does_not_hold_the_table():
+    network = Network()
+    optimizer = torch.optim.Adam(network.out.parameters())
+    report = compress(network)
+    with pytest.raises(InputError, match="does not hold the table of 'words'"):
+        replace_parameters(optimizer, report)
+
+    frozen = Network()
+    frozen.words.weight.requires_grad_(False)
+    optimizer = torch.optim.Adam(p for p in frozen.parameters() if p.requires_grad)
+    held = list(optimizer.param_groups[0]["params"])
+    replace_parameters(optimizer, compress(frozen))
+    assert optimizer.param_groups[0]["params"] == held
+
+
+@pytest.mark.parametrize("documented", [compression, schedulers])
+def test_doctests(documented):
+    assert doctest.testmod(documented).failed == 0

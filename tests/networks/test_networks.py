@@ -1,0 +1,118 @@
+import copy
+
+import pytest
+import torch
+from builders import NETWORKS, encoded, network, random_split
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from ccompress.data.batches import evaluation_batches
+from ccompress.embeddings.low_rank import LowRankEmbedding
+from ccompress.training.evaluation import predict
+
+ROWS, DIM = 40, 7
+
+
+@pytest.fixture(params=NETWORKS)
+def net(request):
+    torch.manual_seed(0)
+    return network(request.param, torch.randn(ROWS, DIM), classes=3, hidden=5).double()
+
+
+def single(net, sentence):
+    """Scores of one sentence by itself, from the parameters, word by word."""
+    vectors = net.embedding.weight[torch.tensor(sentence)]
+    if isinstance(net, NETWORKS["dan"]):
+        hidden = vectors.mean(0)
+        for layer in net.hidden:
+            hidden = (layer.weight @ hidden + layer.bias).relu()
+    else:
+        states, _ = net.lstm(vectors.unsqueeze(1))
+        hidden = states[:, 0].mean(0)
+    return net.output(hidden)
+
+
+def test_a_sentence_gets_the_same_whatever_it_is_batched_with(net):
+    split = random_split(300, ROWS, 0, longest=20)
+    scores = predict(net, split)
+    begin = 0
+    for i, length in enumerate(split.lengths.tolist()):
+        alone = single(net, split.tokens[begin : begin + length].tolist())
+        assert torch.allclose(scores[i].double(), alone, atol=1e-6)
+        begin += length
+
+
+def test_dropout_is_off_in_evaluation_and_on_in_training(net):
+    batch = next(evaluation_batches(random_split(50, ROWS, 0)))
+    net.eval()
+    assert torch.equal(net(batch), net(batch))
+    net.train()
+    assert not torch.equal(net(batch), net(batch))
+
+
+def test_word_dropout_averages_the_words_that_are_left():
+    torch.manual_seed(0)
+    net = network("dan", torch.ones(ROWS, DIM), hidden=5, word_dropout=0.5)
+    batch = next(evaluation_batches(encoded([[2, 3, 4, 5, 6, 7, 8, 9], [2]] * 200)))
+    mean = net.train().average(net.embedding(batch.words), batch)
+    # All words are ones, so a mean over those left is one too; one word alone is lost half the time
+    values = mean[:, 0].detach()
+    assert set(values.round(decimals=5).tolist()) == {0.0, 1.0}
+    assert 0.3 < (values[batch.lengths == 1] == 0).float().mean() < 0.7
+    assert (values[batch.lengths == 8] == 0).float().mean() < 0.05
+
+
+def test_gradients_name_each_word_of_a_batch_once(net):
+    batch = next(evaluation_batches(encoded([[5, 5, 9], [9, 3]])))
+    net(batch).sum().backward()
+    gradient = net.embedding.weight.grad
+    assert gradient.is_sparse
+    assert gradient._indices()[0].tolist() == [3, 5, 9]
+
+
+def test_factors_are_trained_as_two_layers_are(net):
+    """Scores and gradients of the product A B, which the network itself never makes."""
+    batch = next(evaluation_batches(random_split(50, ROWS, 0, longest=9)))
+    net.eval()
+    net.embedding = LowRankEmbedding.from_table(net.embedding.weight.detach(), 4, sparse=True)
+    A, B = (factor.detach().clone().requires_grad_() for factor in net.embedding.parameters())
+    scores = net(batch)
+    scores.logsumexp(1).sum().backward()
+    ours = [parameter.grad for parameter in net.parameters()]
+
+    whole = copy.deepcopy(net)
+    whole.zero_grad()
+    del whole.embedding
+    whole.embedding = lambda words: (A @ B)[words]
+    assert torch.allclose(whole(batch), scores, atol=1e-12)
+    whole(batch).logsumexp(1).sum().backward()
+    others = [parameter.grad for parameter in whole.parameters()]
+    for gradient, expected in zip(ours, [A.grad, B.grad, *others], strict=True):
+        assert torch.allclose(gradient.to_dense(), expected, atol=1e-12)
+
+
+def test_flops_are_those_of_the_matrix_products():
+    tokens, width, classes = 11, 7, 3
+    dan = network("dan", torch.randn(ROWS, width), classes=classes, hidden=5)
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        dan.eval().classify(torch.randn(1, width))
+    assert dan.flops(tokens, width) == counter.get_total_flops()
+
+    lstm = network("lstm", torch.randn(ROWS, width), classes=classes, hidden=5)
+    cell = nn.LSTMCell(width, 5)
+    state = (torch.zeros(1, 5), torch.zeros(1, 5))
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        for _ in range(tokens):  # the counter sees nothing of nn.LSTM: a cell, unrolled
+            state = cell(torch.randn(1, width), state)
+        lstm.output(state[0])
+    assert lstm.flops(tokens, width) == counter.get_total_flops()
+
+
+def test_padded_sentences_get_the_same(net):
+    net.eval()
+    batch = next(evaluation_batches(random_split(50, ROWS, 0, longest=9)))
+    tokens = batch.words[batch.positions].split(batch.lengths.tolist())
+    padded = nn.utils.rnn.pad_sequence(tokens, batch_first=True, padding_value=1)
+    inside = torch.arange(padded.shape[1]) < batch.lengths.unsqueeze(1)
+    scores = net.read_padded(net.embedding(padded), inside)
+    assert torch.allclose(scores, net(batch), atol=1e-12)

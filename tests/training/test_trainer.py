@@ -1,0 +1,153 @@
+import math
+
+import pytest
+import torch
+from builders import NETWORKS, random_split, trainer
+from torch import nn
+
+from ccompress.experiment import shared_training
+from ccompress.training.evaluation import accuracy, predict
+from ccompress.training.trainer import Diverged
+
+
+def parameters(net):
+    return {name: tensor.clone() for name, tensor in net.state_dict().items()}
+
+
+def equal(a, b):
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_training_learns_and_is_the_same_twice_to_the_last_bit(name):
+    first, second = trainer(name, lr=0.03), trainer(name, lr=0.03)
+    first.train("reference", 6)
+    torch.rand(7)  # other use of the global generator makes no difference
+    second.train("reference", 6)
+    assert equal(parameters(first.network), parameters(second.network))
+    assert [r.dev_accuracy for r in first.rows] == [r.dev_accuracy for r in second.rows]
+    assert first.rows[-1].train_loss < 0.8 * first.rows[0].train_loss
+
+
+def test_another_seed_is_another_training():
+    first, second = trainer(seed=1), trainer(seed=2)
+    first.network.load_state_dict(second.network.state_dict())
+    first.train("reference", 1)
+    second.train("reference", 1)
+    assert not equal(parameters(first.network), parameters(second.network))
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("stored", [1, 3])
+def test_a_stored_training_goes_on_with_the_same_numbers(tmp_path, name, stored):
+    whole = trainer(name)
+    whole.train("reference", 5)
+    assert shared_training.train_reference(trainer(name), tmp_path, "key", stored) is False
+    gone_on = trainer(name)
+    assert shared_training.train_reference(gone_on, tmp_path, "key", 5) is True  # the first epochs
+    again = trainer(name)
+    assert shared_training.train_reference(again, tmp_path, "key", 5) is True
+    for other in (gone_on, again):
+        assert equal(parameters(whole.network), parameters(other.network))
+        assert [vars(r) | {"seconds": 0} for r in whole.rows] == [
+            vars(r) | {"seconds": 0} for r in other.rows
+        ]
+        other.restore_best()
+    whole.restore_best()
+    assert equal(parameters(whole.network), parameters(again.network))
+
+
+def test_a_damaged_stage_is_trained_again(tmp_path):
+    whole = trainer()
+    shared_training.train_reference(whole, tmp_path, "key", 2)
+    path = tmp_path / "key-2.safetensors"
+    contents = bytearray(path.read_bytes())
+    contents[-3] ^= 1
+    path.write_bytes(contents)
+    again = trainer()
+    assert shared_training.train_reference(again, tmp_path, "key", 2) is False
+    assert equal(parameters(whole.network), parameters(again.network))
+
+
+def test_the_best_epoch_on_dev_is_kept_the_earliest_in_a_tie(monkeypatch):
+    scores = iter([50.0, 70.0, 70.0, 60.0])
+    monkeypatch.setattr("ccompress.training.trainer.accuracy", lambda *_: next(scores))
+    it = trainer()
+    seen = []
+    it.on_epoch = lambda row: seen.append(parameters(it.network))
+    it.train("reference", 4)
+    it.restore_best()
+    assert equal(parameters(it.network), seen[1])
+    assert it.best_accuracy == 70.0
+
+
+def test_after_a_compression_only_later_epochs_are_candidates(monkeypatch):
+    scores = iter([99.0, 10.0])
+    monkeypatch.setattr("ccompress.training.trainer.accuracy", lambda *_: next(scores))
+    it = trainer()
+    it.train("reference", 1)
+    it.replace_embedding(lambda _: nn.Embedding.from_pretrained(torch.zeros(50, 8), freeze=False))
+    it.train("compressed", 2)
+    it.restore_best()
+    assert it.best_accuracy == 10.0
+
+
+def test_replacing_the_embedding_keeps_everything_else_to_the_last_bit():
+    it = trainer()
+    it.train("reference", 2)
+    before = parameters(it.network)
+    state = {
+        name: {key: value.clone() for key, value in it._state_of(parameter).items()}
+        for name, parameter in it.network.named_parameters()
+    }
+    new = nn.Embedding.from_pretrained(torch.randn(50, 8), freeze=False, sparse=True)
+    seen = []
+    it.replace_embedding(lambda table: (seen.append(table.clone()), new)[1])
+    assert torch.equal(seen[0], before["embedding.weight"])  # as it stands after the last epoch
+    for name, parameter in it.network.named_parameters():
+        if name.startswith("embedding."):
+            assert parameter is new.weight
+            assert it._state_of(parameter) == {}
+        else:
+            assert torch.equal(parameter, before[name])
+            kept = it._state_of(parameter)
+            assert kept.keys() == state[name].keys()
+            assert all(torch.equal(kept[key], state[name][key]) for key in kept)
+    assert it.step == 2 * it.steps_per_epoch
+
+
+def test_rows_that_training_cannot_touch_never_change():
+    it = trainer()
+    before = it.network.embedding.weight.detach().clone()
+    it.train("reference", 3)
+    after = it.network.embedding.weight.detach()
+    assert torch.equal(after[40:], before[40:])
+    assert not torch.equal(after[2:40], before[2:40])
+
+
+def test_the_first_bad_step_is_named():
+    it = trainer(lr=0.01)
+    it.recipe = type(it.recipe)(
+        lambda step, steps: math.inf if step == 9 else 0.01, batch_size=16, seed=0
+    )
+    with pytest.raises(Diverged, match=r"at step 10 \(epoch 2"):
+        it.train("reference", 5)
+
+
+def test_accuracy_is_a_percentage():
+    scores = torch.tensor([[1.0, 0.0], [0.0, 1.0], [3.0, 2.0], [0.0, 5.0]])
+    assert accuracy(scores, torch.tensor([0, 1, 1, 1])) == 75.0
+
+
+def test_predictions_are_in_the_order_of_the_split():
+    it = trainer()
+    split = random_split(30, 40, 5)
+    scores = predict(it.network, split)
+    ends = split.lengths.cumsum(0)
+    for i in (0, 13, 29):
+        alone = type(split)(
+            split.tokens[ends[i] - split.lengths[i] : ends[i]],
+            split.lengths[i : i + 1],
+            split.labels[i : i + 1],
+        )
+        assert torch.allclose(predict(it.network, alone)[0], scores[i], atol=1e-6)
