@@ -1,41 +1,31 @@
 """From a data set and vectors to integers and a table, once: later runs read the stored result."""
 
+from __future__ import annotations
+
 import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ccompress import storage
 from ccompress.data.base import Dataset, Examples
+from ccompress.data.batches import Encoded
 from ccompress.data.text import vocabulary
 from ccompress.data.vectors.sources import Vectors
+
+# `ccompress data` imports every module of this folder, and does without torch's two seconds.
+if TYPE_CHECKING:
+    from torch import Tensor
 
 # Raised whenever a change alters what is prepared from the same data.
 _FORMAT = 1
 # The vectors are data: words without one start the same in every run, whatever its seed.
 _VECTORS_SEED = 0
-
-
-@dataclass(frozen=True)
-class Split:
-    """A split as integers.
-
-    Attributes:
-        tokens: Rows of the table, one sentence after another (tokens,), int32.
-        lengths: Tokens of each sentence (sentences,), int64.
-        labels: Class of each sentence (sentences,), int64.
-    """
-
-    tokens: np.ndarray[Any, Any]
-    lengths: np.ndarray[Any, Any]
-    labels: np.ndarray[Any, Any]
-
-    def __len__(self) -> int:
-        return len(self.lengths)
+_FIELDS = ("tokens", "lengths", "labels")  # of `Encoded`
 
 
 @dataclass(frozen=True)
@@ -51,17 +41,17 @@ class Prepared:
         with_vector: Number of words that have a pretrained vector.
         vectors_sha256: Of the file that the vectors were read from, or "".
         labels: Names of the classes, in the order of their numbers.
-        splits: `train`, `dev` and `test`.
+        splits: `train`, `dev` and `test`, on the CPU, their tokens int32.
     """
 
-    table: np.ndarray[Any, Any]
+    table: Tensor
     words: list[str]
-    counts: np.ndarray[Any, Any]
+    counts: Tensor
     train_rows: int
     with_vector: int
     vectors_sha256: str
     labels: list[str]
-    splits: dict[str, Split]
+    splits: dict[str, Encoded]
 
 
 def prepare(
@@ -91,10 +81,12 @@ def prepare(
     Raises:
         InputError: The data set or the vectors cannot be read.
     """
+    import torch
+
     key = json.dumps({**identity, "format": _FORMAT}, sort_keys=True)
     path = cache / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.safetensors"
     try:
-        return _restore(*storage.load_numpy(path))
+        return _restore(*storage.load(path))
     except FileNotFoundError:
         pass
     except storage.DamagedFile:
@@ -106,18 +98,19 @@ def prepare(
     labels = sorted(set(splits.train.labels))
     number = {label: index for index, label in enumerate(labels)}
 
-    def encode(examples: Examples) -> Split:
+    def encode(examples: Examples) -> Encoded:
         rows = [vocab.encode(tokens) for tokens in examples.tokens]
-        return Split(
-            tokens=np.fromiter((row for sentence in rows for row in sentence), np.int32),
-            lengths=np.array([len(sentence) for sentence in rows], np.int64),
-            labels=np.array([number[label] for label in examples.labels], np.int64),
+        tokens = np.fromiter((row for sentence in rows for row in sentence), np.int32)
+        return Encoded(
+            tokens=torch.from_numpy(tokens),
+            lengths=torch.tensor([len(sentence) for sentence in rows]),
+            labels=torch.tensor([number[label] for label in examples.labels]),
         )
 
     prepared = Prepared(
-        table=table,
+        table=torch.from_numpy(table),
         words=vocab.words,
-        counts=vocab.counts,
+        counts=torch.from_numpy(vocab.counts),
         train_rows=vocab.train_rows,
         with_vector=with_vector,
         vectors_sha256=found.sha256,
@@ -128,16 +121,18 @@ def prepare(
     return prepared
 
 
-def _stored(prepared: Prepared) -> tuple[dict[str, np.ndarray[Any, Any]], dict[str, str]]:
+def _stored(
+    prepared: Prepared,
+) -> tuple[dict[str, np.ndarray[Any, Any] | Tensor], dict[str, str]]:
     """`prepared` as tensors and metadata."""
-    tensors = {
+    tensors: dict[str, np.ndarray[Any, Any] | Tensor] = {
         "table": prepared.table,
         "counts": prepared.counts,
         # Words hold no white space, so a newline parts them.
         "words": np.frombuffer("\n".join(prepared.words).encode(), np.uint8),
     }
     for name, split in prepared.splits.items():
-        for field in ("tokens", "lengths", "labels"):
+        for field in _FIELDS:
             tensors[f"{name}.{field}"] = getattr(split, field)
     metadata = {
         "train_rows": str(prepared.train_rows),
@@ -148,18 +143,20 @@ def _stored(prepared: Prepared) -> tuple[dict[str, np.ndarray[Any, Any]], dict[s
     return tensors, metadata
 
 
-def _restore(tensors: dict[str, np.ndarray[Any, Any]], metadata: Mapping[str, str]) -> Prepared:
+def _restore(tensors: dict[str, Tensor], metadata: Mapping[str, str]) -> Prepared:
     """The inverse of `_stored`."""
     return Prepared(
         table=tensors["table"],
-        words=tensors["words"].tobytes().decode().split("\n"),
+        words=tensors["words"].numpy().tobytes().decode().split("\n"),
         counts=tensors["counts"],
         train_rows=int(metadata["train_rows"]),
         with_vector=int(metadata["with_vector"]),
         vectors_sha256=metadata["vectors_sha256"],
         labels=json.loads(metadata["labels"]),
         splits={
-            name: Split(*(tensors[f"{name}.{field}"] for field in ("tokens", "lengths", "labels")))
+            name: Encoded(
+                *(tensors[f"{name}.{field}"] for field in ("tokens", "lengths", "labels"))
+            )
             for name in ("train", "dev", "test")
         },
     )

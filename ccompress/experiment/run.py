@@ -3,24 +3,22 @@
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, fields
-from datetime import datetime, timezone
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 from filelock import FileLock
 from omegaconf import OmegaConf
-from torch import Tensor
 
 from ccompress import machine, storage
 from ccompress.config.settings import PROTOCOL, Settings, digest
 from ccompress.data.batches import Encoded
-from ccompress.data.prepare import Split, prepare
+from ccompress.data.prepare import Prepared
+from ccompress.data.prepare import prepare as prepare_data
 from ccompress.deployment import model
 from ccompress.errors import InputError
-from ccompress.experiment import measure, results, shared_training
-from ccompress.networks.base import tensor_bytes
+from ccompress.experiment import measure, record, results, shared_training
 from ccompress.networks.folding import fold
 from ccompress.numerics.svd import spectrum
 from ccompress.training.evaluation import accuracy, predict
@@ -66,21 +64,7 @@ def _run(
     settings: Settings, overrides: str, on_epoch: Callable[[EpochRow], None]
 ) -> dict[str, Any]:
     began = time.perf_counter()
-    row: dict[str, Any] = {
-        "run_id": settings.run_id,
-        "protocol": PROTOCOL,
-        "status": "failed",
-        "overrides": overrides,
-        **{key: settings.names[key] for key in ("dataset", "network", "method", "schedule")},
-        "rate": settings.rate,
-        "seed": settings.seed,
-        "vocab_policy": settings.vocab.policy,
-        "epochs": settings.epochs,
-        "threads": settings.threads,
-        "versions": machine.versions(),
-        "git_commit": measure.git_commit(),
-        "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-    }
+    row = record.of_settings(settings, overrides) | {"status": "failed"}
     _begin(settings)
     try:
         with machine.threads(settings.threads):
@@ -128,11 +112,9 @@ def _writable(settings: Settings) -> Iterator[None]:
         ) from error
 
 
-def _train_and_test(settings: Settings, on_epoch: Callable[[EpochRow], None]) -> dict[str, Any]:
-    """Everything between an empty run folder and its result; the measured part of the row."""
-    device = machine.choose_device(settings.device)
-    measure.reset_peak_memory(device)
-    data = prepare(
+def prepare(settings: Settings) -> Prepared:
+    """The run's data as integers and a table, made once for all runs that read the same."""
+    return prepare_data(
         settings.dataset,
         settings.vectors,
         policy=settings.vocab.policy,
@@ -142,17 +124,63 @@ def _train_and_test(settings: Settings, on_epoch: Callable[[EpochRow], None]) ->
         cache=settings.runs_dir / ".prepared",
         identity={**settings.data_identity, "protocol": PROTOCOL},
     )
+
+
+def _train_and_test(settings: Settings, on_epoch: Callable[[EpochRow], None]) -> dict[str, Any]:
+    """Everything between an empty run folder and its result; the measured part of the row."""
+    device = machine.choose_device(settings.device)
+    measure.reset_peak_memory(device)
+    data = prepare(settings)
     rows, dim = data.table.shape
+    size = settings.method.size(rows, dim, settings.rate)  # before training: the rate may not work
+    splits = {name: split.to(device) for name, split in data.splits.items()}
+    # Training changes the table in place.
+    spectra = {} if settings.method.uses_rate else {"before": spectrum(data.table)}
+    trainer, reused = _train(settings, data, splits, on_epoch)
+    network = trainer.network
+
+    dev_scores = predict(network, splits["dev"])
+    test_scores = predict(network, splits["test"])  # the only look at the test split
+    record.write_metrics(settings.folder, trainer.rows)
+    record.write_predictions(settings.folder, splits["test"].labels, test_scores, data.labels)
+    if spectra:
+        spectra["after"] = spectrum(next(network.embedding.parameters()).detach())
+        record.write_spectra(settings.folder, spectra)
+    file_bytes = None
+    if settings.save_model:
+        tokenizer, config = settings.dataset.tokenizer, settings.identity
+        small = model.Model(network, data.words, data.labels, tokenizer, config)
+        file_bytes = model.save(settings.folder / model.FILE, small)
+    tokens = float(splits["test"].lengths.double().mean())
+    return {
+        **record.of_data(settings, data),
+        **asdict(size),
+        "dev_accuracy": accuracy(dev_scores, splits["dev"].labels),
+        "test_accuracy": accuracy(test_scores, splits["test"].labels),
+        **record.of_size(settings, data, network),
+        "file_bytes": file_bytes,
+        "flops_per_sentence": network.flops(tokens, size.rank or dim),
+        "latency_ms": measure.latency_ms(fold(network), splits["test"]),
+        "train_seconds": sum(epoch.seconds for epoch in trainer.rows),
+        "reused_stages": int(reused),
+        "peak_memory_bytes": measure.peak_memory(device),
+        "device": machine.device_name(device),
+    }
+
+
+def _train(
+    settings: Settings,
+    data: Prepared,
+    splits: Mapping[str, Encoded],
+    on_epoch: Callable[[EpochRow], None],
+) -> tuple[Trainer, bool]:
+    """Train and compress; the trainer with its finished network, and whether epochs were reused."""
+    device = splits["train"].tokens.device
     method, rate, epochs = settings.method, settings.rate, settings.epochs
-    size = method.size(rows, dim, rate)  # an impossible rate ends here, before any training
     before = method.stages(epochs)
-    splits = {name: _on_device(split, device) for name, split in data.splits.items()}
 
     torch.manual_seed(settings.seed)
-    table = torch.from_numpy(data.table)
-    # The uncompressed table tells its singular values; training changes it in place.
-    spectra = {} if method.uses_rate else {"before": spectrum(table)}
-    embedding = method.prepare(table, rate)
+    embedding = method.prepare(data.table, rate)
     network = model.build(settings.network, embedding, len(data.labels)).to(device)
     recipe = Recipe(settings.schedule.learning_rate, settings.batch_size, settings.seed)
     trainer = Trainer(network, splits["train"], splits["dev"], recipe, data.train_rows, on_epoch)
@@ -165,101 +193,15 @@ def _train_and_test(settings: Settings, on_epoch: Callable[[EpochRow], None]) ->
         )
         if before == epochs:
             trainer.restore_best()  # the fully trained network is the one of its best epoch
-        counts = torch.from_numpy(data.counts).to(device)
-        trainer.replace_embedding(lambda trained: method.compress(trained, rate, counts))
+        counts = data.counts.to(device)
+        trainer.replace_embedding(lambda table: method.compress(table, rate, counts))
     if before < epochs:
         trainer.train("compressed", epochs)
         trainer.restore_best()
     network.embedding = method.finish(network.embedding)
-
-    dev_scores = predict(network, splits["dev"])
-    test_scores = predict(network, splits["test"])  # the only look at the test split
-    _write_metrics(settings.folder, trainer.rows)
-    _write_predictions(settings.folder, splits["test"].labels, test_scores, data.labels)
-    if spectra:
-        spectra["after"] = spectrum(next(network.embedding.parameters()).detach())
-        _write_spectra(settings.folder, spectra)
-    file_bytes = None
-    if settings.save_model:
-        tokenizer, config = settings.dataset.tokenizer, settings.identity
-        small = model.Model(network, data.words, data.labels, tokenizer, config)
-        file_bytes = model.save(settings.folder / model.FILE, small)
-    original = 4 * rows * dim
-    embedding_bytes = tensor_bytes(network.embedding)
-    model_bytes_original = model.reference_bytes(settings.network, rows, dim, len(data.labels))
-    model_bytes = tensor_bytes(network)
-    tokens = float(splits["test"].lengths.double().mean())
-    return {
-        "vectors": _vectors_name(settings, dim),
-        "vectors_sha256": data.vectors_sha256,
-        "dim": dim,
-        "vocab_size": rows,
-        "vocab_with_vector": data.with_vector,
-        "classes": len(data.labels),
-        **{f"{name}_size": len(split) for name, split in data.splits.items()},
-        **asdict(size),
-        "dev_accuracy": accuracy(dev_scores, splits["dev"].labels),
-        "test_accuracy": accuracy(test_scores, splits["test"].labels),
-        "embedding_bytes_original": original,
-        "embedding_bytes": embedding_bytes,
-        "achieved_reduction": 1 - embedding_bytes / original,
-        "model_bytes_original": model_bytes_original,
-        "model_bytes": model_bytes,
-        "model_reduction": 1 - model_bytes / model_bytes_original,
-        "file_bytes": file_bytes,
-        "flops_per_sentence": network.flops(tokens, size.rank or dim),
-        "latency_ms": measure.latency_ms(fold(network), splits["test"]),
-        "train_seconds": sum(epoch.seconds for epoch in trainer.rows),
-        "reused_stages": int(reused),
-        "peak_memory_bytes": measure.peak_memory(device),
-        "device": machine.device_name(device),
-    }
-
-
-def _on_device(split: Split, device: torch.device) -> Encoded:
-    return Encoded(
-        torch.from_numpy(split.tokens),
-        torch.from_numpy(split.lengths),
-        torch.from_numpy(split.labels),
-    ).to(device)
+    return trainer, reused
 
 
 def _machine(settings: Settings, device: torch.device) -> list[Any]:
     """Where training promises the same numbers to the last bit."""
     return [machine.device_name(device), settings.threads, torch.__version__]
-
-
-def _vectors_name(settings: Settings, dim: int) -> str:
-    """The vectors as tables name them: the file's name without its endings, or the kind."""
-    for path in settings.vectors.files(settings.root).values():
-        return path.name.removesuffix(".gz").removesuffix(".txt")
-    return f"{settings.vectors.name}.{dim}d"
-
-
-def _write_metrics(folder: Path, rows: list[EpochRow]) -> None:
-    """metrics.csv: a row per epoch, those of a shared stage as it recorded them."""
-    header = [field.name for field in fields(EpochRow)]
-    results.write_csv(folder / "metrics.csv", header, (list(vars(row).values()) for row in rows))
-
-
-def _write_predictions(folder: Path, labels: Tensor, scores: Tensor, names: list[str]) -> None:
-    """predictions.csv: test index, label, prediction."""
-    pairs = zip(labels.tolist(), scores.argmax(1).tolist(), strict=True)
-    results.write_csv(
-        folder / "predictions.csv",
-        ("index", "label", "prediction"),
-        ((i, names[label], names[guess]) for i, (label, guess) in enumerate(pairs)),
-    )
-
-
-def _write_spectra(folder: Path, spectra: Mapping[str, Tensor]) -> None:
-    """spectra.csv: the singular values of the table before and after training, largest first."""
-    results.write_csv(
-        folder / results.SPECTRA,
-        ("stage", "index", "singular_value"),
-        [
-            (stage, index, f"{value:.6g}")
-            for stage, values in spectra.items()
-            for index, value in enumerate(values.tolist())
-        ],
-    )

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-PAD = 0  # the row of the table that pads sentences: always exact zeros
+from ccompress.data.text.vocabulary import PAD
 
 
 @dataclass(frozen=True)

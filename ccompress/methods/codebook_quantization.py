@@ -4,8 +4,9 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from ccompress.data.text.vocabulary import PAD
 from ccompress.embeddings.codebook import CodebookEmbedding
-from ccompress.methods.base import PAD, Method, Size
+from ccompress.methods.base import Method, Size
 from ccompress.numerics import rates
 
 

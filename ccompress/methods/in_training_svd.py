@@ -4,9 +4,10 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from ccompress.data.text.vocabulary import PAD
 from ccompress.embeddings.low_rank import LowRankEmbedding
 from ccompress.errors import InputError
-from ccompress.methods.base import PAD, Method, Size
+from ccompress.methods.base import Method, Size
 from ccompress.numerics import rates
 
 

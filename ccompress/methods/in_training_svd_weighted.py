@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from ccompress.data.text.vocabulary import PAD
 from ccompress.embeddings.low_rank import LowRankEmbedding
-from ccompress.methods.base import PAD
 from ccompress.methods.in_training_svd import InTrainingSVD
 
 

@@ -13,14 +13,13 @@ from torch import Tensor, nn
 
 from benchmarks.measuring import LIGHTNING, OURS, PLAIN, Bench
 from benchmarks.plain import BATCH_SIZE, LEARNING_RATE, NETWORKS, Epoch, PlainLoop
-from ccompress.config.settings import PROTOCOL, Settings, register_resolvers
+from ccompress.config.settings import Settings, register_resolvers
 from ccompress.data.batches import Encoded
-from ccompress.data.prepare import Prepared, Split, prepare
-from ccompress.data.text.vocabulary import UNK
+from ccompress.data.text.vocabulary import PAD, UNK
 from ccompress.deployment import model
 from ccompress.embeddings.low_rank import LowRankEmbedding
+from ccompress.experiment.run import prepare
 from ccompress.experiment.sweep import settings_of
-from ccompress.methods.base import PAD
 from ccompress.methods.none import NoCompression
 from ccompress.numerics.svd import factorize
 from ccompress.training.evaluation import predict
@@ -106,20 +105,6 @@ def epochs(bench: Bench, chosen: tuple[str, ...], network: str) -> int:
     return 2 if bench.quick else settings(bench, chosen, f"network={network}").epochs
 
 
-def prepared(one: Settings) -> Prepared:
-    """The data of a run, made or read as the run itself does."""
-    return prepare(
-        one.dataset,
-        one.vectors,
-        policy=one.vocab.policy,
-        max_size=one.vocab.max_size,
-        min_count=one.vocab.min_count,
-        root=one.root,
-        cache=one.runs_dir / ".prepared",
-        identity={**one.data_identity, "protocol": PROTOCOL},
-    )
-
-
 def load(
     bench: Bench,
     name: str,
@@ -139,16 +124,16 @@ def load(
         rows: Rows that the table has; words beyond are `<unk>`, rows without a word random.
     """
     one = settings(bench, chosen, f"network={network}")
-    data = prepared(one)
-    train = encoded(data.splits["train"])
+    data = prepare(one)
+    train = data.splits["train"]
     found = Case(
         f"{one.names['dataset'] if bench.quick else name}, {network}",
-        torch.from_numpy(data.table),
+        data.table,
         data.train_rows,
         len(data.labels),
         part(train, _drawn(train, 0.02 if bench.quick else share)),
         -(-len(train) // BATCH_SIZE),
-        encoded(data.splits["dev"]),
+        data.splits["dev"],
         network,
         dict(one.network.keywords),
         one.network,
@@ -156,15 +141,6 @@ def load(
     if rows is None:
         return found
     return with_rows(found, min(rows, 10_000) if bench.quick else rows)
-
-
-def encoded(split: Split) -> Encoded:
-    """A split as tensors."""
-    return Encoded(
-        torch.from_numpy(split.tokens),
-        torch.from_numpy(split.lengths),
-        torch.from_numpy(split.labels),
-    )
 
 
 def part(split: Encoded, chosen: Tensor) -> Encoded:

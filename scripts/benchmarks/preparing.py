@@ -5,8 +5,9 @@ from functools import partial
 
 import torch
 
-from benchmarks.cases import IMDB, PHRASES, SST2, prepared, settings
+from benchmarks.cases import IMDB, PHRASES, SST2, settings
 from benchmarks.measuring import OURS, Bench, Row, row, timed
+from ccompress.experiment.run import prepare
 
 SECONDS = 0.5
 
@@ -19,9 +20,9 @@ def measure(bench: Bench) -> list[Row]:
         # A folder of its own: other parts may have prepared the same before.
         one = settings(bench, chosen)
         one = replace(one, runs_dir=bench.runs / f".fresh {name}")
-        prepare = timed(partial(prepared, one), cpu)
-        first = prepare()
-        again = [prepare() for _ in range(bench.rounds(5))]
+        prepared = timed(partial(prepare, one), cpu)
+        first = prepared()
+        again = [prepared() for _ in range(bench.rounds(5))]
         rows += [
             row(name, cpu, "prepared the first time", OURS, [first]),
             row(

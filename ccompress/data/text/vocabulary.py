@@ -12,6 +12,7 @@ import numpy.typing as npt
 from ccompress.data.vectors.sources import WordVectors
 from ccompress.errors import InputError
 
+# Rows of the table: what fills sentences up, always exact zeros; and any word without a row.
 PAD, UNK = 0, 1
 SPECIAL = ["<pad>", "<unk>"]
 
