@@ -217,7 +217,8 @@ def _from_file(path: Path, dim: int | None, cache: Path) -> WordVectors:
         sha256 = storage.file_sha256(path)
     except OSError as error:
         raise InputError(f"cannot read the vectors file {path}: {error.strerror}") from error
-    words, matrix = _cached(cache / f"vectors-{sha256}.safetensors", lambda: vector_file.read(path))
+    stored = cache / f"vectors-{vector_file.FORMAT}-{sha256}.safetensors"
+    words, matrix = _cached(stored, lambda: vector_file.read(path))
     if dim not in (None, matrix.shape[1]):
         raise InputError(
             f"{path} holds vectors of dimension {matrix.shape[1]}, not {dim}; leave out"

@@ -6,11 +6,15 @@ them, cannot read two dimensions, names no line of a bad file, draws a progress 
 stores a pickle keyed by the file's name alone, and turns off TLS verification for the process.
 """
 
+import codecs
 import gzip
 import logging
+import re
 import zlib
 from array import array
+from collections import Counter
 from collections.abc import Iterator
+from itertools import chain, islice, takewhile
 from pathlib import Path
 
 import numpy as np
@@ -20,72 +24,170 @@ from ccompress.errors import InputError
 
 logger = logging.getLogger(__name__)
 
+# Raised whenever a change alters what is read from the same file.
+FORMAT = 2
+
+# From so many lines at the head of a file without a header, the dimension is decided.
+_FIRST_LINES = 100
+_DECIMAL = re.compile(rb"(?<!\S)[-+]?\d*\.\d+(?:[eE][-+]?\d+)?(?!\S)")
+
+_Line = tuple[int, bytes]  # its number, and the line
+_Header = tuple[int, int]  # the number of words, and the dimension
+
 
 def read(path: Path) -> tuple[list[str], npt.NDArray[np.float32]]:
-    """Read a text file of word vectors: on each line a word and d numbers, separated by spaces.
+    """Read a text file of word vectors: on each line a word and d numbers; plain or gzip.
 
-    GloVe's format, or word2vec's, whose first line holds the number of words and d; plain or gzip.
-    Of a word that stands on several lines the first counts.
+    GloVe's format, or word2vec's, whose first line holds the number of words and d. Without such a
+    header, d is the number of numbers that most of the first lines end with. White space parts the
+    numbers, a tab as well as a space. The last d fields of a line are its numbers, and all that
+    stands before them is the word: it may hold spaces, as in phrases, or be a space itself. Of a
+    word that stands on several lines the first counts. A word that is not UTF-8 matches no text:
+    it is left out, with a warning. So is a header's count above the number of lines: many a file
+    on the web has one, and so has the head of a file.
 
     Returns:
         The n words in the file's order, and their vectors, (n, d) float32.
 
     Raises:
-        InputError: The file is empty, truncated or binary, or a line (named by its number) has
-            another number of columns than the first, or something else than finite numbers.
+        InputError: The file is empty, a damaged gzip file or binary, or a line (named by its
+            number) has no word, fewer than d numbers, many more, or one that is not finite.
     """
     logger.info("reading %s, once; later runs find it in the cache", path)
-    words: list[str] = []
+    lines = _lines(path)
+    first = list(islice(lines, _FIRST_LINES))
+    header = _header(first)
+    body = chain(first[1:] if header else first, lines)
+    dim = header[1] if header else _dimension(first)
+    words: list[str | None] = []
     values = array("f")
-    dim = promised = None
+    for number, line in body:
+        try:
+            word, fields = _word_and_fields(line, dim)
+            values.extend(map(float, fields))
+        except ValueError as error:
+            raise _bad_line(path, number, line, str(error), dim) from error
+        words.append(_decoded(word))
+    if not words:
+        raise InputError(f"{path} is empty; it should hold a word and its numbers on each line")
+    matrix = np.frombuffer(values, np.float32).reshape(-1, dim)
+    _check(path, words, matrix, header)
+    return _distinct(words, matrix)
+
+
+def _check(
+    path: Path, words: list[str | None], matrix: npt.NDArray[np.float32], header: _Header | None
+) -> None:
+    """Refuse numbers that are not finite; warn of words that are lacking."""
+    first_line = 2 if header else 1
+    unbounded = np.flatnonzero(~np.isfinite(matrix).all(axis=1))
+    if unbounded.size:
+        line_number = int(unbounded[0]) + first_line
+        raise InputError(f"{path}, line {line_number}: a number is not finite; mend or remove it")
+    if header and header[0] > len(words):
+        logger.warning(
+            "%s promises %d words on line 1 but holds %d; if it is not meant to be a part of a"
+            " file, copy or fetch it again",
+            *(path, header[0], len(words)),
+        )
+    if None in words:
+        logger.warning(
+            "%s: words left out because they are not UTF-8: %d, the first on line %d",
+            *(path, words.count(None), words.index(None) + first_line),
+        )
+
+
+def _lines(path: Path) -> Iterator[_Line]:
+    """The numbered lines of a file, gzip or not, without a byte order mark at its head.
+
+    They end at line feeds only: words may hold other breaks.
+    """
+    with path.open("rb") as file:
+        zipped = file.read(2) == b"\x1f\x8b"
     number = 0
     try:
-        for number, line in enumerate(_lines(path), start=1):
-            word, *fields = line.rstrip().split(b" ")
-            if number == 1 and len(fields) == 1 and word.isdigit() and fields[0].isdigit():
-                promised, dim = int(word), int(fields[0])
-                continue
-            dim = len(fields) if dim is None else dim
-            if len(fields) != dim or not dim or not word:
-                raise _bad_line(path, number, line, f"{len(fields)} numbers after the word", dim)
-            try:
-                words.append(word.decode())
-                values.extend(map(float, fields))
-            except ValueError as error:
-                raise _bad_line(path, number, line, str(error), dim) from error
+        with gzip.open(path) if zipped else path.open("rb") as lines:
+            for number, line in enumerate(lines, start=1):
+                yield number, line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise InputError(
             f"{path} is a truncated or damaged gzip file (line {number + 1} cannot be read); copy"
             " or fetch it again"
         ) from error
-    if not words or dim is None:
-        raise InputError(f"{path} is empty; it should hold a word and its numbers on each line")
-    if promised not in (None, len(words)):
-        raise InputError(
-            f"{path} promises {promised} words on line 1 but holds {len(words)}; it may be"
-            " truncated: copy or fetch it again"
-        )
-    matrix = np.frombuffer(values, np.float32).reshape(-1, dim)
-    unbounded = np.flatnonzero(~np.isfinite(matrix).all(axis=1))
-    if unbounded.size:
-        line_number = int(unbounded[0]) + (1 if promised is None else 2)
-        raise InputError(f"{path}, line {line_number}: a number is not finite; mend or remove it")
-    first = {word: row for row, word in reversed(list(enumerate(words)))}
-    if len(first) < len(words):
-        rows = sorted(first.values())
-        words, matrix = [words[row] for row in rows], matrix[rows]
-    return words, matrix
 
 
-def _lines(path: Path) -> Iterator[bytes]:
-    """The lines of a file, gzip or not, split at line feeds only: words may hold other breaks."""
-    with path.open("rb") as file:
-        zipped = file.read(2) == b"\x1f\x8b"
-    with gzip.open(path) if zipped else path.open("rb") as lines:
-        yield from lines
+def _header(first: list[_Line]) -> _Header | None:
+    """What the first line tells, if it is a header of word2vec's."""
+    line = first[0][1] if first else b""
+    fields = line.split()
+    word_is_blank = line[:1].isspace()
+    if len(fields) == 2 and all(map(bytes.isdigit, fields)) and not word_is_blank:
+        return int(fields[0]), int(fields[1])
+    return None
 
 
-def _bad_line(path: Path, number: int, line: bytes, found: str, dim: int | None) -> InputError:
+def _dimension(first: list[_Line]) -> int:
+    """How many numbers most of the first lines end with; of equally many, the earlier counts."""
+    counts = Counter(_numbers_at_the_end(line) for _, line in first)
+    return counts.most_common(1)[0][0] if counts else 0
+
+
+def _numbers_at_the_end(line: bytes) -> int:
+    """How many numbers a line ends with, its word not counted, which may be a number itself."""
+    fields = line.split()
+    count = sum(1 for _ in takewhile(_is_number, reversed(fields)))
+    word_is_blank = line[:1].isspace()
+    return count if word_is_blank else min(count, len(fields) - 1)
+
+
+def _is_number(field: bytes) -> bool:
+    try:
+        float(field)
+    except ValueError:
+        return False
+    return True
+
+
+def _word_and_fields(line: bytes, dim: int) -> tuple[bytes, list[bytes]]:
+    """The word of a line and its last `dim` fields, which should be numbers.
+
+    Raises:
+        ValueError: Says what the line has in place of a word and `dim` numbers.
+    """
+    fields = line.rsplit(None, dim)
+    if len(fields) > dim > 0:
+        word = fields.pop(0)
+    else:
+        # Only white space stands before the fields, and its last character parts it from them.
+        word = line[: len(line) - len(line.lstrip()) - 1] if line[:1].isspace() else b""
+    if len(fields) != dim or not word:
+        raise ValueError(f"{_numbers_at_the_end(line)} numbers after the word")
+    # A word may end in a number, as in "web 2.0". Several are those of a longer vector, or of the
+    # line before, whose end is lost.
+    if len(_DECIMAL.findall(word)) > 1:
+        raise ValueError(f"{len(line.split()) - 1} fields after the first")
+    return word, fields
+
+
+def _decoded(word: bytes) -> str | None:
+    try:
+        return word.decode()
+    except UnicodeDecodeError:
+        return None
+
+
+def _distinct(
+    words: list[str | None], matrix: npt.NDArray[np.float32]
+) -> tuple[list[str], npt.NDArray[np.float32]]:
+    """The words that could be decoded, each once, and the first vector of each."""
+    rows: dict[str, int] = {}
+    for row, word in enumerate(words):
+        if word is not None:
+            rows.setdefault(word, row)
+    return list(rows), matrix if len(rows) == len(words) else matrix[list(rows.values())]
+
+
+def _bad_line(path: Path, number: int, line: bytes, found: str, dim: int) -> InputError:
     """The error for a line that is not a word and `dim` numbers."""
     try:
         binary = "\0" in line.decode()
@@ -98,6 +200,6 @@ def _bad_line(path: Path, number: int, line: bytes, found: str, dim: int | None)
         )
     truncated = "" if line.endswith(b"\n") else ", and the file ends there: is it truncated?"
     return InputError(
-        f"{path}, line {number}: {found}; it should be a word and"
-        f" {dim or 'its'} numbers separated by single spaces{truncated}"
+        f"{path}, line {number}: {found}; it should be a word and {dim or 'its'} numbers,"
+        f" with spaces between{truncated}"
     )

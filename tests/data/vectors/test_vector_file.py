@@ -21,11 +21,28 @@ MATRIX = np.array([[0.5, -1.25, 0.03], [1, 2, 3], [0, 0.1, 7]], np.float32)
         GLOVE,
         gzip.compress(GLOVE),
         b"3 3\n" + GLOVE,
+        b"\xef\xbb\xbf" + GLOVE,
+        gzip.compress(b"\xef\xbb\xbf3 3\n" + GLOVE),
+        GLOVE.replace(b" ", b"\t", 1),
+        GLOVE.replace(b" ", b"\t"),
+        b"3\t3\n" + GLOVE.replace(b" ", b"  "),
         GLOVE.replace(b"\n", b" \n"),  # word2vec ends its lines so
         GLOVE.replace(b"\n", b"\r\n"),
         GLOVE.rstrip(b"\n"),
     ],
-    ids=["glove", "gzip", "word2vec", "blanks at line ends", "crlf", "no last line feed"],
+    ids=[
+        "glove",
+        "gzip",
+        "word2vec",
+        "byte order mark",
+        "byte order mark, gzip, word2vec",
+        "tab after one word",
+        "tabs",
+        "columns set apart",
+        "blanks at line ends",
+        "crlf",
+        "no last line feed",
+    ],
 )
 def test_formats(tmp_path, contents):
     path = tmp_path / "vectors"
@@ -43,11 +60,70 @@ def test_any_dimension(tmp_path, dim):
     assert vector_file.read(path)[1].shape == (4, dim)
 
 
-def test_words_that_hold_other_line_breaks_or_spaces(tmp_path):
-    words = ["a\u00a0b", "c\u0085d", "e\u2028f", "12", "g\x0bh"]
+# glove.840B holds the first three, vectors converted from word2vec the next four: a phrase, one
+# that ends in a number, one of numbers, a space.
+HARD_WORDS = [
+    ". . .",
+    "to name@domain.com",
+    "\u00a0",
+    "new york",
+    "web 2.0",
+    "1 000 000",
+    " ",
+    "a\u00a0b",
+    "c\u0085d",
+    "e\u2028f",
+    "12",
+    "g\x0bh",
+    "\t",
+    "\r",
+    "  ",
+    " the",
+    "nan",
+]
+
+
+@pytest.mark.parametrize("header", ["", "{} 3\n"])
+@pytest.mark.parametrize("separator", [" ", "\t"])
+def test_any_word_comes_back(tmp_path, header, separator):
+    words = ["the", "of", *HARD_WORDS]
     path = tmp_path / "vectors"
-    path.write_text("".join(f"{word} 1 2\n" for word in words), encoding="utf-8", newline="")
-    assert vector_file.read(path)[0] == words
+    rows = [separator.join([word, f"{i}", "-0.5", "1e-3"]) for i, word in enumerate(words)]
+    text = header.format(len(words)) + "\n".join(rows)
+    path.write_text(text, encoding="utf-8", newline="")
+    read, matrix = vector_file.read(path)
+    assert read == words
+    assert matrix[:, 0].tolist() == list(range(len(words)))
+
+
+@pytest.mark.parametrize(
+    "words", [[" ", "a", "b"], ["12", "3", "4"], ["web 2.0", "of", "a"], ["a b c", "1 2 3", "of"]]
+)
+def test_the_dimension_is_what_most_first_lines_say(tmp_path, words):
+    path = tmp_path / "vectors"
+    path.write_text("".join(f"{word} 1 2\n" for word in words), encoding="utf-8")
+    read, matrix = vector_file.read(path)
+    assert (read, matrix.shape) == (words, (3, 2))
+
+
+def test_a_count_that_is_off_does_no_harm(tmp_path, caplog):
+    # wiki-news-300d-1M-subword.vec holds 999,999 words and promises 1,000,000.
+    path = tmp_path / "vectors"
+    path.write_bytes(b"4 3\n" + GLOVE)
+    assert vector_file.read(path)[0] == WORDS
+    assert "promises 4 words on line 1 but holds 3" in caplog.text
+    caplog.clear()
+    path.write_bytes(b"2 3\n" + GLOVE)
+    assert vector_file.read(path)[0] == WORDS
+    assert not caplog.records
+
+
+def test_words_that_are_not_utf_8_are_left_out_with_a_warning(tmp_path, caplog):
+    path = tmp_path / "vectors"
+    path.write_bytes(b"4 2\na 1 1\ncaf\xe9 2 2\n\xff 3 3\nb 4 4\n")
+    words, matrix = vector_file.read(path)
+    assert (words, matrix.tolist()) == (["a", "b"], [[1, 1], [4, 4]])
+    assert "not UTF-8: 2, the first on line 3" in caplog.text
 
 
 def test_the_first_of_a_word_s_vectors_counts(tmp_path):
@@ -100,19 +176,20 @@ LINES = [b"a 1 2 3\n", b"b 4 5 6\n", b"c 7 8 9\n"]
         (b"3 3\n", "is empty"),
         (gzip.compress(b""), "is empty"),
         (b"".join(LINES) + b"d 1 2\n", r"line 4: 2 numbers after the word; .* 3 numbers"),
-        (LINES[0] + b"b 4 5 6 7\n" + LINES[2], "line 2: 4 numbers"),
+        (LINES[0] + b"b .4 .5 6 7 8\n" + LINES[2], r"line 2: 5 fields .* 3 numbers,"),
+        (LINES[0] + b"b .4 .5 .6c 7 8 9\n", r"line 2: 6 fields .* 3 numbers,"),
         (b"3 4\n" + b"".join(LINES), r"line 2: 3 numbers .* 4 numbers"),
         (LINES[0] + b"b\n", "line 2: 0 numbers"),
         (LINES[0] + b"\n" + LINES[1], "line 2: 0 numbers"),
         (b"word\n", "line 1: 0 numbers"),
         (LINES[0] + b" 4 5 6\n", "line 2"),
-        (LINES[0] + b"b 4  5 6\n", "line 2: 4 numbers"),
+        (LINES[0] + b"\t4 5 6\n", "line 2: 3 numbers after the word"),
         (LINES[0] + b"b 4 x 6\n", "line 2: .*'x'"),
         (LINES[0] + b"b 4 nan 6\n", "line 2: a number is not finite"),
         (b"2 3\n" + LINES[0] + b"b 4 1e99 6\n", "line 3: a number is not finite"),
         (LINES[0] + b"b 4 5", "line 2: 2 numbers.*is it truncated"),
-        (b"4 3\n" + b"".join(LINES), "promises 4 words on line 1 but holds 3.*truncated"),
-        (LINES[0] + b"b\xff 4 5 6\n", "line 2: not UTF-8 text"),
+        (LINES[0] + b"new york 4 5", "line 2: .*'york'.*is it truncated"),
+        (b"4 3\n" + LINES[0] + b"b 4 5", "line 3: 2 numbers.*is it truncated"),
         (b"2 3\nthe \x00\x00\x80?\x01\x02\n", "line 2: not UTF-8 text"),
         (b"PK\x03\x04\x14\x00\x00\x00" + bytes(range(256)), "line 1: not UTF-8 text"),
         (gzip.compress(b"".join(LINES) * 500)[:-20], r"truncated or damaged gzip"),
