@@ -1,21 +1,66 @@
-"""Compressed embeddings that take the place of `torch.nn.Embedding`."""
+"""What all compressed embeddings have in common: their sizes, their padding, how they print."""
+
+import operator
+from abc import ABC, abstractmethod
+from typing import ClassVar
 
 from torch import Tensor, nn
 
 from ccompress.errors import InputError
 
 
-def padding_row(padding_idx: int | None, num_embeddings: int) -> int | None:
-    """A padding_idx as a row number; like `torch.nn.Embedding`'s it may count from the end.
+class CompressedEmbedding(nn.Module, ABC):
+    """An embedding of V rows of d numbers that takes the place of `torch.nn.Embedding`.
+
+    Called with indices of any shape (...), int32 or int64, it gives vectors of shape (..., d). It
+    refuses the indices that `torch.nn.Embedding` refuses. The vectors have the dtype of the
+    embedding's own tensors, under autocast too.
+
+    The constructor's arguments are kept as attributes of the same names, from which a stored model
+    builds the embedding again.
+
+    Args:
+        num_embeddings: V, the number of rows.
+        embedding_dim: d, the length of a vector.
+        padding_idx: a row that reads as zeros; it may count from the end.
 
     Raises:
-        InputError: if it is no row.
+        InputError: if padding_idx is no row.
     """
-    if padding_idx is None:
-        return None
-    if not -num_embeddings <= padding_idx < num_embeddings:
-        raise InputError(f"padding_idx={padding_idx} is no row of {num_embeddings}")
-    return padding_idx % num_embeddings
+
+    size_name: ClassVar[str]  # the attribute that says how small it is: rank, bits or parts
+
+    def __init__(self, num_embeddings: int, embedding_dim: int, padding_idx: int | None) -> None:
+        super().__init__()
+        # operator.index makes plain integers of numpy's, which no model file could store
+        self.num_embeddings = operator.index(num_embeddings)
+        self.embedding_dim = operator.index(embedding_dim)
+        self.padding_idx = None if padding_idx is None else operator.index(padding_idx)
+        if self.padding_idx is not None:
+            if not -self.num_embeddings <= self.padding_idx < self.num_embeddings:
+                raise InputError(f"padding_idx={padding_idx} is no row of {num_embeddings}")
+            self.padding_idx %= self.num_embeddings
+
+    @abstractmethod
+    def forward(self, indices: Tensor) -> Tensor:
+        """The vectors, of shape (..., d), of indices of shape (...)."""
+
+    def extra_repr(self) -> str:
+        """What `print` shows of the module: sizes, and the padding if there is one."""
+        size = f"{self.size_name}={getattr(self, self.size_name)}"
+        padding = "" if self.padding_idx is None else f", padding_idx={self.padding_idx}"
+        return f"{self.num_embeddings}, {self.embedding_dim}, {size}{padding}"
+
+
+def in_range(name: str, value: int, most: int) -> int:
+    """The value of a size as a plain integer.
+
+    Raises:
+        InputError: if it is not 1 to `most`.
+    """
+    if not 1 <= value <= most:
+        raise InputError(f"{name}={value}: give 1 to {most}")
+    return operator.index(value)
 
 
 def without_padding(vectors: Tensor, indices: Tensor, padding_idx: int | None) -> Tensor:
@@ -23,11 +68,3 @@ def without_padding(vectors: Tensor, indices: Tensor, padding_idx: int | None) -
     if padding_idx is None:
         return vectors
     return vectors.masked_fill((indices == padding_idx).unsqueeze(-1), 0)
-
-
-def printed(embedding: nn.Module, size: str) -> str:
-    """What `print` shows of a compressed embedding: sizes, and options not at their defaults."""
-    padding_idx = getattr(embedding, "padding_idx", None)
-    shown = f"{embedding.num_embeddings}, {embedding.embedding_dim}, {size}"
-    shown += "" if padding_idx is None else f", padding_idx={padding_idx}"
-    return shown + ", sparse=True" * getattr(embedding, "sparse", False)

@@ -4,12 +4,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ccompress.embeddings.base import padding_row, printed
-from ccompress.errors import InputError
+from ccompress.embeddings.factorised import FactorisedEmbedding
 from ccompress.numerics.svd import factorize
 
 
-class LowRankEmbedding(nn.Module):
+class LowRankEmbedding(FactorisedEmbedding):
     """An embedding whose table is the product of two trainable factors A (V, k) and B (k, d).
 
     It reads row i as A[i] B, in place of the V x d numbers of `torch.nn.Embedding` (Acharya et
@@ -52,13 +51,7 @@ class LowRankEmbedding(nn.Module):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        super().__init__()
-        if not 1 <= rank <= embedding_dim:
-            raise InputError(f"rank={rank}: vectors of {embedding_dim} have ranks 1 to that")
-        self.num_embeddings = num_embeddings
-        self.embedding_dim = embedding_dim
-        self.rank = rank
-        self.padding_idx = padding_row(padding_idx, num_embeddings)
+        super().__init__(num_embeddings, embedding_dim, rank, padding_idx)
         self.sparse = sparse
         self.A = nn.Parameter(torch.empty(num_embeddings, rank, device=device, dtype=dtype))
         self.B = nn.Parameter(torch.empty(rank, embedding_dim, device=device, dtype=dtype))
@@ -96,20 +89,20 @@ class LowRankEmbedding(nn.Module):
             with torch.no_grad():
                 self.A[self.padding_idx] = 0
 
-    def forward(self, indices: Tensor) -> Tensor:
-        """The vectors, of shape (..., d), of indices of shape (...)."""
-        rows, B = self.read_factors(indices)
-        return rows @ B
-
     def read_factors(self, indices: Tensor) -> tuple[Tensor, Tensor]:
         """Rows of A, of shape (..., k), and B: what reads both can leave out the product."""
         return F.embedding(indices, self.A, self.padding_idx, sparse=self.sparse), self.B
 
     def factors(self) -> tuple[nn.Module, Tensor]:
-        """An embedding that reads rows of A, of k columns, and B (k, d); both share the tensors."""
-        A = nn.Embedding(self.num_embeddings, self.rank, self.padding_idx, _weight=self.A)
-        return A, self.B
+        """See `FactorisedEmbedding`; the first is an `nn.Embedding`, frozen where A is."""
+        A = nn.Embedding.from_pretrained(
+            self.A,
+            freeze=not self.A.requires_grad,
+            padding_idx=self.padding_idx,
+            sparse=self.sparse,
+        )
+        return A.train(self.training), self.B
 
     def extra_repr(self) -> str:
         """What `print` shows of the module."""
-        return printed(self, f"rank={self.rank}")
+        return super().extra_repr() + ", sparse=True" * self.sparse

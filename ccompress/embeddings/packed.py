@@ -1,19 +1,18 @@
 """Embeddings whose numbers are kept packed and unpacked by row when read."""
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from typing import ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
-from ccompress.embeddings.base import padding_row, printed, without_padding
-from ccompress.errors import InputError
+from ccompress.embeddings.base import CompressedEmbedding, in_range, without_padding
 from ccompress.numerics.packing import unpack
 from ccompress.numerics.rates import bytes_per_row
 
 
-class PackedEmbedding(nn.Module, ABC):
+class PackedEmbedding(CompressedEmbedding):
     """A frozen embedding of b bits a number, kept packed in memory and unpacked by row when read.
 
     Its numbers are indices of reference values, in the buffer `packed`, uint8 of shape
@@ -21,6 +20,7 @@ class PackedEmbedding(nn.Module, ABC):
     `load_state_dict`.
     """
 
+    size_name = "bits"
     most_bits: ClassVar[int]
     packed: Tensor
 
@@ -32,14 +32,9 @@ class PackedEmbedding(nn.Module, ABC):
         padding_idx: int | None = None,
         device: torch.device | str | None = None,
     ) -> None:
-        super().__init__()
-        if not 1 <= bits <= self.most_bits:
-            raise InputError(f"bits={bits}: give 1 to {self.most_bits}")
-        self.num_embeddings = num_embeddings
-        self.embedding_dim = embedding_dim
-        self.bits = bits
-        self.padding_idx = padding_row(padding_idx, num_embeddings)
-        width = bytes_per_row(bits, embedding_dim)
+        super().__init__(num_embeddings, embedding_dim, padding_idx)
+        self.bits = in_range("bits", bits, self.most_bits)
+        width = bytes_per_row(self.bits, embedding_dim)
         packed = torch.zeros(num_embeddings, width, dtype=torch.uint8, device=device)
         self.register_buffer("packed", packed)
 
@@ -52,7 +47,3 @@ class PackedEmbedding(nn.Module, ABC):
         packed = F.embedding(indices, self.packed)  # checks the indices as nn.Embedding does
         vectors = self.values(unpack(packed, self.bits, self.embedding_dim))
         return without_padding(vectors, indices, self.padding_idx)
-
-    def extra_repr(self) -> str:
-        """What `print` shows of the module."""
-        return printed(self, f"bits={self.bits}")

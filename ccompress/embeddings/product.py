@@ -1,16 +1,15 @@
 """An embedding whose rows are the numbers of centroids (product quantization)."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
-from ccompress.embeddings.base import padding_row, printed, without_padding
-from ccompress.errors import InputError
+from ccompress.embeddings.base import CompressedEmbedding, in_range, without_padding
 from ccompress.numerics import codebooks
 from ccompress.numerics.rates import CENTROIDS
 
 
-class ProductQuantizedEmbedding(nn.Module):
+class ProductQuantizedEmbedding(CompressedEmbedding):
     """A frozen embedding of n bytes a row, each the number of a centroid of a part of the vector.
 
     Its tensors are the buffers `codes`, uint8 of shape (V, n), and `centroids`, of shape (256, d):
@@ -40,6 +39,7 @@ class ProductQuantizedEmbedding(nn.Module):
         (torch.Size([1000, 8]), torch.Size([256, 64]))
     """
 
+    size_name = "parts"
     codes: Tensor
     centroids: Tensor
 
@@ -52,13 +52,8 @@ class ProductQuantizedEmbedding(nn.Module):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        super().__init__()
-        if not 1 <= parts <= embedding_dim:
-            raise InputError(f"parts={parts}: vectors of {embedding_dim} have 1 to that")
-        self.num_embeddings = num_embeddings
-        self.embedding_dim = embedding_dim
-        self.parts = parts
-        self.padding_idx = padding_row(padding_idx, num_embeddings)
+        super().__init__(num_embeddings, embedding_dim, padding_idx)
+        self.parts = in_range("parts", parts, embedding_dim)
         codes = torch.zeros(num_embeddings, parts, dtype=torch.uint8, device=device)
         self.register_buffer("codes", codes)
         centroids = torch.zeros(CENTROIDS, embedding_dim, device=device, dtype=dtype)
@@ -86,7 +81,3 @@ class ProductQuantizedEmbedding(nn.Module):
         owner = codebooks.owners(self.embedding_dim, self.parts, codes.device)
         vectors = self.centroids[codes[..., owner].long(), columns]
         return without_padding(vectors, indices, self.padding_idx)
-
-    def extra_repr(self) -> str:
-        """What `print` shows of the module."""
-        return printed(self, f"parts={self.parts}")

@@ -3,13 +3,12 @@
 import torch
 from torch import Tensor, nn
 
-from ccompress.embeddings.base import padding_row, printed
+from ccompress.embeddings.factorised import FactorisedEmbedding
 from ccompress.embeddings.low_rank import LowRankEmbedding
 from ccompress.embeddings.quantized import QuantizedEmbedding
-from ccompress.errors import InputError
 
 
-class QuantizedLowRankEmbedding(nn.Module):
+class QuantizedLowRankEmbedding(FactorisedEmbedding):
     """A frozen embedding whose table is the product of two factors of one byte a number.
 
     It reads row i as A[i] diag(scale) B. A (V, k) and B (k, d) are `QuantizedEmbedding`s of 8 bits;
@@ -52,13 +51,7 @@ class QuantizedLowRankEmbedding(nn.Module):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        super().__init__()
-        if not 1 <= rank <= embedding_dim:
-            raise InputError(f"rank={rank}: vectors of {embedding_dim} have ranks 1 to that")
-        self.num_embeddings = num_embeddings
-        self.embedding_dim = embedding_dim
-        self.rank = rank
-        self.padding_idx = padding_row(padding_idx, num_embeddings)
+        super().__init__(num_embeddings, embedding_dim, rank, padding_idx)
         self.A = QuantizedEmbedding(num_embeddings, rank, 8, padding_idx, device, dtype)
         self.B = QuantizedEmbedding(rank, embedding_dim, 8, None, device, dtype)
         self.register_buffer("scale", torch.zeros(rank, device=device, dtype=dtype))
@@ -80,21 +73,7 @@ class QuantizedLowRankEmbedding(nn.Module):
         embedding.B = QuantizedEmbedding.from_table(factors.B / lines.unsqueeze(1), 8)
         return embedding
 
-    def forward(self, indices: Tensor) -> Tensor:
-        """The vectors, of shape (..., d), of indices of shape (...)."""
-        rows, B = self.read_factors(indices)
-        return rows @ B
-
-    def read_factors(self, indices: Tensor) -> tuple[Tensor, Tensor]:
-        """Rows of A, of shape (..., k), and diag(scale) B: see `LowRankEmbedding`."""
-        A, B = self.factors()
-        return A(indices), B
-
     def factors(self) -> tuple[nn.Module, Tensor]:
         """The embedding that reads rows of A, of k columns, and diag(scale) B (k, d)."""
         lines = torch.arange(self.rank, device=self.scale.device)
         return self.A, self.scale.unsqueeze(1) * self.B(lines)
-
-    def extra_repr(self) -> str:
-        """What `print` shows of the module."""
-        return printed(self, f"rank={self.rank}")

@@ -1,6 +1,7 @@
 import copy
 import doctest
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -93,8 +94,7 @@ def test_padding_idx_may_count_from_the_end(kind):
 
 
 def test_state_dict_round_trip(embedding):
-    size = next(getattr(embedding, n) for n in ("bits", "rank", "parts") if hasattr(embedding, n))
-    fresh = type(embedding)(V, D, size, 0)
+    fresh = type(embedding)(V, D, getattr(embedding, embedding.size_name), 0)
     fresh.load_state_dict(embedding.state_dict())
     assert torch.equal(fresh(torch.arange(V)), embedding(torch.arange(V)))
 
@@ -121,6 +121,40 @@ def test_keeps_and_changes_dtype(table, dtype):
     ):
         assert embedding(torch.tensor([1])).dtype == dtype
         assert copy.deepcopy(embedding).float()(torch.tensor([1])).dtype == torch.float32
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+def test_autocast_leaves_the_vectors_as_they_are(embedding, dtype):
+    """`nn.Embedding` reads its table as it is under autocast, and code after it relies on that."""
+    embedding = embedding.to(dtype)
+    expected = embedding(INDICES[1])
+    with torch.autocast("cpu", dtype=torch.float16):
+        read = embedding(INDICES[1])
+        compiled = torch.compile(embedding, fullgraph=True, backend="aot_eager")(INDICES[1])
+    assert read.dtype == dtype
+    assert torch.equal(read, expected)
+    torch.testing.assert_close(compiled, expected)
+
+
+def test_low_rank_trains_alike_under_autocast(table):
+    gradients = []
+    for enabled in (False, True):
+        embedding = LowRankEmbedding.from_table(table, 4)
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled):
+            loss = embedding(INDICES[1]).square().sum()
+        loss.backward()
+        gradients.append([parameter.grad for parameter in embedding.parameters()])
+    torch.testing.assert_close(*gradients, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_sizes_of_numpy_are_kept_as_plain_integers(kind):
+    """A model file stores them as JSON, which knows no integer but Python's."""
+    embedding = kind(*np.array([V, D, 2]), padding_idx=np.int64(-1))
+    names = ("num_embeddings", "embedding_dim", kind.size_name, "padding_idx")
+    sizes = [getattr(embedding, name) for name in names]
+    assert sizes == [V, D, 2, V - 1]
+    assert {type(size) for size in sizes} == {int}
 
 
 def test_printed(embedding, table):
@@ -274,7 +308,7 @@ def test_a_column_of_zeros_in_the_factors_is_no_division_by_zero():
 
 @pytest.mark.parametrize("rank", [0, D + 1])
 def test_quantized_low_rank_refuses_impossible_ranks(rank):
-    with pytest.raises(InputError, match="1 to"):
+    with pytest.raises(InputError, match=f"rank={rank}: give 1 to {D}"):
         QuantizedLowRankEmbedding(V, D, rank)
 
 
@@ -319,7 +353,7 @@ def test_product_quantized_reads_the_nearest_centroid_of_every_part(parts):
 
 @pytest.mark.parametrize("parts", [0, D + 1])
 def test_product_quantized_refuses_impossible_parts(parts):
-    with pytest.raises(InputError, match="1 to that"):
+    with pytest.raises(InputError, match=f"parts={parts}: give 1 to {D}"):
         ProductQuantizedEmbedding(V, D, parts)
 
 

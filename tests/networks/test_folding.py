@@ -58,6 +58,20 @@ def test_factors_of_one_byte_stay_bytes_when_folded(name):
     assert folded.embedding is net.embedding.A
 
 
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("freeze", [set(), {"A"}, {"layer"}, {"A", "B", "layer"}], ids=sorted)
+def test_what_is_frozen_stays_frozen_when_folded(name, freeze):
+    net = factorised(name).eval()
+    net.embedding.A.requires_grad_("A" not in freeze)
+    net.embedding.B.requires_grad_("B" not in freeze)
+    net.first_layer().requires_grad_("layer" not in freeze)
+    folded = fold(net)
+    assert folded.embedding.weight.requires_grad == ("A" not in freeze)
+    assert not folded.embedding.training
+    assert folded.embedding.sparse
+    assert {p.requires_grad for p in folded.first_layer().parameters()} == {"layer" not in freeze}
+
+
 @pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU, nn.RNN])
 @pytest.mark.parametrize("bidirectional", [False, True])
 def test_every_recurrent_layer_of_torch_can_read_the_factor(kind, bidirectional):
