@@ -1,7 +1,8 @@
 """The one kind of error that the user can mend, and what helps to mend it."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 
 class InputError(ValueError):
@@ -10,6 +11,41 @@ class InputError(ValueError):
     The message is one line and names what was wrong, where, and what would be right. The command
     line prints it without a traceback and exits with code 2.
     """
+
+
+class MissingData(InputError):
+    """Data that a run reads are not there.
+
+    Attributes:
+        root: The data root.
+        names: What `ccompress data fetch` brings, by its name -> a file that it lacks.
+        others: What it does not bring, a sentence each that says where it is to be had.
+    """
+
+    def __init__(
+        self,
+        root: Path | None = None,
+        names: Mapping[str, str] | None = None,
+        others: Iterable[str] = (),
+    ) -> None:
+        self.root, self.names, self.others = root, dict(names or {}), list(others)
+        sentences = list(self.others)
+        if self.names:
+            lacking = ", ".join(f"{name} (no {file})" for name, file in self.names.items())
+            verb = "is" if len(self.names) == 1 else "are"
+            sentences.append(
+                f"{lacking} {verb} not in the data root {root};"
+                f" run: ccompress data fetch {' '.join(self.names)}"
+            )
+        super().__init__("; ".join(sentences))
+
+    def __add__(self, other: "MissingData") -> "MissingData":
+        """All that is missing, said once."""
+        return MissingData(
+            self.root or other.root,
+            self.names | other.names,
+            dict.fromkeys([*self.others, *other.others]),
+        )
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -29,7 +29,7 @@ from ccompress.config.options import (
     refuse_unknown,
 )
 from ccompress.data.base import Dataset, default_root
-from ccompress.data.vectors.sources import Auto, Vectors
+from ccompress.data.vectors.sources import Auto, ImdbGlove, Vectors
 from ccompress.errors import InputError, nearest
 from ccompress.locate import first_path
 from ccompress.numerics.rates import kept
@@ -214,7 +214,7 @@ def check(raw: DictConfig, names: Mapping[str, str]) -> Settings:
     config = merged(Schema, raw, "")
     plain = {group: options_of(raw[group], group, names[group]) for group in GROUPS}
     built = {group: build(plain[group], group) for group in GROUPS if group != "network"}
-    if isinstance(built["vectors"], Auto):
+    if isinstance(built["vectors"], Auto | ImdbGlove):
         built["vectors"] = built["vectors"].resolve(built["dataset"].vectors)
         plain["vectors"] = {
             "_target_": path_of(type(built["vectors"])),
@@ -337,6 +337,13 @@ def _file_sha256(path: Path, modified: int, size: int) -> str:
 
 
 def register_resolvers() -> None:
-    """Make `${data_root:}`, the default data root, and `${times:a,b}` known to configurations."""
+    """Make our resolvers known to configurations.
+
+    `${data_root:}` is the default data root, `${times:a,b}` a product, and `${other_than:a,b}`
+    nothing where b is a, else `-b`.
+    """
     OmegaConf.register_new_resolver("data_root", lambda: str(default_root()), replace=True)
     OmegaConf.register_new_resolver("times", lambda a, b: float(a) * float(b), replace=True)
+    OmegaConf.register_new_resolver(
+        "other_than", lambda usual, name: "" if name == usual else f"-{name}", replace=True
+    )

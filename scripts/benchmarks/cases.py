@@ -25,7 +25,7 @@ from ccompress.numerics.svd import factorize
 from ccompress.training.evaluation import predict
 from ccompress.training.trainer import Recipe, Trainer
 
-VECTORS = "vectors.path=${data.root}/vectors/imdb-glove.300d.txt.gz"
+VECTORS = "vectors=imdb_glove300"
 SST2 = ("dataset=sst2", VECTORS)
 PHRASES = ("dataset=sst2", "dataset.phrases=true", VECTORS)
 # Every word of the reviews and of the vectors: 97,176 rows, the nearest to 100,000 that is real.

@@ -9,6 +9,7 @@ from omegaconf import OmegaConf
 
 import ccompress.config.settings
 from ccompress.config.settings import check, digest, register_resolvers
+from ccompress.data.vectors.sources import Glove
 from ccompress.errors import InputError
 from ccompress.experiment.sweep import settings_of
 
@@ -20,17 +21,21 @@ def settings(tmp_path, monkeypatch):
     """Compose and check overrides of the tiny data set, as the command line does."""
     own = tiny_data.write(tmp_path / "data")
     monkeypatch.chdir(tmp_path)
-    register_resolvers()
 
     def make(*overrides):
         other_vectors = any(override.startswith("vectors=") for override in overrides)
         kept = [o for o in own if not (other_vectors and o.startswith("vectors"))]
-        GlobalHydra.instance().clear()
-        with initialize_config_dir(str(CONF), version_base="1.3"):
-            config = compose("config", [*kept, *overrides], return_hydra_config=True)
-        return settings_of(config)
+        return composed([*kept, *overrides])
 
     return make
+
+
+def composed(overrides):
+    """Settings of a command line."""
+    register_resolvers()
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return settings_of(compose("config", overrides, return_hydra_config=True))
 
 
 def options(group):
@@ -43,8 +48,10 @@ def test_every_option_of_every_group_composes_and_builds(settings, group):
         "file": ["vectors.path=data/vectors.txt"],
         "auto": ["dataset.vectors=cooccurrence"],
         "glove": ["data.root=data"],
+        "glove300": ["data.root=data"],
     }
-    Path("data/glove.6B.100d.txt").touch()
+    for dim in (100, 300):
+        Path(f"data/glove.6B.{dim}d.txt").touch()
     for name in options(group):
         chosen = settings(f"{group}={name}", *own.get(name, []))
         assert chosen.names[group] == name
@@ -128,6 +135,23 @@ def test_auto_vectors_are_the_run_of_what_they_stand_for(settings):
     auto = settings("vectors=auto", "dataset.vectors=cooccurrence")
     named = settings("vectors=cooccurrence", "dataset.vectors=cooccurrence")
     assert auto.run_id == named.run_id
+
+
+@pytest.mark.parametrize(
+    "experiment", "beyond own_rates paper phrases schedules tuning vocabulary".split()
+)
+def test_rows_of_other_vectors_get_a_folder_of_their_own(experiment, tmp_path):
+    """In whatever order the command line has the two words."""
+    (tmp_path / "glove.6B.300d.txt").touch()
+    words = [f"+experiment={experiment}", "dataset=sst2", f"data.root={tmp_path}"]
+    committed = composed(words)
+    papers = composed(["vectors=glove300", *words])
+    assert composed([*words, "vectors=glove300"]).identity == papers.identity
+    assert committed.experiment_name == experiment
+    assert papers.experiment_name == f"{experiment}-glove300"
+    assert papers.vectors == Glove(dim=300)
+    published = (CONF.parent / "results" / "vectors" / "README.md").read_text("utf-8")
+    assert f"`{committed.files['vectors.path']}`" in published
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ccompress.errors import InputError
+from ccompress.errors import InputError, MissingData
 
 
 @dataclass(frozen=True)
@@ -57,8 +57,8 @@ class Source:
         """Return the first of `paths` (under the data root) that is there.
 
         Raises:
-            InputError: None is there (names the command that fetches it), or the data root is not
-                a folder that can be read.
+            MissingData: None is there.
+            InputError: The data root is not a folder that can be read.
         """
         try:
             if root.exists() and not root.is_dir():
@@ -68,10 +68,7 @@ class Source:
                     return root / path
         except OSError as error:
             raise InputError(f"cannot read the data root {root}: {error.strerror}") from error
-        raise InputError(
-            f"{self.name} is not in the data root {root} (no {paths[0]});"
-            f" run: ccompress data fetch {self.name}"
-        )
+        raise MissingData(root, {self.name: paths[0]})
 
     def checksums(self) -> dict[str, str]:
         """Every path under the data root that may hold this source -> SHA-256, or ""."""

@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ccompress import storage
-from ccompress.data.vectors import cooccurrence, vector_file
-from ccompress.errors import InputError
+from ccompress.data.vectors import cooccurrence, imdb_glove, vector_file
+from ccompress.errors import InputError, MissingData
 
 logger = logging.getLogger(__name__)
 
@@ -77,7 +77,7 @@ class Auto:
     """Each data set's own vectors.
 
     Attributes:
-        name: `auto`.
+        name: The option's name.
         path: A file to take the place of GloVe; data sets with synthetic text keep their own.
         dim: Numbers per word; None is 100 for GloVe, the file's for a file, 300 for cooccurrence.
     """
@@ -91,6 +91,9 @@ class Auto:
 
         Args:
             default: `glove` or `cooccurrence`.
+
+        Raises:
+            InputError: `default` is neither.
         """
         if default == "glove":
             if self.path is not None:
@@ -99,6 +102,35 @@ class Auto:
         if default == "cooccurrence":
             return Cooccurrence() if self.dim is None else Cooccurrence(dim=self.dim)
         raise InputError(f"a data set's vectors must be 'glove' or 'cooccurrence', not {default!r}")
+
+
+@dataclass(kw_only=True)
+class ImdbGlove:
+    """The vectors of the committed results: `imdb-glove.300d` where `Auto` takes GloVe.
+
+    Attributes:
+        name: The option's name.
+    """
+
+    name: str = "imdb_glove300"
+
+    def resolve(self, default: str) -> Vectors:
+        """The source for a data set whose `vectors` is `default`; see `Auto.resolve`.
+
+        Raises:
+            MissingData: The file is needed, and we neither run from a clone nor stand in one.
+        """
+        if default != "glove":
+            return Auto().resolve(default)
+        if path := imdb_glove.path():
+            return File(path=str(path))
+        raise MissingData(
+            others=[
+                f"the vectors {imdb_glove.NAME} are in the source repository, not in the installed"
+                " package: clone the repository and run in the clone, or take the paper's own"
+                " vectors with vectors=glove300 (ccompress data fetch glove)"
+            ]
+        )
 
 
 @dataclass(kw_only=True)
@@ -152,9 +184,7 @@ class Glove(Vectors):
             for folder in (root, root / "vectors"):
                 if (folder / name).is_file():
                     return {"path": folder / name}
-        raise InputError(
-            f"{stem}.txt is not in the data root {root}; run: ccompress data fetch glove"
-        )
+        raise MissingData(root, {"glove": f"{stem}.txt"})
 
     def load(self, root: Path, cache: Path, train: list[list[str]]) -> WordVectors:
         """Read the file, or what an earlier reading of the same contents left in `cache`."""

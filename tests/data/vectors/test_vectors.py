@@ -1,11 +1,12 @@
 import gzip
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from ccompress.data.vectors import vector_file
-from ccompress.data.vectors.sources import Auto, Cooccurrence, File, Glove, Random
-from ccompress.errors import InputError
+from ccompress.data.vectors import imdb_glove, vector_file
+from ccompress.data.vectors.sources import Auto, Cooccurrence, File, Glove, ImdbGlove, Random
+from ccompress.errors import InputError, MissingData
 
 TEXT = [["a", "b", "c"], ["b", "c", "d"], ["c", "d", "e"]]
 
@@ -36,6 +37,21 @@ def test_auto(auto, default, expected):
 def test_auto_knows_two_defaults_only():
     with pytest.raises(InputError, match="'glove' or 'cooccurrence', not 'elmo'"):
         Auto().resolve("elmo")
+
+
+def test_the_committed_vectors_are_found_from_any_folder_of_a_clone(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # the package runs from its clone
+    clone = Path(__file__).parents[3]
+    file = File(path=str(clone / "results" / "vectors" / "imdb-glove.300d.txt.gz"))
+    assert ImdbGlove().resolve("glove") == file
+    # An installed package belongs to no clone; we may stand in one.
+    installed = tmp_path / "site-packages" / "ccompress" / "data" / "vectors" / "imdb_glove.py"
+    monkeypatch.setattr(imdb_glove, "__file__", str(installed))
+    with pytest.raises(MissingData, match=r"clone the repository.* or .*vectors=glove300"):
+        ImdbGlove().resolve("glove")
+    assert ImdbGlove().resolve("cooccurrence") == Cooccurrence(dim=300)
+    monkeypatch.chdir(clone / "tests" / "data")
+    assert ImdbGlove().resolve("glove") == file
 
 
 def test_glove_is_found_in_the_root_or_its_folder_and_the_whole_before_the_subset(tmp_path):
