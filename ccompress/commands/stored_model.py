@@ -22,10 +22,12 @@ def add_run(parser: argparse.ArgumentParser) -> None:
         help="where ids are looked for (default: %(default)s)",
     )
     parser.add_argument(
-        "--tokenizer",
-        metavar="FUNCTION",
-        help="dotted path of the model's tokenizer, if it is neither ccompress's nor of the "
-        "package of its network: a file may name any function",
+        "--trust",
+        metavar="PACKAGE",
+        action="append",
+        default=[],
+        help="a package, not ccompress's, that the model may use, such as that of a network or a "
+        "tokenizer of your own; may be given several times",
     )
 
 
@@ -41,4 +43,4 @@ def open_run(given: argparse.Namespace, device: str) -> tuple[Path, "Model"]:
     from ccompress.machine import choose_device
 
     path = model.file_of(given.run, given.runs_dir)
-    return path, model.load(path, choose_device(device), given.tokenizer).folded()
+    return path, model.load(path, choose_device(device), given.trust).folded()

@@ -3,7 +3,7 @@
 import functools
 import inspect
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from ccompress.data.batches import Encoded
 from ccompress.data.text import tokenizers
 from ccompress.data.text.vocabulary import PAD, UNK, rows_by_word
 from ccompress.errors import InputError
-from ccompress.locate import locate
+from ccompress.locate import locate, refuse_untrusted
 from ccompress.networks.base import Network, tensor_bytes
 from ccompress.networks.folding import fold
 from ccompress.training.evaluation import predict
@@ -112,21 +112,21 @@ def save(path: Path, small: Model) -> int:
     return path.stat().st_size
 
 
-def load(path: Path, device: torch.device | str = "cpu", tokenizer: str | None = None) -> Model:
+def load(path: Path, device: torch.device | str = "cpu", trust: str | Iterable[str] = ()) -> Model:
     """Read what `save` wrote, on this machine or another.
 
-    The network and the embedding are found by the dotted paths in the file; none but a network and
-    a module is made use of. A tokenizer is any function: beside our own only one of the network's
-    package is, or the one that the caller names, so that a file from elsewhere calls nothing else.
+    The file names its network, its embedding and its tokenizer by dotted paths. They must be ours
+    or lie in a package that the caller trusts, which is checked before anything is imported.
 
     Args:
         path: The file.
         device: Where the network is to work.
-        tokenizer: The dotted path of the tokenizer that the file may name.
+        trust: A package, or several, that the file may use beside ccompress: that of a network,
+            an embedding or a tokenizer of one's own.
 
     Raises:
-        InputError: There is no such file, it is damaged or no model, what it is made of (a network
-            of a user's own package) is not installed here, or its tokenizer is not trusted.
+        InputError: There is no such file, it is damaged or no model, it names code that is not
+            trusted, or what it is made of is not installed here.
     """
     try:
         tensors, metadata = storage.load(path)
@@ -140,11 +140,14 @@ def load(path: Path, device: torch.device | str = "cpu", tokenizer: str | None =
         raise InputError(f"{path} was written by another version of ccompress: update this one")
     try:
         config, labels = json.loads(metadata["config"]), json.loads(metadata["labels"])
-        words = json.loads(metadata["words"])
-        _check_tokenizer(metadata["tokenizer"], config["network"]["_target_"], tokenizer)
+        words, described = json.loads(metadata["words"]), json.loads(metadata["embedding"])
+        named = [config["network"]["_target_"], described["_target_"]]
+        if metadata["tokenizer"] not in tokenizers.TOKENIZERS:
+            named.append(metadata["tokenizer"])
+        refuse_untrusted(named, (trust,) if isinstance(trust, str) else trust, path)
         if not labels:
             raise ValueError("it has no labels")
-        embedding = made(nn.Module, json.loads(metadata["embedding"]))()
+        embedding = made(nn.Module, described)()
         network = build(made(Network, config["network"]), embedding, len(labels))
         # assign: the stored tensors take the place of those drawn afresh, nothing is copied
         network.load_state_dict(tensors, assign=True)
@@ -161,17 +164,6 @@ def load(path: Path, device: torch.device | str = "cpu", tokenizer: str | None =
         raise InputError(f"{path} cannot be built by this ccompress: {reason}") from error
     network.requires_grad_(False).eval()
     return Model(network.to(device), words, labels, metadata["tokenizer"], config)
-
-
-def _check_tokenizer(name: str, network: str, trusted: str | None) -> None:
-    """Refuse a tokenizer that neither we, nor the network's package, nor the caller vouch for."""
-    package = name.partition(".")[0]
-    own = package == network.partition(".")[0] and package != "ccompress"
-    if name not in tokenizers.TOKENIZERS and not own and name != trusted:
-        raise InputError(
-            f"the model's tokenizer is the function {name}, which is not part of ccompress: if "
-            f"you trust the file, give --tokenizer {name}"
-        )
 
 
 def file_of(run: str, runs_dir: Path) -> Path:
@@ -230,7 +222,7 @@ def made(base: type, described: Mapping[str, Any]) -> functools.partial[Any]:
     options = dict(described)
     path = options.pop("_target_")
     kind = locate(path)
-    # A file from elsewhere may name anything: nothing but a class of the right kind is called.
+    # A trusted package may hold anything: only a class of the right kind is called.
     if not (isinstance(kind, type) and issubclass(kind, base)):
         raise TypeError(f"{path} is no {base.__name__}")
     return functools.partial(kind, **options)

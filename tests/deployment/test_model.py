@@ -1,4 +1,5 @@
 import json
+import sys
 
 import pytest
 import torch
@@ -57,7 +58,7 @@ def test_a_stored_model_is_the_network_that_was_stored(tmp_path, network, kind):
 def test_classes_of_a_users_own_are_stored_by_their_dotted_paths(tmp_path):
     own = {"_target_": f"{OwnNetwork.__module__}.OwnNetwork", "hidden": 4}
     path, net = store(tmp_path, own, Scaled(40, 3, scale=2.5))
-    loaded = model.load(path)
+    loaded = model.load(path, trust=__name__)
     assert isinstance(loaded.network, OwnNetwork)
     assert loaded.network.embedding.scale == 2.5
     split = encoded(SENTENCES)
@@ -123,8 +124,9 @@ def altered(tmp_path, **metadata):
     ("metadata", "message"),
     [
         ({"format": "99"}, "written by another version of ccompress"),
-        ({"config": json.dumps({"network": {"_target_": "nowhere.Network"}})}, "nowhere"),
-        ({"config": json.dumps({"network": {"_target_": "torch.nn.Linear"}})}, "is no Network"),
+        ({"config": json.dumps({"network": {"_target_": "nowhere.Network"}})}, "--trust nowhere"),
+        ({"config": json.dumps({"network": {"_target_": "torch.nn.Embedding"}})}, "is no Network"),
+        ({"config": json.dumps({"network": {"_target_": 3}})}, "cannot be built"),
         ({"config": json.dumps({"network": {**OPTIONS["dan"], "width": 1}})}, "width"),
         ({"config": json.dumps({"network": {**OPTIONS["dan"], "hidden": 7}})}, "size mismatch"),
         ({"labels": '["one"]'}, "size mismatch"),
@@ -142,27 +144,67 @@ def test_what_cannot_be_built_here_is_said_in_one_line(tmp_path, metadata, messa
     assert "\n" not in str(caught.value)
 
 
+PLANTED = {
+    "network": {"config": json.dumps({"network": {"_target_": "planted.tree.Name"}})},
+    "embedding": {"embedding": json.dumps({"_target_": "planted.tree.Name"})},
+    "tokenizer": {"tokenizer": "planted.tree.Name"},
+}
+
+
+@pytest.fixture
+def planted(tmp_path, monkeypatch):
+    """A package that anyone could have installed; what it leaves behind when it is imported."""
+    package = tmp_path / "site" / "planted"
+    package.mkdir(parents=True)
+    trace = tmp_path / "trace"
+    (package / "__init__.py").write_text(f"open({str(trace)!r}, 'w').close()")
+    (package / "tree.py").write_text("Name = str.split")
+    monkeypatch.syspath_prepend(package.parent)
+    yield trace
+    for name in [name for name in sys.modules if name.partition(".")[0] == "planted"]:
+        del sys.modules[name]
+
+
+@pytest.mark.parametrize("place", PLANTED)
+@pytest.mark.parametrize("trust", [(), "plant", ["planted.tre", "planted.tree.Names", ""]])
+def test_a_planted_module_does_not_run(tmp_path, planted, place, trust):
+    path = altered(tmp_path, **PLANTED[place])
+    with pytest.raises(InputError, match=r"planted\.tree\.Name.* give --trust planted \(in Python"):
+        model.load(path, trust=trust)
+    assert not planted.exists()
+    assert "planted" not in sys.modules
+
+
+@pytest.mark.parametrize("place", PLANTED)
+@pytest.mark.parametrize("trust", ["planted", ["shlex", "planted.tree"], "planted.tree.Name"])
+def test_what_is_trusted_is_imported_but_must_be_of_its_kind(tmp_path, planted, place, trust):
+    path = altered(tmp_path, **PLANTED[place])
+    if place == "tokenizer":
+        assert model.load(path, trust=trust).encode("w3 w4") == [3, 4]
+    else:
+        with pytest.raises(InputError, match=r"planted\.tree\.Name is no (Network|Module)$"):
+            model.load(path, trust=trust)
+    assert planted.exists()
+
+
 def test_a_file_cannot_have_any_function_called(tmp_path):
     trap = tmp_path / "trap"
     path = altered(tmp_path, embedding=json.dumps({"_target_": "os.mkdir", "path": str(trap)}))
     with pytest.raises(InputError, match=r"os\.mkdir is no Module"):
-        model.load(path)
+        model.load(path, trust="os")
     assert not trap.exists()
-
-
-def test_a_tokenizer_from_elsewhere_is_called_only_if_the_user_names_it(tmp_path, capsys):
-    path = altered(tmp_path, tokenizer="os.mkdir")
-    with pytest.raises(InputError, match=r"give --tokenizer os\.mkdir"):
-        model.load(path)
-    with pytest.raises(InputError, match=r"tokenizer is the function os\.mkdir"):
-        model.load(path, tokenizer="os.rmdir")
-    path = altered(tmp_path, tokenizer="shlex.split")
-    assert model.load(path, tokenizer="shlex.split").encode("w3 'w4'") == [3, 4]
-    assert cli.command(["predict", str(path), "/dev/null"]) == 2
-    assert "give --tokenizer shlex.split" in capsys.readouterr().err
-    assert cli.command(["predict", str(path), "/dev/null", "--tokenizer", "shlex.split"]) == 0
-    with pytest.raises(InputError, match=r"ccompress\.cli\.command"):
+    with pytest.raises(InputError, match=r"tokenizers: ccompress\.cli\.command; if"):
         model.load(altered(tmp_path, tokenizer="ccompress.cli.command"))
+
+
+def test_all_that_is_not_trusted_is_named_at_once(tmp_path, capsys):
+    path = altered(tmp_path, embedding='{"_target_": "torch.nn.Linear"}', tokenizer="shlex.split")
+    assert cli.command(["predict", str(path), "/dev/null"]) == 2
+    error = capsys.readouterr().err
+    assert "torch.nn.Linear, shlex.split; if you trust it" in error
+    assert "give --trust torch --trust shlex (in Python trust=['torch', 'shlex'])" in error
+    path = altered(tmp_path, tokenizer="shlex.split")
+    assert cli.command(["predict", str(path), "/dev/null", "--trust", "shlex"]) == 0
 
 
 def test_a_run_is_found_by_its_folder_its_file_and_the_beginning_of_its_id(tmp_path):

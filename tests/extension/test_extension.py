@@ -63,7 +63,13 @@ def test_an_experiment_with_nothing_but_ones_own(own, tmp_path):
     labels = [draw.choice(LABELS) for _ in range(30)]
     sentences = "".join(f"{request(label, draw)}\n" for label in labels)
     (tmp_path / "sentences.txt").write_text(sentences.upper(), encoding="utf-8")
-    said = own("predict", rows["frequent_words", 0.5]["run_id"], "sentences.txt")
+    predict = ["predict", rows["frequent_words", 0.5]["run_id"], "sentences.txt"]
+    refused = own(*predict)
+    assert refused.returncode == 2
+    for name in ("network.MaxPooling", "method.SharedRows", "dataset.lower"):
+        assert f" my_package.{name}" in refused.stderr
+    assert "give --trust my_package (" in refused.stderr
+    said = own(*predict, "--trust", "my_package")
     assert said.returncode == 0, said.stderr
     guesses = [line.split("\t")[0] for line in said.stdout.splitlines()]
     assert sum(map(str.__eq__, guesses, labels)) > 20

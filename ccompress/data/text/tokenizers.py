@@ -3,12 +3,12 @@
 All of them lower-case, since GloVe 6B and the vectors made like it do.
 """
 
-import importlib
 import re
 from collections.abc import Callable
 from typing import cast
 
 from ccompress.errors import InputError, nearest
+from ccompress.locate import locate
 
 Tokenizer = Callable[[str], list[str]]
 
@@ -105,15 +105,14 @@ def get(name: str) -> Tokenizer:
     """
     if name in TOKENIZERS:
         return TOKENIZERS[name]()
-    module, _, function = name.rpartition(".")
-    if not module:
+    if "." not in name:
         raise InputError(
             f"unknown tokenizer {name!r}{nearest(name, TOKENIZERS)}; known are "
             f"{', '.join(TOKENIZERS)}, and the dotted path of a function"
         )
     try:
-        tokenizer = getattr(importlib.import_module(module), function)
-    except (ImportError, AttributeError) as error:
+        tokenizer = locate(name)
+    except (ImportError, AttributeError, ValueError) as error:
         raise InputError(f"tokenizer {name!r} cannot be imported: {error}") from error
     if not callable(tokenizer):
         raise InputError(f"tokenizer {name!r} is not a function from text to a list of tokens")
