@@ -1,14 +1,12 @@
 """Shared trainings: the uncompressed network, trained once and gone on with by every run."""
 
-import json
 from pathlib import Path
 
 from filelock import FileLock
 
-from ccompress import storage
+from ccompress.storage import DamagedFile
+from ccompress.training import checkpoint
 from ccompress.training.trainer import Trainer
-
-_VALUES = "values"
 
 
 def train_reference(trainer: Trainer, folder: Path, key: str, until: int) -> bool:
@@ -20,7 +18,7 @@ def train_reference(trainer: Trainer, folder: Path, key: str, until: int) -> boo
 
     Args:
         trainer: A fresh trainer of the uncompressed network.
-        folder: Where stages lie; made when it is not there.
+        folder: Where shared trainings lie; made when it is not there.
         key: Names all that the training depends on, but for its length.
         until: Number of epochs.
     """
@@ -30,8 +28,7 @@ def train_reference(trainer: Trainer, folder: Path, key: str, until: int) -> boo
         resumed = trainer.epoch
         if resumed < until:
             trainer.train("reference", until)
-            tensors, values = trainer.state()
-            storage.save(_path(folder, key, until), tensors, {_VALUES: json.dumps(values)})
+            checkpoint.save(_path(folder, key, until), trainer)
         return resumed > 0
 
 
@@ -39,10 +36,9 @@ def _resume(trainer: Trainer, folder: Path, key: str, until: int) -> None:
     """Load the longest stored training of at most `until` epochs, if there is one."""
     for epoch in range(until, 0, -1):
         try:
-            stored = storage.TensorFile(_path(folder, key, epoch))
-        except (FileNotFoundError, storage.DamagedFile):
+            checkpoint.load(_path(folder, key, epoch), trainer)
+        except (FileNotFoundError, DamagedFile):
             continue  # a damaged one is as good as none: it is trained again
-        trainer.load_state(stored, json.loads(stored.metadata[_VALUES]))
         return
 
 

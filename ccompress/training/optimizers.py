@@ -8,11 +8,11 @@ times the time; it adds eps before the bias correction, not after it as Adam doe
 gradients near eps.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim.adam import adam
 
 # Rows moved at a time: copies of them, of their gradients and of their moments stay in the cache,
@@ -86,3 +86,63 @@ class RowwiseAdam(torch.optim.Optimizer):
             for tensor, part in zip(whole, (values, first, second), strict=True):
                 tensor.index_copy_(0, rows, part)
         state["step"] += 1
+
+
+class Optimizers:
+    """Adam for every parameter of a network; for tables with sparse gradients, over touched rows.
+
+    There is no weight decay: it would move every row of a table at every step.
+
+    Args:
+        network: The network, on its device.
+        train_rows: Gradients of tables name rows before this one only.
+
+    Attributes:
+        tables: Names of the parameters with sparse gradients.
+    """
+
+    def __init__(self, network: nn.Module, train_rows: int) -> None:
+        # As in nn.Embedding, `sparse` is said by the module whose first parameter is the table.
+        sparse = {
+            next(module.parameters(recurse=False))
+            for module in network.modules()
+            if getattr(module, "sparse", False)
+        }
+        self._named = dict(network.named_parameters())
+        self.tables = {name for name, parameter in self._named.items() if parameter in sparse}
+        dense = [
+            p for name, p in self._named.items() if name not in self.tables and p.requires_grad
+        ]
+        self._optimizers: list[torch.optim.Optimizer] = [torch.optim.Adam(dense, fused=True)]
+        if self.tables:
+            ordered = (self._named[name] for name in sorted(self.tables))
+            self._optimizers.append(RowwiseAdam(ordered, rows=train_rows))
+
+    def step(self, rate: float) -> None:
+        """Move every parameter by its gradient, at this learning rate."""
+        for optimizer in self._optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            optimizer.step()
+
+    def state(self) -> dict[str, dict[str, Tensor]]:
+        """The state of each parameter, by the parameter's name; of those that have made a step."""
+        return {
+            name: dict(optimizer.state[parameter])
+            for name, parameter in self._named.items()
+            for optimizer in self._optimizers
+            if parameter in optimizer.state
+        }
+
+    def load_state(self, state: Mapping[str, Mapping[str, Tensor]]) -> None:
+        """Give parameters that have made no step the state that `state` gave, by their names."""
+        optimizer_of = {
+            parameter: optimizer
+            for optimizer in self._optimizers
+            for group in optimizer.param_groups
+            for parameter in group["params"]
+        }
+        for name, values in state.items():
+            parameter = self._named[name]
+            for key, value in values.items():
+                optimizer_of[parameter].state[parameter][key] = value.to(parameter.device)

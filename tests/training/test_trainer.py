@@ -78,7 +78,7 @@ def test_the_best_epoch_on_dev_is_kept_the_earliest_in_a_tie(monkeypatch):
     it.train("reference", 4)
     it.restore_best()
     assert equal(parameters(it.network), seen[1])
-    assert it.best_accuracy == 70.0
+    assert it.best.accuracy == 70.0
 
 
 def test_after_a_compression_only_later_epochs_are_candidates(monkeypatch):
@@ -89,17 +89,18 @@ def test_after_a_compression_only_later_epochs_are_candidates(monkeypatch):
     it.replace_embedding(lambda _: nn.Embedding.from_pretrained(torch.zeros(50, 8), freeze=False))
     it.train("compressed", 2)
     it.restore_best()
-    assert it.best_accuracy == 10.0
+    assert it.best.accuracy == 10.0
 
 
 def test_replacing_the_embedding_keeps_everything_else_to_the_last_bit():
     it = trainer()
     it.train("reference", 2)
     before = parameters(it.network)
-    state = {
-        name: {key: value.clone() for key, value in it._state_of(parameter).items()}
-        for name, parameter in it.network.named_parameters()
+    states = {
+        name: {key: value.clone() for key, value in state.items()}
+        for name, state in it.optimizers.state().items()
     }
+    assert states.keys() == dict(it.network.named_parameters()).keys()
     new = nn.Embedding.from_pretrained(torch.randn(50, 8), freeze=False, sparse=True)
     seen = []
     it.replace_embedding(lambda table: (seen.append(table.clone()), new)[1])
@@ -107,12 +108,10 @@ def test_replacing_the_embedding_keeps_everything_else_to_the_last_bit():
     for name, parameter in it.network.named_parameters():
         if name.startswith("embedding."):
             assert parameter is new.weight
-            assert it._state_of(parameter) == {}
+            assert name not in it.optimizers.state()
         else:
             assert torch.equal(parameter, before[name])
-            kept = it._state_of(parameter)
-            assert kept.keys() == state[name].keys()
-            assert all(torch.equal(kept[key], state[name][key]) for key in kept)
+            assert equal(it.optimizers.state()[name], states[name])
     assert it.step == 2 * it.steps_per_epoch
 
 
