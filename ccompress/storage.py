@@ -4,6 +4,7 @@ Tensor files are safetensors (nothing is read with pickle). A SHA-256 over all t
 stands in the metadata under `sha256` and is checked on loading.
 """
 
+import functools
 import hashlib
 import os
 import tempfile
@@ -170,3 +171,18 @@ def file_sha256(path: Path) -> str:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
+
+
+def contents_sha256(path: Path) -> str:
+    """As `file_sha256`, but a file that this process has read before is not read again.
+
+    A file counts as the same while its size and its time of change stay: a sweep asks for the same
+    files at every run.
+    """
+    status = path.stat()
+    return _contents_sha256(path, status.st_mtime_ns, status.st_size)
+
+
+@functools.lru_cache
+def _contents_sha256(path: Path, modified: int, size: int) -> str:
+    return file_sha256(path)

@@ -11,7 +11,6 @@ from ccompress.data.base import default_root
 from ccompress.data.downloads.fetch import fetch
 from ccompress.data.downloads.source import Source
 from ccompress.errors import InputError, nearest
-from ccompress.storage import file_sha256
 
 
 def sources() -> dict[str, Source]:
@@ -86,8 +85,20 @@ def _fetch(chosen: Sequence[Source], root: Path) -> int:
         print(f"{source.name}: {source.megabytes:,} MB from {source.files[0].url}", flush=True)
         fetched = fetch(source, root)
         done = f"{len(fetched)} of {len(source.files)} files fetched" if fetched else "there"
-        print(f"{source.name}: {done}, SHA-256 verified, in {root}")
+        print(f"{source.name}: {done}, {_verified(source, root, fetched)}, in {root}")
     return 0
+
+
+def _verified(source: Source, root: Path, fetched: Sequence[Path]) -> str:
+    """What was verified of the files that are there now, some of them just fetched."""
+    unknown = [
+        file.path
+        for file in source.files
+        if not file.sha256 and not (root / file.path in fetched and source.archives.get(file.url))
+    ]
+    if not unknown:
+        return "SHA-256 verified"
+    return f"SHA-256 verified except of {', '.join(unknown)} (no checksum is known)"
 
 
 def _check(chosen: Sequence[Source], root: Path) -> int:
@@ -98,17 +109,17 @@ def _check(chosen: Sequence[Source], root: Path) -> int:
     damaged = 0
     for source in chosen or sources().values():
         for name, sha256 in source.checksums().items():
-            path = root / name
-            if path.is_dir() or (path.exists() and not sha256):
-                verdict = "there; no checksum is known"
-            elif path.exists():
-                whole = file_sha256(path) == sha256
-                damaged += not whole
-                verdict = "whole" if whole else "DAMAGED: not the contents that upstream has"
-            elif source.here(root):
-                continue
-            else:
+            if (found := source.sha256(root, name)) is None:
+                if source.here(root):
+                    continue
                 verdict = "not there"
+            elif not sha256:
+                verdict = "there, not verified: no checksum is known"
+            elif found == sha256:
+                verdict = "whole"
+            else:
+                damaged += 1
+                verdict = "DAMAGED: not the contents that upstream has"
             print(f"{source.name}: {name}: {verdict}")
     if damaged:
         print(f"{damaged} damaged; ccompress data fetch NAME brings them anew")

@@ -30,7 +30,7 @@ from ccompress.config.options import (
 )
 from ccompress.data.base import Dataset, default_root
 from ccompress.data.vectors.sources import Auto, ImdbGlove, Vectors
-from ccompress.errors import InputError, nearest
+from ccompress.errors import InputError, MissingData, nearest
 from ccompress.locate import first_path
 from ccompress.numerics.rates import kept
 
@@ -214,8 +214,11 @@ def check(raw: DictConfig, names: Mapping[str, str]) -> Settings:
     config = merged(Schema, raw, "")
     plain = {group: options_of(raw[group], group, names[group]) for group in GROUPS}
     built = {group: build(plain[group], group) for group in GROUPS if group != "network"}
-    if isinstance(built["vectors"], Auto | ImdbGlove):
-        built["vectors"] = built["vectors"].resolve(built["dataset"].vectors)
+    root = Path(config.data.root).expanduser()
+    built["dataset"].verify(root)
+    of_dataset = isinstance(built["vectors"], Auto | ImdbGlove)
+    built["vectors"], files = _vectors(built["vectors"], built["dataset"], root)
+    if of_dataset:
         plain["vectors"] = {
             "_target_": path_of(type(built["vectors"])),
             **dataclasses.asdict(built["vectors"]),
@@ -226,10 +229,9 @@ def check(raw: DictConfig, names: Mapping[str, str]) -> Settings:
     kept(rate)  # refuses what is no rate
     target = plain["network"]["_target_"]
     options = {key: value for key, value in plain["network"].items() if key != "_target_"}
-    root = Path(config.data.root).expanduser()
     named = {
         **{f"dataset.{key}": path for key, path in built["dataset"].files().items()},
-        **{f"vectors.{key}": path for key, path in built["vectors"].files(root).items()},
+        **{f"vectors.{key}": path for key, path in files.items()},
     }
     threads = config.threads or os.cpu_count() or 1
     resolved: dict[str, Any] = {
@@ -258,6 +260,21 @@ def check(raw: DictConfig, names: Mapping[str, str]) -> Settings:
         resolved=resolved,
         files={key: _contents(key, path) for key, path in named.items()},
     )
+
+
+def _vectors(
+    chosen: Vectors | Auto | ImdbGlove, dataset: Dataset, root: Path
+) -> tuple[Vectors, dict[str, Path]]:
+    """The vectors of a data set and their files; says all at once what is not there of either."""
+    try:
+        vectors = chosen if isinstance(chosen, Vectors) else chosen.resolve(dataset.vectors)
+        return vectors, vectors.files(root)
+    except MissingData as missing:
+        try:
+            dataset.require(root)
+        except MissingData as too:
+            raise too + missing from missing
+        raise
 
 
 def _check_values(config: Any) -> None:
@@ -324,16 +341,9 @@ def check_train(hydra: Any) -> None:
 def _contents(key: str, path: Path) -> str:
     """SHA-256 of a file that an option names."""
     try:
-        status = path.stat()
-        return _file_sha256(path, status.st_mtime_ns, status.st_size)
+        return storage.contents_sha256(path)
     except OSError as error:
         raise InputError(f"{key}: cannot read {path}: {error.strerror}") from error
-
-
-@functools.lru_cache
-def _file_sha256(path: Path, modified: int, size: int) -> str:
-    """As `storage.file_sha256`; a sweep asks for the same file at every run."""
-    return storage.file_sha256(path)
 
 
 def register_resolvers() -> None:

@@ -99,6 +99,20 @@ class Dataset(ABC):
         """Option name -> file named by the user, whose contents identify a run."""
         return {}
 
+    def require(self, root: Path) -> None:  # noqa: B027, a data set may need nothing there
+        """See whether what `load` reads from the data root is there.
+
+        Raises:
+            MissingData: It is not.
+        """
+
+    def verify(self, root: Path) -> None:  # noqa: B027, nor know what it contains
+        """Hold what is in the data root against what the data set is known to contain.
+
+        Raises:
+            InputError: Something is there, but with other contents.
+        """
+
 
 def default_root() -> Path:
     """The data root where no option names one: `CCOMPRESS_DATA`, else the user's cache folder."""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 # Raised whenever a change alters what is prepared from the same data.
-_FORMAT = 1
+_FORMAT = 2
 # The vectors are data: words without one start the same in every run, whatever its seed.
 _VECTORS_SEED = 0
 _FIELDS = ("tokens", "lengths", "labels")  # of `Encoded`

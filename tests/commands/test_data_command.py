@@ -1,6 +1,7 @@
 """`ccompress data`: list, fetch and check, and the YAML files of the data sets."""
 
 import dataclasses
+import hashlib
 import importlib
 import io
 import zipfile
@@ -12,6 +13,7 @@ from upstream import Upstream
 
 from ccompress.commands.data import main, sources
 from ccompress.data.base import Dataset
+from ccompress.data.downloads.source import File, Source
 from ccompress.errors import InputError
 
 CONF = Path(__file__).parents[2] / "conf" / "dataset"
@@ -92,6 +94,32 @@ def test_check_finds_what_is_damaged_or_not_there(
         main(["check", "trec", "--root", str(tmp_path)])
 
 
+def test_verified_is_said_only_of_what_has_a_checksum(
+    upstream: Upstream,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Where the archive has a checksum, files are verified when they are fetched, and only then."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("a.txt", "a")
+    url = f"{upstream.address}/a.zip"
+    upstream.contents["/a.zip"] = buffer.getvalue()
+    sha256 = hashlib.sha256(buffer.getvalue()).hexdigest()
+    source = Source("a", "a", url, "none", (File("a.txt", "", url, "a.txt"),), 0.1)
+    source = dataclasses.replace(source, archives={url: sha256})
+    monkeypatch.setattr("ccompress.commands.data.sources", lambda: {"a": source})
+    for said in (
+        f"a: 1 of 1 files fetched, SHA-256 verified, in {tmp_path}\n",
+        f"a: there, SHA-256 verified except of a.txt (no checksum is known), in {tmp_path}\n",
+    ):
+        assert main(["fetch", "a", "--root", str(tmp_path)]) == 0
+        assert said in capsys.readouterr().out
+    assert main(["check", "a", "--root", str(tmp_path)]) == 0
+    assert capsys.readouterr().out == "a: a.txt: there, not verified: no checksum is known\n"
+
+
 @pytest.mark.parametrize("verb", ["fetch", "check"])
 def test_an_unknown_name_is_refused_with_the_nearest(verb: str) -> None:
     with pytest.raises(InputError, match=r"unknown data 'sst' \(did you mean sst2\?\); known are"):
@@ -122,7 +150,7 @@ def upstream_with_real_data(
                     archive.writestr(member, contents)
             upstream.contents[path] = buffer.getvalue()
         moved = dataclasses.replace(source, files=tuple(files), archives={})
-        monkeypatch.setattr(f"ccompress.data.{module}.SOURCE", moved)
+        monkeypatch.setattr(f"ccompress.data.datasets.{module}.SOURCE", moved)
     return upstream
 
 

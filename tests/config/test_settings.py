@@ -109,6 +109,16 @@ def test_a_named_file_enters_by_its_contents(settings, tmp_path):
     assert settings().run_id != before
 
 
+def test_a_published_data_set_with_other_contents_is_no_run_of_its_name(tmp_path):
+    root = tmp_path / "root"
+    words = ["dataset=trec", "vectors=random", f"data.root={root}"]
+    composed(words)  # what is not there may be finished elsewhere
+    (root / "trec").mkdir(parents=True)
+    (root / "trec" / "train_5500.label").write_text("LOC:city Where is it ?\n")
+    with pytest.raises(InputError, match=r"train_5500\.label is not what trec was published with"):
+        composed(words)
+
+
 def test_a_raised_protocol_is_another_run(settings, monkeypatch):
     before = settings().run_id
     monkeypatch.setattr(

@@ -18,7 +18,8 @@ from itertools import accumulate, chain, islice
 from pathlib import Path
 from random import Random
 
-from ccompress.data.base import Dataset, Splits, examples_from
+from ccompress.data.base import Splits, examples_from
+from ccompress.data.datasets.published import Published
 from ccompress.data.downloads.source import Source
 from ccompress.data.text import tokenizers
 
@@ -53,14 +54,15 @@ _SECOND_ARTICLE = re.compile(r"\b(the|a|my|that|some|more|another|\w+est|new|nex
 
 
 @dataclass(kw_only=True)
-class Books(Dataset):
+class Books(Published):
     """Synthetic spoken requests about books: 20 intents, 15,000/2,000/2,000 utterances."""
 
+    source = SOURCE
     name: str = "books"
     tokenizer: str = "basic_english"
     vectors: str = "cooccurrence"
 
-    def load(self, root: Path) -> Splits:
+    def read(self, root: Path) -> Splits:
         """Write the requests; nothing is read from the data root."""
         requests = iter(utterances(sum(_SIZES)))
         tokenize = tokenizers.get(self.tokenizer)

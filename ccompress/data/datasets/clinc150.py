@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from ccompress.data.base import Dataset, Splits, examples_from, parse_json, read_text
+from ccompress.data.base import Splits, examples_from, parse_json, read_text
+from ccompress.data.datasets.published import Published
 from ccompress.data.downloads.source import File, Source
 from ccompress.data.text import tokenizers
 from ccompress.errors import InputError
@@ -26,14 +27,16 @@ SOURCE = Source(
 
 
 @dataclass(kw_only=True)
-class Clinc150(Dataset):
+class Clinc150(Published):
     """Requests of 150 intents in ten domains; the out-of-scope ones are left out.
 
     Source: Larson et al. 2019, `data_full.json`. Upstream's `val` is the dev split.
     """
 
-    def load(self, root: Path) -> Splits:
-        """Read `data_full.json`; see `Dataset.load`."""
+    source = SOURCE
+
+    def read(self, root: Path) -> Splits:
+        """Read `data_full.json`; see `Published.read`."""
         path = SOURCE.find(root, "clinc150/data_full.json")
         contents = parse_json(read_text(path), str(path))
         tokenize = tokenizers.get(self.tokenizer)

@@ -1,5 +1,7 @@
 """The Large Movie Review Dataset (IMDB), its labelled half."""
 
+import functools
+import hashlib
 import re
 import tarfile
 import zlib
@@ -8,7 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ccompress.data.base import Dataset, Examples, Splits, examples_from, hold_out, read_bytes
+from ccompress.data.base import Examples, Splits, examples_from, hold_out, read_bytes
+from ccompress.data.datasets.published import Published
 from ccompress.data.downloads.source import File, Source
 from ccompress.data.text import tokenizers
 from ccompress.errors import InputError
@@ -18,6 +21,17 @@ _LABELLED_ARCHIVE = "imdb/aclImdb_labelled.tar.gz"
 _FOLDER = "imdb/aclImdb"
 _REVIEW = re.compile(r"(?:\./)?aclImdb/(train|test)/(pos|neg)/(\d+_\d+\.txt)")
 REVIEWS_PER_SPLIT = 25_000
+
+
+@functools.cache  # a sweep asks at every run; 50,000 files are not read again within a process
+def _folder_sha256(folder: Path) -> str:
+    """SHA-256 over the reviews of the unpacked folder: their paths, lengths and contents."""
+    digest = hashlib.sha256()
+    for split, label, name, contents in sorted(_from_folder(folder)):
+        digest.update(f"{split}/{label}/{name}:{len(contents)}\n".encode())
+        digest.update(contents)
+    return digest.hexdigest()
+
 
 SOURCE = Source(
     name="imdb",
@@ -35,13 +49,14 @@ SOURCE = Source(
     sizes=(22500, 2500, 25000, 2),
     alternatives={
         _LABELLED_ARCHIVE: "4471469ec4b767dd18ffc03a4ce3bcae6fcbd25f92544c2d3f82dd3aaa5d6127",
-        _FOLDER: "",
+        _FOLDER: "84d6be72f3a698810b1fe2642df1aeb85f27148e024e89f4bf997533edecb298",
     },
+    folder_sha256=_folder_sha256,
 )
 
 
 @dataclass(kw_only=True)
-class Imdb(Dataset):
+class Imdb(Published):
     """Movie reviews, positive or negative (Maas et al. 2011).
 
     Read from the upstream archive without unpacking it, from one that holds the labelled reviews
@@ -49,8 +64,10 @@ class Imdb(Dataset):
     train becomes dev.
     """
 
-    def load(self, root: Path) -> Splits:
-        """Read the reviews; see `Dataset.load`."""
+    source = SOURCE
+
+    def read(self, root: Path) -> Splits:
+        """Read the reviews; see `Published.read`."""
         path = SOURCE.find(root, _ARCHIVE, _LABELLED_ARCHIVE, _FOLDER)
         reviews = _from_folder(path) if path.is_dir() else _from_archive(path)
         by_split: defaultdict[str, list[tuple[str, str, str]]] = defaultdict(list)

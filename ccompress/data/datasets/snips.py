@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ccompress.data.base import (
-    Dataset,
     Examples,
     Splits,
     examples_from,
@@ -13,6 +12,7 @@ from ccompress.data.base import (
     parse_json,
     read_bytes,
 )
+from ccompress.data.datasets.published import Published
 from ccompress.data.downloads.source import File, Source
 from ccompress.data.text import tokenizers
 from ccompress.errors import InputError
@@ -70,14 +70,16 @@ SOURCE = Source(
 
 
 @dataclass(kw_only=True)
-class Snips(Dataset):
+class Snips(Published):
     """Spoken requests of seven intents, `RateBook` among them (Coucke et al. 2018).
 
     Upstream's validation files serve as the test split; a tenth of train becomes dev.
     """
 
-    def load(self, root: Path) -> Splits:
-        """Read the `train_*_full.json` and `validate_*.json` files; see `Dataset.load`."""
+    source = SOURCE
+
+    def read(self, root: Path) -> Splits:
+        """Read the `train_*_full.json` and `validate_*.json` files; see `Published.read`."""
         train, dev = hold_out(self._requests(root, _TRAIN))
         return Splits(train, dev, self._requests(root, _TEST))
 

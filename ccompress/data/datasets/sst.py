@@ -5,12 +5,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ccompress.data.base import Dataset, Examples, Splits, examples_from, read_text
+from ccompress.data.base import Examples, Splits, examples_from, read_text
+from ccompress.data.datasets.published import Published
 from ccompress.data.downloads.source import File, Source
 from ccompress.data.text.tokenizers import whitespace
 from ccompress.errors import InputError
 
 _ARCHIVE = "https://nlp.stanford.edu/sentiment/trainDevTestTrees_PTB.zip"
+_SIZES = (6920, 872, 1821, 2)
+_SIZES_WITH_PHRASES = (77201, 872, 1821, 2)
 
 SOURCE = Source(
     name="sst2",
@@ -26,7 +29,7 @@ SOURCE = Source(
         )
     ),
     megabytes=0.8,
-    sizes=(6920, 872, 1821, 2),
+    sizes=_SIZES,
     archives={_ARCHIVE: "5c613a4f673fc74097d523a2c83f38e0cc462984d847b82c7aaf36b01cbbbfcc"},
 )
 
@@ -37,7 +40,7 @@ _ESCAPES = (("-LRB-", "("), ("-RRB-", ")"), ("\\/", "/"), ("\\*", "*"))
 
 
 @dataclass(kw_only=True)
-class SST2(Dataset):
+class SST2(Published):
     """Sentences of movie reviews, positive or negative (Socher et al. 2013).
 
     Training reads the treebank's own tokens, lower-cased, brackets and slashes unescaped; the
@@ -49,10 +52,17 @@ class SST2(Dataset):
             the root of its tree. Dev and test stay sentences.
     """
 
+    source = SOURCE
+
     phrases: bool = False
 
-    def load(self, root: Path) -> Splits:
-        """Read the three files of trees; see `Dataset.load`."""
+    @property
+    def sizes(self) -> tuple[int, int, int, int]:
+        """As published; see `Published.sizes`."""
+        return _SIZES_WITH_PHRASES if self.phrases else _SIZES
+
+    def read(self, root: Path) -> Splits:
+        """Read the three files of trees; see `Published.read`."""
         if self.tokenizer != "treebank":
             raise InputError(
                 f"sst2 comes as the treebank's tokens, so dataset.tokenizer={self.tokenizer} would"

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from ccompress.data.base import Dataset, Examples, Splits, examples_from, hold_out, read_text
+from ccompress.data.base import Examples, Splits, examples_from, hold_out, read_text
+from ccompress.data.datasets.published import Published
 from ccompress.data.downloads.source import File, Source
 from ccompress.data.text import tokenizers
 from ccompress.errors import InputError
@@ -31,14 +32,16 @@ SOURCE = Source(
 
 
 @dataclass(kw_only=True)
-class Trec(Dataset):
+class Trec(Published):
     """Questions by their coarse class: ABBR, DESC, ENTY, HUM, LOC or NUM (Li and Roth 2002).
 
     Upstream has no dev split: a tenth of train becomes dev.
     """
 
-    def load(self, root: Path) -> Splits:
-        """Read `train_5500.label` and `TREC_10.label`; see `Dataset.load`."""
+    source = SOURCE
+
+    def read(self, root: Path) -> Splits:
+        """Read `train_5500.label` and `TREC_10.label`; see `Published.read`."""
         train, dev = hold_out(self._questions(root, "train_5500.label"))
         return Splits(train, dev, self._questions(root, "TREC_10.label"))
 

@@ -1,10 +1,11 @@
 """Where data come from, and whether they are there and whole."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from ccompress.errors import InputError, MissingData
+from ccompress.storage import contents_sha256
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ class Source:
         archives: SHA-256 of the zip archives among the addresses, where it is known.
         alternatives: Other forms that serve as well: path under the data root -> SHA-256 of the
             contents, or "" where it is not known.
+        folder_sha256: Gives the SHA-256 of an alternative that is a folder.
     """
 
     name: str
@@ -52,6 +54,7 @@ class Source:
     sizes: tuple[int, int, int, int] | None = None
     archives: Mapping[str, str] = field(default_factory=dict)
     alternatives: Mapping[str, str] = field(default_factory=dict)
+    folder_sha256: Callable[[Path], str] | None = None
 
     def find(self, root: Path, *paths: str) -> Path:
         """Return the first of `paths` (under the data root) that is there.
@@ -60,15 +63,38 @@ class Source:
             MissingData: None is there.
             InputError: The data root is not a folder that can be read.
         """
-        try:
-            if root.exists() and not root.is_dir():
-                raise InputError(f"the data root {root} is not a folder")
-            for path in paths:
-                if (root / path).exists():
-                    return root / path
-        except OSError as error:
-            raise InputError(f"cannot read the data root {root}: {error.strerror}") from error
+        if _exists(root, "") and not root.is_dir():
+            raise InputError(f"the data root {root} is not a folder")
+        for path in paths:
+            if _exists(root, path):
+                return root / path
         raise MissingData(root, {self.name: paths[0]})
+
+    def chosen(self, root: Path) -> dict[str, str]:
+        """What a reader takes: path under the data root -> SHA-256, or "" where it is not known.
+
+        The files, unless none of them is there and an alternative is.
+        """
+        files = {file.path: file.sha256 for file in self.files}
+        others = [path for path in self.alternatives if _exists(root, path)]
+        if not others or any(_exists(root, path) for path in files):
+            return files
+        return {others[0]: self.alternatives[others[0]]}
+
+    def sha256(self, root: Path, path: str) -> str | None:
+        """SHA-256 of a file, or of a folder that is an alternative; None where it is not there.
+
+        Raises:
+            InputError: It cannot be read.
+        """
+        if not _exists(root, path):
+            return None
+        try:
+            if self.folder_sha256 is not None and (root / path).is_dir():
+                return self.folder_sha256(root / path)
+            return contents_sha256(root / path)
+        except OSError as error:
+            raise InputError(f"cannot read {root / path}: {error.strerror}") from error
 
     def checksums(self) -> dict[str, str]:
         """Every path under the data root that may hold this source -> SHA-256, or ""."""
@@ -86,3 +112,10 @@ class Source:
         if others := [path for path in self.alternatives if (root / path).exists()]:
             return f"there as {' and '.join(others)}"
         return f"in part there, {files} of {len(self.files)} files" if files else "not there"
+
+
+def _exists(root: Path, path: str) -> bool:
+    try:
+        return (root / path).exists()
+    except OSError as error:
+        raise InputError(f"cannot read the data root {root}: {error.strerror}") from error

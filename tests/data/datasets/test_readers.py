@@ -1,5 +1,6 @@
 """The readers: counts of the real data sets, and damaged or incomplete ones."""
 
+import dataclasses
 import io
 import json
 import tarfile
@@ -14,6 +15,7 @@ from ccompress.data.datasets import imdb, sst
 from ccompress.data.datasets.clinc150 import SOURCE as CLINC150_SOURCE
 from ccompress.data.datasets.clinc150 import Clinc150
 from ccompress.data.datasets.imdb import Imdb
+from ccompress.data.datasets.published import Published
 from ccompress.data.datasets.snips import SOURCE as SNIPS_SOURCE
 from ccompress.data.datasets.snips import Snips
 from ccompress.data.datasets.sst import SST2
@@ -78,11 +80,11 @@ TREES = (
 def test_sst2_reads_sentences_and_phrases_of_trees(tmp_path: Path) -> None:
     for split in ("train", "dev", "test"):
         put(tmp_path, f"sst/trees/{split}.txt", TREES)
-    splits = SST2(name="sst2", **OPTIONS).load(tmp_path)
+    splits = SST2(name="sst2", **OPTIONS).read(tmp_path)
     assert splits.train == splits.dev == splits.test
     assert splits.train.tokens == [["it", "'s", "(", "awful/bad"], ["it", "'s", "2", "1/2"]]
     assert splits.train.labels == ["positive", "negative"]
-    phrases = SST2(name="sst2", phrases=True, **OPTIONS).load(tmp_path).train
+    phrases = SST2(name="sst2", phrases=True, **OPTIONS).read(tmp_path).train
     assert list(zip(map(" ".join, phrases.tokens), phrases.labels, strict=True)) == [
         ("awful/bad", "negative"),
         ("( awful/bad", "positive"),
@@ -98,12 +100,12 @@ def test_sst2_reads_sentences_and_phrases_of_trees(tmp_path: Path) -> None:
 def test_sst2_names_the_line_that_is_no_tree(tmp_path: Path, line: str) -> None:
     put(tmp_path, "sst/trees/train.txt", f"(3 (2 It) (4 works))\n{line}\n")
     with pytest.raises(InputError, match=r"train.txt line 2 is not a"):
-        SST2(name="sst2", **OPTIONS).load(tmp_path)
+        SST2(name="sst2", **OPTIONS).read(tmp_path)
 
 
 def test_sst2_refuses_another_tokenizer(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="leave it at treebank"):
-        SST2(name="sst2", tokenizer="whitespace", vectors="glove").load(tmp_path)
+        SST2(name="sst2", tokenizer="whitespace", vectors="glove").read(tmp_path)
 
 
 # TREC, SNIPS, CLINC150
@@ -129,7 +131,7 @@ def test_trec_has_the_published_numbers(real_data: Path) -> None:
 def test_trec_names_a_line_without_a_label(tmp_path: Path) -> None:
     put(tmp_path, "trec/train_5500.label", "LOC:city Where is it ?\nWhere is it ?\n")
     with pytest.raises(InputError, match=r"train_5500.label line 2 is not `COARSE:fine question`"):
-        Trec(name="trec", **OPTIONS).load(tmp_path)
+        Trec(name="trec", **OPTIONS).read(tmp_path)
 
 
 def test_snips_has_the_published_numbers(real_data: Path) -> None:
@@ -164,7 +166,7 @@ def test_clinc150_has_the_published_numbers(real_data: Path) -> None:
 def test_clinc150_refuses_another_file(tmp_path: Path, contents: str, complaint: str) -> None:
     put(tmp_path, "clinc150/data_full.json", contents.encode("ISO-8859-1"))
     with pytest.raises(InputError, match=complaint):
-        Clinc150(name="clinc150", **OPTIONS).load(tmp_path)
+        Clinc150(name="clinc150", **OPTIONS).read(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -179,7 +181,7 @@ def test_snips_refuses_another_file(tmp_path: Path, contents: Any, complaint: st
     for file in SNIPS_SOURCE.files:
         put(tmp_path, file.path, contents)
     with pytest.raises(InputError, match=complaint):
-        Snips(name="snips", **OPTIONS).load(tmp_path)
+        Snips(name="snips", **OPTIONS).read(tmp_path)
 
 
 # IMDB
@@ -221,7 +223,7 @@ def test_imdb_is_the_same_from_archive_and_folder(
     put(tmp_path / "2", "imdb/aclImdb_labelled.tar.gz", archive_of(backwards, "./"))
     for name, contents in files.items():
         put(tmp_path / "3", f"imdb/{name}", contents)
-    read = [Imdb(name="imdb", **OPTIONS).load(tmp_path / root) for root in "123"]
+    read = [Imdb(name="imdb", **OPTIONS).read(tmp_path / root) for root in "123"]
     assert read[0] == read[1] == read[2]
     assert sizes(read[0]) == (6, 2, 8, 2)
     assert read[0].test.tokens[0] == ["test", "review", "0", "is", "neg", "so"]
@@ -236,11 +238,11 @@ def test_imdb_refuses_what_is_damaged_or_incomplete(
     for contents in (whole[: len(whole) // 2], b"", b"<html>", whole[:30]):
         put(tmp_path, "imdb/aclImdb_v1.tar.gz", contents)
         with pytest.raises(InputError, match=r"aclImdb_v1.tar.gz (is damaged|holds . train)"):
-            dataset.load(tmp_path)
+            dataset.read(tmp_path)
     some = dict(list(REVIEWS.items())[:-1])
     put(tmp_path, "imdb/aclImdb_v1.tar.gz", archive_of(some))
     with pytest.raises(InputError, match="holds 7 test reviews, not 8"):
-        dataset.load(tmp_path)
+        dataset.read(tmp_path)
 
 
 # All of them
@@ -264,6 +266,43 @@ def test_what_is_not_there_names_the_command_that_fetches_it(
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match=r"data root .*file is not a folder"):
         dataset.load(tmp_path / "file")
+
+
+@pytest.mark.parametrize("dataset", READERS, ids=lambda dataset: dataset.name)
+def test_other_contents_than_the_published_ones_are_refused(
+    dataset: Published, tmp_path: Path
+) -> None:
+    dataset.verify(tmp_path)  # nothing is there, and nothing is wrong
+    for path in reversed(dataset.source.chosen(tmp_path)):
+        put(tmp_path, path, "cut short")
+        with pytest.raises(InputError, match=f"{path} is not what .* data fetch {dataset.name};"):
+            dataset.load(tmp_path)
+
+
+def test_an_unpacked_folder_is_known_by_its_reviews(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for root in "12":
+        for name, contents in REVIEWS.items():
+            put(tmp_path / root, f"imdb/{name}", contents)
+    put(tmp_path / "2", "imdb/aclImdb/README", "is not read")
+    known = imdb.SOURCE.sha256(tmp_path / "1", "imdb/aclImdb")
+    source = dataclasses.replace(imdb.SOURCE, alternatives={"imdb/aclImdb": known})
+    monkeypatch.setattr(Imdb, "source", source)
+    dataset = Imdb(name="imdb", **OPTIONS)
+    dataset.verify(tmp_path / "2")
+    put(tmp_path / "3", "imdb/aclImdb/test/neg/0_2.txt", "another review")
+    with pytest.raises(InputError, match=r"imdb/aclImdb is not what imdb was published with"):
+        dataset.verify(tmp_path / "3")
+
+
+def test_the_sizes_of_the_splits_are_asserted(
+    real_data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = dataclasses.replace(TREC_SOURCE, sizes=(4906, 546, 501, 6))
+    monkeypatch.setattr(Trec, "source", source)
+    with pytest.raises(ValueError, match=r"trec was read with the sizes \(4906, 546, 500, 6\)"):
+        Trec(name="trec", **OPTIONS).load(real_data)
 
 
 def test_a_data_root_that_cannot_be_read(tmp_path: Path) -> None:
