@@ -95,13 +95,10 @@ class LowRankEmbedding(FactorisedEmbedding):
 
     def factors(self) -> tuple[nn.Module, Tensor]:
         """See `FactorisedEmbedding`; the first is an `nn.Embedding`, frozen where A is."""
-        A = nn.Embedding.from_pretrained(
-            self.A,
-            freeze=not self.A.requires_grad,
-            padding_idx=self.padding_idx,
-            sparse=self.sparse,
+        A = nn.Embedding(
+            self.num_embeddings, self.rank, self.padding_idx, sparse=self.sparse, _weight=self.A
         )
-        return A.train(self.training), self.B
+        return A.requires_grad_(self.A.requires_grad).train(self.training), self.B
 
     def extra_repr(self) -> str:
         """What `print` shows of the module."""
