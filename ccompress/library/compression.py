@@ -1,17 +1,19 @@
 """Compression of an embedding inside any torch module."""
 
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from itertools import chain
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.optim import LBFGS, Adagrad, Optimizer, SparseAdam
 
+from ccompress.embeddings.base import CompressedEmbedding
 from ccompress.embeddings.low_rank import LowRankEmbedding
 from ccompress.embeddings.quantized import QuantizedEmbedding
-from ccompress.errors import InputError, nearest
+from ccompress.errors import InputError
+from ccompress.library.refusals import compressible, only_embedding
 from ccompress.numerics.rates import bits as bits_of
 from ccompress.numerics.rates import rank_of_factors
 from ccompress.numerics.svd import relative_error
@@ -43,12 +45,16 @@ class CompressionReport:
     relative_error: float
     parameters: Mapping[str, nn.Parameter] = field(repr=False)
     # weak, so that a report that is kept does not keep the uncompressed table in memory
-    _replaced: "weakref.ref[Tensor]" = field(repr=False)
+    _replaced: Callable[[], Tensor | None] = field(repr=False)
 
     @property
     def achieved_reduction(self) -> float:
         """The fraction of the table's bytes that was removed."""
         return 1 - self.bytes_after / self.bytes_before
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What a copy or a pickle holds: all but the link to the table that was replaced."""
+        return {**vars(self), "_replaced": _nothing}
 
     def __str__(self) -> str:
         size = f"{self.bits} bits a number" if self.rank is None else f"rank {self.rank}"
@@ -59,11 +65,16 @@ class CompressionReport:
         )
 
 
+def _nothing() -> None:
+    """The replaced table of a report that was copied or stored."""
+
+
 def compress(
     module: nn.Module,
     rate: float = 0.9,
     method: str = "in_training_svd",
     name: str | None = None,
+    worse_than_zeros: bool = False,
 ) -> CompressionReport:
     """Replaces an `nn.Embedding` of a module, in place, by its compressed form.
 
@@ -87,16 +98,21 @@ def compress(
         method: "in_training_svd" or "quantization".
         name: which embedding, as `module.named_modules()` names it; it may be left out where there
             is only one.
+        worse_than_zeros: whether to accept a compressed table that is farther from the old one,
+            in the Frobenius norm, than a table of zeros is, as quantization to 1 bit often is.
 
     Returns:
         A report: which embedding it was, rank or bits, bytes before and after, relative error.
 
     Raises:
-        InputError: if the rate, the method or the name is wrong; if there is no embedding, or
-            several and no name; and, since a compressed form would not do what it does, for an
-            embedding that is an `EmbeddingBag` or another class of its own, is the module itself,
-            has max_norm, scale_grad_by_freq or hooks, or shares its weight with another module
-            (tied weights). The module is then as it was.
+        InputError: if the rate, the method or the name is wrong; if nothing would get smaller, or
+            the result would be worse than zeros; if there is no embedding, or several and no name;
+            inside `torch.inference_mode`; and, since a compressed form would not do what it does,
+            for an embedding that is an `EmbeddingBag` or another class of its own, is the module
+            itself, has max_norm or scale_grad_by_freq, has hooks, a patched `forward` or other
+            additions (as by accelerate), lies in a peft layer or in a `DistributedDataParallel`,
+            has no plain table of numbers (as on the meta device), or shares its weight with
+            another module (tied weights). The module is then as it was.
 
     Example:
         >>> import torch, ccompress
@@ -114,24 +130,27 @@ def compress(
             f"method={method!r} is not known here: give {' or '.join(map(repr, METHODS))} (other "
             f"methods are those of the command `ccompress`)"
         )
-    name = _only_embedding(module) if name is None else name
-    embedding = _checked(module, name)
-
-    table, padding_idx = embedding.weight.detach(), embedding.padding_idx
-    if table.is_meta:
-        raise InputError(f"{name!r} is on the meta device: it has no numbers to compress")
-    new: LowRankEmbedding | QuantizedEmbedding
-    if method == "in_training_svd":
-        rank, bits = rank_of_factors(len(table), table.shape[1], rate), None
-        new = LowRankEmbedding.from_table(table, rank, padding_idx, embedding.sparse)
-    else:
-        rank, bits = None, bits_of(rate, width=8 * table.element_size())
-        if bits == 8 * table.element_size():
-            raise InputError(f"rate={rate} keeps all {bits} bits of a number: nothing gets smaller")
-        if padding_idx is not None and table[padding_idx].any():
-            padding_idx = None  # a QuantizedEmbedding would read it as zeros
-        new = QuantizedEmbedding.from_table(table, bits, padding_idx)
-    new.requires_grad_(embedding.weight.requires_grad).train(embedding.training)
+    _refuse_inference_mode()
+    name = only_embedding(module) if name is None else name
+    embedding = compressible(module, name)
+    table = embedding.weight.detach()
+    try:
+        new = _compressed(embedding, rate, method)
+        bytes_after = sum(tensor.nbytes for tensor in new.state_dict().values())
+        if bytes_after >= table.nbytes:
+            raise InputError(
+                f"rate={rate} makes {bytes_after:,} bytes of {table.nbytes:,}: nothing gets "
+                f"smaller, give a larger rate"
+            )
+        distance = relative_error(table, new)
+        if distance > 1 and not worse_than_zeros:
+            raise InputError(
+                f"at rate={rate} ({new.extra_repr()}) the new table is farther from the old one "
+                f"than zeros are (relative error {distance:.3g}): give a smaller rate, or "
+                f"worse_than_zeros=True"
+            )
+    except InputError as error:
+        raise InputError(f"{name!r}: {error}") from error
 
     for parent in list(module.modules()):
         for child_name, child in list(parent._modules.items()):
@@ -140,14 +159,29 @@ def compress(
     return CompressionReport(
         name=name,
         method=method,
-        rank=rank,
-        bits=bits,
+        rank=getattr(new, "rank", None),
+        bits=getattr(new, "bits", None),
         bytes_before=table.nbytes,
-        bytes_after=sum(tensor.nbytes for tensor in new.state_dict().values()),
-        relative_error=relative_error(table, new),
+        bytes_after=bytes_after,
+        relative_error=distance,
         parameters=dict(new.named_parameters()),
         _replaced=weakref.ref(embedding.weight),
     )
+
+
+def _compressed(embedding: nn.Embedding, rate: float, method: str) -> CompressedEmbedding:
+    """What takes the place of an embedding, with its properties."""
+    table, padding_idx = embedding.weight.detach(), embedding.padding_idx
+    new: CompressedEmbedding
+    if method == "in_training_svd":
+        rank = rank_of_factors(len(table), table.shape[1], rate)
+        new = LowRankEmbedding.from_table(table, rank, padding_idx, embedding.sparse)
+    else:
+        if padding_idx is not None and table[padding_idx].any():
+            padding_idx = None  # a QuantizedEmbedding would read it as zeros
+        bits = bits_of(rate, width=8 * table.element_size())
+        new = QuantizedEmbedding.from_table(table, bits, padding_idx)
+    return new.requires_grad_(embedding.weight.requires_grad).train(embedding.training)
 
 
 def replace_parameters(
@@ -170,6 +204,7 @@ def replace_parameters(
         InputError: if there is something to train and the optimizer does not hold the table, or it
             is a SparseAdam and `dense` is not given, or an LBFGS.
     """
+    _refuse_inference_mode()
     if isinstance(optimizer, LBFGS):
         raise InputError("LBFGS keeps the size of all parameters: make a new one instead")
     old = report._replaced()
@@ -200,6 +235,13 @@ def replace_parameters(
     _put(optimizer, group, slice(place, place + 1), new, report.name)
 
 
+def _refuse_inference_mode() -> None:
+    if torch.is_inference_mode_enabled():
+        raise InputError(
+            "inside torch.inference_mode() nothing can be made that trains later: call this outside"
+        )
+
+
 def _put(
     optimizer: Optimizer,
     group: dict[str, Any],
@@ -214,61 +256,3 @@ def _put(
     if parameters and isinstance(optimizer, Adagrad):  # alone makes its state when it is made
         options = {name: group[name] for name in optimizer.defaults}
         optimizer.state.update(Adagrad(parameters.values(), **options).state)
-
-
-def _only_embedding(module: nn.Module) -> str:
-    """The name of the only nn.Embedding in a module."""
-    found: dict[str, nn.Embedding] = {
-        name: child for name, child in module.named_modules() if isinstance(child, nn.Embedding)
-    }
-    if not found:
-        bags = [
-            name for name, child in module.named_modules() if isinstance(child, nn.EmbeddingBag)
-        ]
-        hint = f"; {bags[0]!r} is an EmbeddingBag, which is not supported" if bags else ""
-        raise InputError(f"the module has no nn.Embedding{hint}")
-    if len(found) > 1:
-        shown = ", ".join(
-            f"{name!r} ({child.num_embeddings} x {child.embedding_dim})"
-            for name, child in found.items()
-        )
-        raise InputError(f"the module has several embeddings: give name=, one of {shown}")
-    return next(iter(found))
-
-
-def _checked(module: nn.Module, name: str) -> nn.Embedding:
-    """The embedding of a name, if a compressed form can take its place without a difference."""
-    try:
-        embedding = module.get_submodule(name)
-    except AttributeError:
-        known = [
-            path
-            for path, child in module.named_modules()
-            if isinstance(child, nn.Embedding) and path
-        ]
-        raise InputError(
-            f"the module has no submodule {name!r}{nearest(name, known)}; its embeddings are "
-            f"{', '.join(known) or 'none'}"
-        ) from None
-    kind = type(embedding).__name__
-    if type(embedding) is not nn.Embedding:
-        raise InputError(f"{name!r} is of class {kind}: only nn.Embedding itself can be compressed")
-    if embedding is module:
-        raise InputError(
-            "the module is itself the nn.Embedding and cannot be replaced in place: "
-            "use LowRankEmbedding.from_table or QuantizedEmbedding.from_table"
-        )
-    if embedding.max_norm is not None or embedding.scale_grad_by_freq:
-        option = "scale_grad_by_freq" if embedding.max_norm is None else "max_norm"
-        raise InputError(f"{name!r} has {option}={getattr(embedding, option)}: not supported")
-    weight_hooks = embedding.weight._backward_hooks or embedding.weight._post_accumulate_grad_hooks
-    if weight_hooks or any(vars(embedding)[key] for key in vars(embedding) if "_hooks" in key):
-        raise InputError(f"{name!r} has hooks, which a compressed form would lose: remove them")
-    storage = embedding.weight.untyped_storage().data_ptr()
-    for other, tensor in chain(
-        module.named_parameters(remove_duplicate=False), module.named_buffers()
-    ):
-        owner = module.get_submodule(other.rpartition(".")[0])
-        if owner is not embedding and tensor.untyped_storage().data_ptr() == storage:
-            raise InputError(f"{name!r} shares its weight with {other!r} (tied): untie them first")
-    return embedding

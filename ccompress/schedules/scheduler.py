@@ -1,5 +1,6 @@
 """The cyclically annealed learning rate as a torch scheduler, for any training loop."""
 
+import operator
 from collections.abc import Iterable
 
 from torch import Tensor
@@ -59,12 +60,9 @@ class CALR(LRScheduler):
         for bounds in zip(self.lower, self.upper, strict=True):
             check_bounds(*bounds)
         check_decay(decay)
-        if not isinstance(step_size, int) or step_size < 1:
-            raise InputError(
-                f"step_size={step_size} of CALR: give a whole number of steps, above 0"
-            )
-        self.step_size = step_size
-        self.decay = decay
+        # numpy's numbers become plain ones, which torch.load reads back with weights_only
+        self.step_size = _whole_number(step_size)
+        self.decay = float(decay)
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float | Tensor]:
@@ -81,8 +79,19 @@ class CALR(LRScheduler):
         ]
 
 
+def _whole_number(step_size: int) -> int:
+    try:
+        steps = operator.index(step_size)
+    except TypeError:
+        steps = 0
+    if steps < 1:
+        raise InputError(f"step_size={step_size} of CALR: give a whole number of steps, above 0")
+    return steps
+
+
 def _per_group(name: str, value: float | Iterable[float], groups: int) -> list[float]:
-    values = [float(one) for one in value] if isinstance(value, Iterable) else [value] * groups
+    given = value if isinstance(value, Iterable) else [value] * groups
+    values = [float(one) for one in given]
     if len(values) != groups:
         raise InputError(
             f"{name} of CALR has {len(values)} values: give one, or one for each of the "

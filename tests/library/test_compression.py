@@ -1,11 +1,12 @@
 import copy
 import doctest
 import gc
+import pickle
 import weakref
 
 import pytest
 import torch
-from torch import nn
+from torch import distributed, nn
 from torch.nn import functional as F
 
 from ccompress.embeddings.low_rank import LowRankEmbedding
@@ -161,16 +162,68 @@ class Scaled(nn.Embedding):
         return super().forward(indices) * 10
 
 
+def added(network, **attributes):
+    """Something is put on its embedding from outside."""
+    for name, value in attributes.items():
+        setattr(network.words, name, value)
+    return network
+
+
+def as_accelerate_does(network):
+    """What `accelerate.hooks.add_hook_to_module` does (1.15)."""
+    old = network.words.forward
+    return added(network, _hf_hook=object(), _old_forward=old, forward=lambda *words: old(*words))
+
+
+def adapted():
+    """As peft's LoRA layers (0.21): an embedding inside a layer that uses its weight."""
+    layer = type("Embedding", (nn.Sequential,), {"__module__": "peft.tuners.lora.layer"})
+    return nn.ModuleDict({"words": layer(nn.Embedding(V, D)), "out": nn.Linear(D, 2)})
+
+
+class Sharded(torch.Tensor):
+    """As a DTensor: a tensor that is more than its numbers."""
+
+
+def with_weight(weight):
+    network = Network()
+    network.words.weight = nn.Parameter(weight)
+    return network
+
+
+@pytest.fixture
+def process_group():
+    distributed.init_process_group("gloo", store=distributed.HashStore(), rank=0, world_size=1)
+    yield
+    distributed.destroy_process_group()
+
+
 @pytest.mark.parametrize(
     ("network", "message"),
     [
         (tied(), r"'words' shares its weight with 'head.weight' \(tied\)"),
         (tied_by_storage(), r"'words' shares its weight with 'head.weight' \(tied\)"),
-        (hooked("module"), "'words' has hooks"),
-        (hooked("weight"), "'words' has hooks"),
+        (hooked("module"), r"'words' has more .* \(_forward_hooks\): remove it first"),
+        (hooked("weight"), r"'words' has more .* \(hooks of its weight\)"),
+        (added(Network(), forward=len), r"'words' has more .* \(forward\)"),
+        (added(Network(), scale=nn.Parameter(torch.ones(D))), r"'words' has more .* \(scale\)"),
+        (added(Network(), lora=nn.Linear(2, 2)), r"'words' has more .* \(lora\)"),
+        (
+            as_accelerate_does(Network()),
+            r"_hf_hook, forward\): accelerate.*remove_hook_from_module",
+        ),
+        (adapted(), r"'words' is an adapter \(Embedding of peft\) of 'words\.0'"),
+        (Network(device="meta"), "'words' is on the meta device"),
+        (Network().to("meta"), "'words' is on the meta device"),
+        (
+            with_weight(torch.zeros(V, D).as_subclass(Sharded)),
+            r"weight of 'words' is a .*\.Sharded",
+        ),
+        (with_weight(torch.zeros(0)), r"weight of 'words' has the shape \(0,\)"),
+        (with_weight(torch.full((V, D), torch.nan)), "'words': the embedding table .* NaN"),
         (Network(max_norm=1.0), "'words' has max_norm=1.0"),
         (Network(scale_grad_by_freq=True), "'words' has scale_grad_by_freq=True"),
-        (nn.Sequential(Scaled(V, D)), "'0' is of class Scaled"),
+        (nn.Sequential(Scaled(V, D)), rf"'0' is of class {__name__}\.Scaled"),
         (nn.Sequential(nn.EmbeddingBag(V, D)), "no nn.Embedding; '0' is an EmbeddingBag"),
         (nn.Linear(2, 2), "no nn.Embedding$"),
         (nn.Embedding(V, D), "itself the nn.Embedding"),
@@ -189,14 +242,14 @@ def test_what_would_go_wrong_is_refused_by_name(network, message, method):
     ("options", "message"),
     [
         ({"method": "quantisation"}, "give 'in_training_svd' or 'quantization'"),
-        ({"method": "quantization", "rate": 0.0}, "rate=0.0 keeps all 32 bits"),
+        ({"method": "quantization", "rate": 0.0}, "'words': rate=0.0 makes 19,208 bytes of 19,200"),
         (
             {"name": "word"},
             r"no submodule 'word' \(did you mean words\?\); its embeddings are words",
         ),
-        ({"name": "hidden"}, "'hidden' is of class Linear"),
+        ({"name": "hidden"}, r"'hidden' is of class torch\..*\.Linear"),
         ({"rate": 1.0}, "0 <= rate < 1"),
-        ({"rate": 0.97}, "the largest rate that works is 0.9533"),
+        ({"rate": 0.97}, "'words': .*the largest rate that works is 0.9533"),
         ({"rate": 0.97, "method": "quantization"}, "the largest rate that works is 0.96875"),
     ],
 )
@@ -211,6 +264,92 @@ def test_a_rank_at_break_even_is_refused():
     network = nn.Sequential(nn.Embedding(3, 6))  # rank 2: 2 (3 + 6) = 3 x 6
     with pytest.raises(InputError, match="no smaller"):
         compress(network, rate=0)
+
+
+@pytest.mark.parametrize(("rows", "rate", "after"), [(50, 0.1, 208), (7, 0.05, 36), (1, 0.9, 9)])
+def test_smaller_is_a_matter_of_bytes(rows, rate, after):
+    """Rows are whole bytes, and the two ends of the scale take eight."""
+    network = nn.Sequential(nn.Embedding(rows, 1))
+    message = f"'0': rate={rate} makes {after} bytes of {4 * rows}: nothing gets smaller"
+    with pytest.raises(InputError, match=message):
+        compress(network, rate, method="quantization")
+    assert type(network[0]) is nn.Embedding
+
+
+@pytest.mark.parametrize(("dtype", "rate"), [(torch.float32, 0.95), (torch.float16, 0.9)])
+def test_a_table_worse_than_zeros_must_be_asked_for(dtype, rate):
+    network = Network().to(dtype)
+    with pytest.raises(InputError, match=r"^'words': at rate=.*bits=1.* worse_than_zeros=True"):
+        compress(network, rate, method="quantization")
+    assert type(network.words) is nn.Embedding
+    report = compress(network, rate, method="quantization", worse_than_zeros=True)
+    assert (report.bits, type(network.words)) == (1, QuantizedEmbedding)
+    assert report.relative_error > 1
+
+
+@pytest.mark.parametrize("wrapped_in", [nn.Identity, nn.Sequential])
+@pytest.mark.parametrize("inherited", [False, True])
+def test_a_wrapper_that_knows_its_parameters_is_refused(process_group, wrapped_in, inherited):
+    kind = nn.parallel.DistributedDataParallel
+    kind = type("Own", (kind,), {}) if inherited else kind
+    network = Network()
+    wrapped = kind(network)
+    where = "the module"
+    if wrapped_in is nn.Sequential:
+        wrapped, where = nn.Sequential(nn.Identity(), wrapped), "'1'"
+    with pytest.raises(InputError, match=rf"^{where} is a {kind.__name__},.* of '.*module\.words'"):
+        compress(wrapped, rate=0.75)
+    assert type(network.words) is nn.Embedding
+    compress(network, rate=0.75)
+    train(kind(network), torch.optim.SGD(network.parameters(), lr=0.1))
+
+
+def test_an_embedding_whose_hooks_were_removed_is_compressed():
+    """As accelerate's `remove_hook_from_module` leaves it: with its own forward, bound to it."""
+    network = Network()
+    compress(added(network, forward=network.words.forward), rate=0.75)
+    assert type(network.words) is LowRankEmbedding
+
+
+def test_an_embedding_beside_a_wrapper_is_compressed(process_group):
+    network = nn.ModuleDict({"words": nn.Embedding(V, D)})
+    network["head"] = nn.parallel.DistributedDataParallel(nn.Linear(D, 2))
+    assert compress(network, rate=0.75).name == "words"
+
+
+@pytest.mark.parametrize("method", compression.METHODS)
+def test_nothing_is_made_inside_inference_mode(method):
+    network = Network()
+    report = compress(Network())
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
+    with torch.inference_mode():
+        with pytest.raises(InputError, match="inference_mode"):
+            compress(network, method=method)
+        with pytest.raises(InputError, match="inference_mode"):
+            replace_parameters(optimizer, report)
+    assert type(network.words) is nn.Embedding
+
+
+def test_a_network_made_inside_inference_mode_is_compressed_outside():
+    with torch.inference_mode():
+        network = Network()
+    compress(network, rate=0.75)
+    network.words(WORDS).sum().backward()
+    assert network.words.A.grad is not None
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda both: pickle.loads(pickle.dumps(both))])
+def test_a_report_is_copied_and_stored_with_its_network(copied):
+    network = Network()
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
+    report = compress(network, rate=0.75)
+    other, again = copied((network, report))
+    assert str(again) == str(report)
+    assert (again.rank, again.bytes_after) == (report.rank, report.bytes_after)
+    assert again.parameters["A"] is other.words.A
+    with pytest.raises(InputError, match="does not hold the table of 'words'"):
+        replace_parameters(optimizer, again)
+    replace_parameters(optimizer, report)  # the first still knows the table
 
 
 def test_the_compressed_network_trains_on_and_copies():
@@ -330,12 +469,6 @@ def test_an_optimizer_that_cannot_take_new_parameters_is_refused():
     optimizer = torch.optim.LBFGS(network.parameters())
     with pytest.raises(InputError, match="LBFGS"):
         replace_parameters(optimizer, compress(network))
-
-
-def test_a_table_without_numbers_is_refused():
-    network = Network(device="meta")
-    with pytest.raises(InputError, match="'words' is on the meta device"):
-        compress(network)
 
 
 def test_an_optimizer_that_does_not_hold_the_table():

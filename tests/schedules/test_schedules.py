@@ -2,6 +2,7 @@ import subprocess
 import sys
 from itertools import pairwise
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -141,6 +142,19 @@ def test_the_torch_scheduler_resumes_from_its_state_dict():
     assert walk(CALR(third, **options, last_epoch=16), 23) == expected[17:]
 
 
+@pytest.mark.parametrize("step_size", [np.int64(3), np.uint8(3), torch.tensor(3)])
+def test_numbers_of_numpy_and_torch_are_numbers(tmp_path, step_size):
+    options = {"lower": 0.125, "upper": 1.0, "step_size": 3, "decay": 0.5}
+    floats = {key: np.float32(value) for key, value in options.items()}
+    scheduler = CALR(optimizer_of(), **{**floats, "step_size": step_size})
+    expected = walk(CALR(optimizer_of(), **options), 40)
+    torch.save(scheduler.state_dict(), tmp_path / "state.pt")
+    assert walk(scheduler, 40) == expected
+    again = CALR(optimizer_of(), **options)
+    again.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
+    assert walk(again, 40) == expected
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -148,6 +162,7 @@ def test_the_torch_scheduler_resumes_from_its_state_dict():
         ({"upper": [1.0, 0.05]}, "upper=0.05"),
         ({"step_size": 0}, "step_size=0"),
         ({"step_size": 2.5}, "step_size=2.5"),
+        ({"step_size": np.float64(3)}, "step_size=3.0"),
         ({"decay": 1.5}, "decay=1.5"),
     ],
 )
