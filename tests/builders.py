@@ -9,6 +9,7 @@ from ccompress.networks.lstm import LSTM
 from ccompress.training.trainer import Recipe, Trainer
 
 NETWORKS = {"dan": DAN, "lstm": LSTM}
+CPU = torch.device("cpu")
 
 
 def encoded(sentences: list[list[int]], labels: list[int] | None = None) -> Encoded:
@@ -31,19 +32,27 @@ def random_split(sentences: int, rows: int, seed: int, longest: int = 12) -> Enc
 
 def network(name: str, table: torch.Tensor, classes: int = 2, **options: float) -> nn.Module:
     """A network over a table of its own."""
-    embedding = nn.Embedding.from_pretrained(table.clone(), freeze=False, sparse=True)
+    embedding = nn.Embedding.from_pretrained(
+        table.clone(), freeze=False, padding_idx=0, sparse=True
+    )
     return NETWORKS[name](embedding, table.shape[1], classes, **options)
 
 
-def trainer(name: str = "dan", seed: int = 0, rows: int = 50, lr: float = 0.01) -> Trainer:
+def trainer(
+    name: str = "dan",
+    seed: int = 0,
+    rows: int = 50,
+    lr: float = 0.01,
+    device: torch.device = CPU,
+) -> Trainer:
     """A trainer over 100 sentences, at its beginning."""
     torch.manual_seed(seed)
-    net = network(name, torch.randn(rows, 8), hidden=6)
+    net = network(name, torch.randn(rows, 8), hidden=6).to(device)
     recipe = Recipe(lambda step, steps: lr / (1 + 0.01 * step), batch_size=16, seed=seed)
     return Trainer(
         net,
-        random_split(100, rows - 10, 1),
-        random_split(40, rows - 10, 2),
+        random_split(100, rows - 10, 1).to(device),
+        random_split(40, rows - 10, 2).to(device),
         recipe,
         rows - 10,
         lambda row: None,

@@ -5,8 +5,12 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    import torch
 
 # Fixtures that several folders use.
 pytest_plugins = ["upstream", "made_up_rows"]
@@ -23,6 +27,16 @@ def real_data() -> Path:
     if not (path / "sst").is_dir():
         pytest.skip(f"real data are not at {path}; set CCOMPRESS_DATA to their folder")
     return path
+
+
+@pytest.fixture(scope="session", params=["cpu", "cuda"])
+def device(request: pytest.FixtureRequest) -> "torch.device":
+    """The CPU, and a GPU where there is one."""
+    import torch  # takes seconds, which many tests do without
+
+    if request.param == "cuda" and not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    return torch.device(request.param)
 
 
 @pytest.fixture

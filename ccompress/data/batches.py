@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 # `ccompress data` imports every module of this folder, and does without torch's two seconds.
@@ -110,39 +111,43 @@ def _batches(split: Encoded, groups: list[Tensor], cpu_lengths: Tensor) -> Itera
     import torch
 
     device = split.tokens.device
-    starts = split.lengths.cumsum(0) - split.lengths
+    starts = cpu_lengths.cumsum(0) - cpu_lengths
     rows = int(split.tokens.max()) + 1
     for block in _blocks(groups, cpu_lengths):
         sizes = [len(group) for group in block]
-        sentences = torch.cat(block).to(device)
-        lengths = split.lengths[sentences]
-        ends = lengths.cumsum(0)
+        # Whatever follows from the lengths is found on the host: asked for a total, a GPU would
+        # first have to finish all that it has been given.
+        chosen = torch.cat(block)
+        own = cpu_lengths[chosen]
+        each = torch.split(own, sizes)
+        tokens_each = [int(part.sum()) for part in each]
+        total = sum(tokens_each)
+        from_batch = torch.cat([part.cumsum(0) - part for part in each])
+        from_block = own.cumsum(0) - own
+        sentences, lengths, offsets, shift = torch.stack(
+            [chosen, own, from_batch, starts[chosen] - from_block]
+        ).to(device)
         number = torch.arange(len(block), device=device)
-        batch_of_sentence = number.repeat_interleave(torch.tensor(sizes, device=device))
-        tokens_of_batch = torch.zeros_like(number).index_add_(0, batch_of_sentence, lengths)
+        batch_of_token = number.repeat_interleave(
+            torch.tensor(tokens_each, device=device), output_size=total
+        )
 
-        places = torch.arange(int(ends[-1]), device=device)
-        places += (starts[sentences] - (ends - lengths)).repeat_interleave(lengths)
+        places = torch.arange(total, device=device)
+        places += shift.repeat_interleave(lengths, output_size=total)
         tokens = split.tokens[places]
 
         # (batch, word) pairs as one number, sorted: the distinct words of every batch at once.
-        batch_of_token = batch_of_sentence.repeat_interleave(lengths)
         pairs, positions = torch.unique(tokens + batch_of_token * rows, return_inverse=True)
-        words_of_batch = torch.bincount(pairs // rows, minlength=len(block))
-        positions -= (words_of_batch.cumsum(0) - words_of_batch)[batch_of_token]
-        offsets = ends - lengths - (tokens_of_batch.cumsum(0) - tokens_of_batch)[batch_of_sentence]
-
-        longest = torch.stack([part.max() for part in torch.split(lengths, sizes)])
-        words_each, tokens_each, longest_each = torch.stack(
-            [words_of_batch, tokens_of_batch, longest]
-        ).tolist()
+        first_word = torch.searchsorted(pairs, number * rows)
+        positions -= first_word[batch_of_token]
+        words_each = [b - a for a, b in pairwise([*first_word.tolist(), len(pairs)])]
         yield from map(
             Batch,
             torch.split(pairs % rows, words_each),
             torch.split(positions, tokens_each),
             torch.split(offsets, sizes),
             torch.split(lengths, sizes),
-            longest_each,
+            [int(part.max()) for part in each],
             torch.split(split.labels[sentences], sizes),
             torch.split(sentences, sizes),
         )

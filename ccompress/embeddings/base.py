@@ -2,7 +2,9 @@
 
 import operator
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
@@ -68,3 +70,25 @@ def without_padding(vectors: Tensor, indices: Tensor, padding_idx: int | None) -
     if padding_idx is None:
         return vectors
     return vectors.masked_fill((indices == padding_idx).unsqueeze(-1), 0)
+
+
+@contextmanager
+def padding_unsought(module: nn.Module) -> Iterator[None]:
+    """Let sparse gradients of the embeddings in `module` name every row that was read.
+
+    torch leaves the row of `padding_idx` out of them, and looks for it at every step, for which a
+    GPU has to finish all that it has been given. Indices without padding give the same gradients.
+    """
+    embeddings: list[Any] = [
+        embedding
+        for embedding in module.modules()
+        if getattr(embedding, "sparse", False) and hasattr(embedding, "padding_idx")
+    ]
+    rows = [embedding.padding_idx for embedding in embeddings]
+    for embedding in embeddings:
+        embedding.padding_idx = None
+    try:
+        yield
+    finally:
+        for embedding, row in zip(embeddings, rows, strict=True):
+            embedding.padding_idx = row

@@ -51,3 +51,5 @@ def _read_factor(layer: nn.Module, factor: Tensor) -> None:
         weight = getattr(layer, name)
         product = (weight.double() @ factor.double().T).to(weight.dtype)
         setattr(layer, name, nn.Parameter(product, requires_grad=weight.requires_grad))
+    if isinstance(layer, nn.RNNBase):
+        layer.flatten_parameters()  # a GPU wants them in one piece of memory

@@ -1,11 +1,24 @@
 """One LSTM layer and the mean of its states."""
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ccompress.data.batches import Batch
 from ccompress.networks.base import Network, check_probabilities, check_sizes
+
+
+def flat(weights: Sequence[Tensor]) -> list[Tensor]:
+    """Equal tensors that lie one after another in one piece of memory; gradients pass through.
+
+    So cuDNN wants the weights of a layer, in torch's order: W_ih, W_hh, b_ih, b_hh. Others it
+    copies together by itself at every call, with a warning.
+    """
+    whole = torch.cat([weight.reshape(-1) for weight in weights])
+    parts = torch.split(whole, [weight.numel() for weight in weights])
+    return [part.view_as(weight) for part, weight in zip(parts, weights, strict=True)]
 
 
 class LSTM(Network):
@@ -56,6 +69,8 @@ class LSTM(Network):
             return lstm(words)[0]  # type: ignore[no-any-return]
         first, *others = lstm.all_weights[0]
         weights = [first @ factor.T, *others]
+        if words.is_cuda:
+            weights = flat(weights)
         begin = words.new_zeros(1, words.shape[1], lstm.hidden_size)
         # has_biases, num_layers, dropout, train, bidirectional, batch_first
         options = (True, 1, 0.0, self.training, False, False)

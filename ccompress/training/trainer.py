@@ -8,7 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ccompress.data.batches import Encoded, training_batches
+from ccompress.data.batches import Batch, Encoded, training_batches
+from ccompress.embeddings.base import padding_unsought
 from ccompress.networks.base import Network
 from ccompress.training.best_epoch import BestEpoch
 from ccompress.training.evaluation import accuracy, predict
@@ -57,7 +58,7 @@ class Trainer:
 
     Args:
         network: On the device of the splits.
-        train: The training split.
+        train: The training split; no sentence of it holds padding.
         dev: The split on which the best epoch is chosen.
         recipe: How to train.
         train_rows: Training words are rows before this one of the table; other rows never change
@@ -124,12 +125,9 @@ class Trainer:
         losses = torch.empty(steps, device=self.device)
         rates = [self.recipe.learning_rate(self.step + i, steps) for i in range(steps)]
         batches = training_batches(self.train_split, self.recipe.batch_size, order)
-        for i, batch in enumerate(batches):
-            loss = F.cross_entropy(self.network(batch), batch.labels)
-            self.network.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            self.optimizers.step(rates[i])
-            losses[i] = loss.detach()
+        with padding_unsought(self.network):
+            for i, batch in enumerate(batches):
+                losses[i] = self._step(batch, rates[i])
         # The only look at the losses: one a step would make the host wait for the device.
         finite = torch.isfinite(losses)
         if not bool(finite.all()):
@@ -140,6 +138,14 @@ class Trainer:
             )
         self.step += steps
         return float(losses.mean()), rates[-1]
+
+    def _step(self, batch: Batch, rate: float) -> Tensor:
+        """One step; its loss, a scalar on the device, which the host does not wait for."""
+        loss = F.cross_entropy(self.network(batch), batch.labels)
+        self.network.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimizers.step(rate)
+        return loss.detach()
 
     def replace_embedding(self, compress: Callable[[Tensor], nn.Module]) -> None:
         """Put what `compress` makes of the table in the place of the embedding, between two epochs.

@@ -19,9 +19,9 @@ def unpacked(batch):
 
 
 @settings(max_examples=60, deadline=None)
-@given(SENTENCES, st.integers(1, 7))
-def test_an_epoch_holds_every_sentence_once_as_it_was(sentences, size):
-    split = encoded(sentences, list(range(len(sentences))))
+@given(sentences=SENTENCES, size=st.integers(1, 7))
+def test_an_epoch_holds_every_sentence_once_as_it_was(device, sentences, size):
+    split = encoded(sentences, list(range(len(sentences)))).to(device)
     batches = list(training_batches(split, size, torch.Generator().manual_seed(0)))
     assert len(batches) == -(-len(sentences) // size)
     assert sum(len(batch.labels) for batch in batches) == len(sentences)
@@ -35,14 +35,15 @@ def test_an_epoch_holds_every_sentence_once_as_it_was(sentences, size):
     assert found == dict(enumerate(sentences))
 
 
-def test_sentences_of_a_batch_are_neighbours_in_length():
+def test_sentences_of_a_batch_are_neighbours_in_length(device):
     sentences = [[2] * (1 + i % 10) for i in range(200)]
-    batches = training_batches(encoded(sentences), 20, torch.Generator().manual_seed(0))
+    split = encoded(sentences).to(device)
+    batches = training_batches(split, 20, torch.Generator().manual_seed(0))
     assert {tuple(set(batch.lengths.tolist())) for batch in batches} == {(n,) for n in range(1, 11)}
 
 
-def test_the_order_is_the_generators():
-    split = encoded([[2 + i] for i in range(100)])
+def test_the_order_is_the_generators(device):
+    split = encoded([[2 + i] for i in range(100)]).to(device)
 
     def order(seed):
         generator = torch.Generator().manual_seed(seed)
@@ -53,9 +54,9 @@ def test_the_order_is_the_generators():
 
 
 @pytest.mark.parametrize("tokens", [1, 5, 1 << 17])
-def test_more_batches_than_one_block_of_them(monkeypatch, tokens):
+def test_more_batches_than_one_block_of_them(monkeypatch, tokens, device):
     monkeypatch.setattr("ccompress.data.batches._BLOCK_TOKENS", tokens)
-    split = encoded([[2 + i % 7, 3] for i in range(500)])
+    split = encoded([[2 + i % 7, 3] for i in range(500)]).to(device)
     found = {}
     for batch in evaluation_batches(split, 3):
         found |= unpacked(batch)

@@ -1,27 +1,31 @@
 import copy
+import warnings
 
 import pytest
 import torch
-from builders import NETWORKS, encoded, network, random_split
+import torch.nn.functional as F
+from builders import CPU, NETWORKS, encoded, network, random_split
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from ccompress.data.batches import evaluation_batches
 from ccompress.embeddings.low_rank import LowRankEmbedding
+from ccompress.networks.lstm import flat
 from ccompress.training.evaluation import predict
 
 ROWS, DIM = 40, 7
 
 
 @pytest.fixture(params=NETWORKS)
-def net(request):
+def net(request, device):
     torch.manual_seed(0)
-    return network(request.param, torch.randn(ROWS, DIM), classes=3, hidden=5).double()
+    made = network(request.param, torch.randn(ROWS, DIM), classes=3, hidden=5)
+    return made.double().to(device)
 
 
 def single(net, sentence):
     """Scores of one sentence by itself, from the parameters, word by word."""
-    vectors = net.embedding.weight[torch.tensor(sentence)]
+    vectors = net.embedding.weight[torch.tensor(sentence, device=net.embedding.weight.device)]
     if isinstance(net, NETWORKS["dan"]):
         hidden = vectors.mean(0)
         for layer in net.hidden:
@@ -32,8 +36,8 @@ def single(net, sentence):
     return net.output(hidden)
 
 
-def test_a_sentence_gets_the_same_whatever_it_is_batched_with(net):
-    split = random_split(300, ROWS, 0, longest=20)
+def test_a_sentence_gets_the_same_whatever_it_is_batched_with(net, device):
+    split = random_split(300, ROWS, 0, longest=20).to(device)
     scores = predict(net, split)
     begin = 0
     for i, length in enumerate(split.lengths.tolist()):
@@ -42,18 +46,19 @@ def test_a_sentence_gets_the_same_whatever_it_is_batched_with(net):
         begin += length
 
 
-def test_dropout_is_off_in_evaluation_and_on_in_training(net):
-    batch = next(evaluation_batches(random_split(50, ROWS, 0)))
+def test_dropout_is_off_in_evaluation_and_on_in_training(net, device):
+    batch = next(evaluation_batches(random_split(50, ROWS, 0).to(device)))
     net.eval()
     assert torch.equal(net(batch), net(batch))
     net.train()
     assert not torch.equal(net(batch), net(batch))
 
 
-def test_word_dropout_averages_the_words_that_are_left():
+def test_word_dropout_averages_the_words_that_are_left(device):
     torch.manual_seed(0)
-    net = network("dan", torch.ones(ROWS, DIM), hidden=5, word_dropout=0.5)
-    batch = next(evaluation_batches(encoded([[2, 3, 4, 5, 6, 7, 8, 9], [2]] * 200)))
+    net = network("dan", torch.ones(ROWS, DIM), hidden=5, word_dropout=0.5).to(device)
+    split = encoded([[2, 3, 4, 5, 6, 7, 8, 9], [2]] * 200).to(device)
+    batch = next(evaluation_batches(split))
     mean = net.train().average(net.embedding(batch.words), batch)
     # All words are ones, so a mean over those left is one too; one word alone is lost half the time
     values = mean[:, 0].detach()
@@ -62,18 +67,22 @@ def test_word_dropout_averages_the_words_that_are_left():
     assert (values[batch.lengths == 8] == 0).float().mean() < 0.05
 
 
-def test_gradients_name_each_word_of_a_batch_once(net):
-    batch = next(evaluation_batches(encoded([[5, 5, 9], [9, 3]])))
+def test_gradients_name_each_word_of_a_batch_once(net, device):
+    batch = next(evaluation_batches(encoded([[5, 5, 9], [9, 3]]).to(device)))
     net(batch).sum().backward()
     gradient = net.embedding.weight.grad
     assert gradient.is_sparse
     assert gradient._indices()[0].tolist() == [3, 5, 9]
 
 
-def test_factors_are_trained_as_two_layers_are(net):
+def test_factors_are_trained_as_two_layers_are(net, device):
     """Scores and gradients of the product A B, which the network itself never makes."""
-    batch = next(evaluation_batches(random_split(50, ROWS, 0, longest=9)))
-    net.eval()
+    batch = next(evaluation_batches(random_split(50, ROWS, 0, longest=9).to(device)))
+    for module in net.modules():  # dropout off; cuDNN gives no gradients in evaluation
+        if hasattr(module, "dropout"):
+            module.dropout = 0.0
+        if hasattr(module, "word_dropout"):
+            module.word_dropout = 0.0
     net.embedding = LowRankEmbedding.from_table(net.embedding.weight.detach(), 4, sparse=True)
     A, B = (factor.detach().clone().requires_grad_() for factor in net.embedding.parameters())
     scores = net(batch)
@@ -89,6 +98,48 @@ def test_factors_are_trained_as_two_layers_are(net):
     others = [parameter.grad for parameter in whole.parameters()]
     for gradient, expected in zip(ours, [A.grad, B.grad, *others], strict=True):
         assert torch.allclose(gradient.to_dense(), expected, atol=1e-12)
+
+
+def gradients(name, factors, device):
+    """Of every parameter after one backward pass at the sizes of the experiments, on the CPU."""
+    options = {"dan": {"word_dropout": 0.0}, "lstm": {"dropout": 0.0}}[name]
+    torch.manual_seed(0)
+    net = network(name, torch.randn(500, 300), classes=6, **options)
+    if factors:
+        table = net.embedding.weight.detach()
+        net.embedding = LowRankEmbedding.from_table(table, 20, padding_idx=0, sparse=True)
+    net.to(device)
+    batch = next(evaluation_batches(random_split(64, 500, 0, longest=30).to(device)))
+    F.cross_entropy(net(batch), batch.labels).backward()
+    return [parameter.grad.cpu().to_dense() for parameter in net.parameters()]
+
+
+@pytest.mark.parametrize("factors", [False, True], ids=["table", "factors"])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_gradients_are_those_of_the_cpu_and_cudnn_has_nothing_to_complain_of(name, factors, device):
+    torch.set_warn_always(True)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # of weights that do not lie in one piece of memory
+            found = gradients(name, factors, device)
+    finally:
+        torch.set_warn_always(False)
+    for gradient, expected in zip(found, gradients(name, factors, CPU), strict=True):
+        torch.testing.assert_close(gradient, expected, rtol=1e-3, atol=1e-6)
+
+
+def test_flat_weights_lie_one_after_another_and_hand_gradients_on():
+    weights = [torch.randn(shape, requires_grad=True) for shape in ((8, 3), (8, 2), 8, 8)]
+    laid = flat([weight * 1 for weight in weights])
+    begin = laid[0].data_ptr()
+    for weight, part in zip(weights, laid, strict=True):
+        assert torch.equal(part, weight)
+        assert part.is_contiguous()
+        assert part.data_ptr() == begin
+        begin += part.nbytes
+    assert laid[0].untyped_storage().nbytes() == sum(part.nbytes for part in laid)
+    sum((i + 1) * part.sum() for i, part in enumerate(laid)).backward()
+    assert [weight.grad.unique().tolist() for weight in weights] == [[1], [2], [3], [4]]
 
 
 def test_flops_are_those_of_the_matrix_products():
@@ -108,11 +159,11 @@ def test_flops_are_those_of_the_matrix_products():
     assert lstm.flops(tokens, width) == counter.get_total_flops()
 
 
-def test_padded_sentences_get_the_same(net):
+def test_padded_sentences_get_the_same(net, device):
     net.eval()
-    batch = next(evaluation_batches(random_split(50, ROWS, 0, longest=9)))
+    batch = next(evaluation_batches(random_split(50, ROWS, 0, longest=9).to(device)))
     tokens = batch.words[batch.positions].split(batch.lengths.tolist())
     padded = nn.utils.rnn.pad_sequence(tokens, batch_first=True, padding_value=1)
-    inside = torch.arange(padded.shape[1]) < batch.lengths.unsqueeze(1)
+    inside = torch.arange(padded.shape[1], device=device) < batch.lengths.unsqueeze(1)
     scores = net.read_padded(net.embedding(padded), inside)
     assert torch.allclose(scores, net(batch), atol=1e-12)

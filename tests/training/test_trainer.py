@@ -1,10 +1,13 @@
 import math
+from contextlib import contextmanager, nullcontext
 
 import pytest
 import torch
 from builders import NETWORKS, random_split, trainer
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
+from ccompress.embeddings.low_rank import LowRankEmbedding
 from ccompress.experiment import shared_training
 from ccompress.training.evaluation import accuracy, predict
 from ccompress.training.trainer import Diverged
@@ -19,8 +22,8 @@ def equal(a, b):
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_training_learns_and_is_the_same_twice_to_the_last_bit(name):
-    first, second = trainer(name, lr=0.03), trainer(name, lr=0.03)
+def test_training_learns_and_is_the_same_twice_to_the_last_bit(name, device):
+    first, second = (trainer(name, lr=0.03, device=device) for _ in range(2))
     first.train("reference", 6)
     torch.rand(7)  # other use of the global generator makes no difference
     second.train("reference", 6)
@@ -29,8 +32,8 @@ def test_training_learns_and_is_the_same_twice_to_the_last_bit(name):
     assert first.rows[-1].train_loss < 0.8 * first.rows[0].train_loss
 
 
-def test_another_seed_is_another_training():
-    first, second = trainer(seed=1), trainer(seed=2)
+def test_another_seed_is_another_training(device):
+    first, second = (trainer(seed=seed, device=device) for seed in (1, 2))
     first.network.load_state_dict(second.network.state_dict())
     first.train("reference", 1)
     second.train("reference", 1)
@@ -39,13 +42,16 @@ def test_another_seed_is_another_training():
 
 @pytest.mark.parametrize("name", NETWORKS)
 @pytest.mark.parametrize("stored", [1, 3])
-def test_a_stored_training_goes_on_with_the_same_numbers(tmp_path, name, stored):
-    whole = trainer(name)
+def test_a_stored_training_goes_on_with_the_same_numbers(tmp_path, name, stored, device):
+    def fresh():
+        return trainer(name, device=device)
+
+    whole = fresh()
     whole.train("reference", 5)
-    assert shared_training.train_reference(trainer(name), tmp_path, "key", stored) is False
-    gone_on = trainer(name)
+    assert shared_training.train_reference(fresh(), tmp_path, "key", stored) is False
+    gone_on = fresh()
     assert shared_training.train_reference(gone_on, tmp_path, "key", 5) is True  # the first epochs
-    again = trainer(name)
+    again = fresh()
     assert shared_training.train_reference(again, tmp_path, "key", 5) is True
     for other in (gone_on, again):
         assert equal(parameters(whole.network), parameters(other.network))
@@ -92,8 +98,8 @@ def test_after_a_compression_only_later_epochs_are_candidates(monkeypatch):
     assert it.best.accuracy == 10.0
 
 
-def test_replacing_the_embedding_keeps_everything_else_to_the_last_bit():
-    it = trainer()
+def test_replacing_the_embedding_keeps_everything_else_to_the_last_bit(device):
+    it = trainer(device=device)
     it.train("reference", 2)
     before = parameters(it.network)
     states = {
@@ -108,6 +114,7 @@ def test_replacing_the_embedding_keeps_everything_else_to_the_last_bit():
     for name, parameter in it.network.named_parameters():
         if name.startswith("embedding."):
             assert parameter is new.weight
+            assert parameter.device.type == device.type
             assert name not in it.optimizers.state()
         else:
             assert torch.equal(parameter, before[name])
@@ -115,8 +122,69 @@ def test_replacing_the_embedding_keeps_everything_else_to_the_last_bit():
     assert it.step == 2 * it.steps_per_epoch
 
 
-def test_rows_that_training_cannot_touch_never_change():
-    it = trainer()
+class NoAnswers(TorchDispatchMode):
+    """Refuses operations whose result, or its shape, the host has to know before it goes on."""
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        if function is torch.ops.aten.index.Tensor:
+            asks = any(index is not None and index.dtype == torch.bool for index in args[1])
+        else:
+            asks = {torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape} & set(
+                function.tags
+            )
+        assert not asks, f"{function} waits for the device"
+        return function(*args, **(kwargs or {}))
+
+
+@contextmanager
+def never_waiting(device):
+    """Fails where the host waits for the device, or would wait if the device were a GPU."""
+    if device.type == "cpu":
+        with NoAnswers():
+            yield
+        return
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        yield
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+@pytest.mark.parametrize("factors", [False, True], ids=["table", "factors"])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_host_never_waits_for_the_device_in_a_step(monkeypatch, name, factors, device):
+    it = trainer(name, device=device)
+    if factors:
+        it.replace_embedding(
+            lambda table: LowRankEmbedding.from_table(table, 3, padding_idx=0, sparse=True)
+        )
+    it.train("reference", 1)  # whatever is made once is made
+    step, steps = it._step, []
+
+    def watched(batch, rate):
+        with never_waiting(device):
+            loss = step(batch, rate)
+        steps.append(loss)
+        return loss
+
+    monkeypatch.setattr(it, "_step", watched)
+    it.train("reference", 2)
+    assert len(steps) == it.steps_per_epoch
+    assert it.network.embedding.padding_idx == 0  # as it was, for what comes after training
+
+
+def test_without_looking_for_padding_the_numbers_are_the_same(monkeypatch, device):
+    ours, torchs = (trainer(device=device) for _ in range(2))
+    before = parameters(ours.network)["embedding.weight"]
+    ours.train("reference", 2)
+    monkeypatch.setattr("ccompress.training.trainer.padding_unsought", nullcontext)
+    torchs.train("reference", 2)
+    assert equal(parameters(ours.network), parameters(torchs.network))
+    assert torch.equal(ours.network.embedding.weight[0], before[0])
+
+
+def test_rows_that_training_cannot_touch_never_change(device):
+    it = trainer(device=device)
     before = it.network.embedding.weight.detach().clone()
     it.train("reference", 3)
     after = it.network.embedding.weight.detach()
@@ -124,8 +192,8 @@ def test_rows_that_training_cannot_touch_never_change():
     assert not torch.equal(after[2:40], before[2:40])
 
 
-def test_the_first_bad_step_is_named():
-    it = trainer(lr=0.01)
+def test_the_first_bad_step_is_named(device):
+    it = trainer(lr=0.01, device=device)
     it.recipe = type(it.recipe)(
         lambda step, steps: math.inf if step == 9 else 0.01, batch_size=16, seed=0
     )
@@ -138,9 +206,9 @@ def test_accuracy_is_a_percentage():
     assert accuracy(scores, torch.tensor([0, 1, 1, 1])) == 75.0
 
 
-def test_predictions_are_in_the_order_of_the_split():
-    it = trainer()
-    split = random_split(30, 40, 5)
+def test_predictions_are_in_the_order_of_the_split(device):
+    it = trainer(device=device)
+    split = random_split(30, 40, 5).to(device)
     scores = predict(it.network, split)
     ends = split.lengths.cumsum(0)
     for i in (0, 13, 29):
