@@ -12,6 +12,7 @@ from ccompress.embeddings.low_rank import LowRankEmbedding
 from ccompress.embeddings.product import ProductQuantizedEmbedding
 from ccompress.embeddings.quantized import QuantizedEmbedding
 from ccompress.embeddings.quantized_low_rank import QuantizedLowRankEmbedding
+from ccompress.methods.in_training_svd_mixed import InTrainingSVDMixed
 from ccompress.networks.base import Network
 
 DIM, LABELS = 16, ["bad", "fair", "good"]
@@ -43,6 +44,10 @@ def embedding(kind: str, rows: int) -> nn.Module:
         return LowRankEmbedding.from_table(table(rows), 5, padding_idx=0, sparse=True)
     if kind == "byte factors":
         return QuantizedLowRankEmbedding.from_factors(embedding("factors", rows))
+    if kind == "mixed":
+        method = InTrainingSVDMixed()
+        counts = torch.arange(rows).flip(0)
+        return method.finish(method.compress(table(rows), 0.75, counts))
     if kind == "codebook":
         return CodebookEmbedding.from_table(table(rows), 3, padding_idx=0)
     if kind == "product":
@@ -60,7 +65,7 @@ def store(
     described = OPTIONS[network] if isinstance(network, str) else network
     made = embedding(table, rows) if isinstance(table, str) else table
     torch.manual_seed(1)
-    net = model.build(model.factory(Network, described), made, len(LABELS))
+    net = model.build(model.made(Network, described), made, len(LABELS))
     path = folder / model.FILE
     model.save(path, Model(net, words(rows), LABELS, "whitespace", {"network": described}))
     return path, net.eval()

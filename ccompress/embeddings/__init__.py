@@ -2,6 +2,10 @@
 
 from ccompress.embeddings.codebook import CodebookEmbedding
 from ccompress.embeddings.low_rank import LowRankEmbedding
+from ccompress.embeddings.mixed_precision import (
+    MixedPrecisionEmbedding,
+    MixedPrecisionLowRankEmbedding,
+)
 from ccompress.embeddings.packed import PackedEmbedding
 from ccompress.embeddings.product import ProductQuantizedEmbedding
 from ccompress.embeddings.quantized import QuantizedEmbedding
@@ -10,6 +14,8 @@ from ccompress.embeddings.quantized_low_rank import QuantizedLowRankEmbedding
 __all__ = [
     "CodebookEmbedding",
     "LowRankEmbedding",
+    "MixedPrecisionEmbedding",
+    "MixedPrecisionLowRankEmbedding",
     "PackedEmbedding",
     "ProductQuantizedEmbedding",
     "QuantizedEmbedding",

@@ -16,7 +16,7 @@ from ccompress.networks.dan import DAN
 
 ROWS = 20_000  # so many that a table blown up to float32 would show in the file
 CASES = [("dan", kind) for kind in ("whole", "factors", "3", "8", "16", "25")]
-CASES += [("dan", kind) for kind in ("byte factors", "codebook", "product")]
+CASES += [("dan", kind) for kind in ("byte factors", "codebook", "product", "mixed")]
 CASES += [("lstm", "factors"), ("lstm", "4")]
 
 

@@ -13,7 +13,18 @@ from ccompress.errors import InputError
 from ccompress.networks.dan import DAN
 from ccompress.training.evaluation import predict
 
-KINDS = ["whole", "narrow", "factors", "1", "3", "32", "byte factors", "codebook", "product"]
+KINDS = [
+    "whole",
+    "narrow",
+    "factors",
+    "1",
+    "3",
+    "32",
+    "byte factors",
+    "codebook",
+    "product",
+    "mixed",
+]
 SENTENCES = [[2, 3, 4], [39], [5, 5, 1, 7, 30, 2], [8, 9]]
 
 

@@ -1,0 +1,116 @@
+"""Low-rank factors that train through their own rounding."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ccompress.embeddings.base import without_padding
+from ccompress.embeddings.factorised import FactorisedEmbedding
+from ccompress.embeddings.mixed_precision import (
+    MixedPrecisionEmbedding,
+    MixedPrecisionLowRankEmbedding,
+)
+from ccompress.numerics.allocation import STEPS
+
+_B_BITS = 8
+
+
+class FakeQuantizedLowRankEmbedding(FactorisedEmbedding):
+    """Trainable factors A (V, k) and B (k, d) that are rounded whenever they are read.
+
+    The gradient passes the rounding as if it were not there (the straight-through estimator of
+    Bengio et al. 2013), inside the range of the levels; the steps of the levels are trained too, as
+    logarithms (learned step size: Esser et al. 2020). What is read in evaluation is exactly what
+    `packed` stores, so the best epoch on dev is chosen on what is shipped.
+
+    Args:
+        A: The factor (V, k).
+        B: The factor (k, d).
+        tier: The tier of each row (V,), never falling.
+        bits: The bits of each tier's numbers in each column (T, k), 0 to 4.
+        padding_idx: A row that reads as exact zeros.
+
+    Shapes:
+        indices of any shape (...) give vectors of shape (..., d).
+    """
+
+    tier: Tensor
+    bits: Tensor
+    _coded: Tensor
+    _unit: Tensor
+    _limit: Tensor
+
+    def __init__(
+        self, A: Tensor, B: Tensor, tier: Tensor, bits: Tensor, padding_idx: int | None = None
+    ) -> None:
+        super().__init__(len(A), B.shape[1], len(B), padding_idx)
+        self.sparse = True
+        self.A, self.B = nn.Parameter(A.contiguous()), nn.Parameter(B.contiguous())
+        self.register_buffer("tier", tier, persistent=False)
+        self.register_buffer("bits", bits, persistent=False)
+        coded = (bits > 0).to(A.dtype)
+        self.register_buffer("_coded", coded, persistent=False)
+        self.register_buffer("_unit", torch.tensor(STEPS, dtype=A.dtype)[bits], persistent=False)
+        self.register_buffer("_limit", (2.0**bits - 1) / 2, persistent=False)
+        column, row = _deviations(A, tier, coded)
+        self.log_column_step = nn.Parameter(column.log())
+        self.log_tier_step = nn.Parameter(row.log())
+        largest = B.abs().amax(1).clamp_min(torch.finfo(B.dtype).tiny)
+        self.log_B_step = nn.Parameter((largest / 127.5).log())
+
+    def read_factors(self, indices: Tensor) -> tuple[Tensor, Tensor]:
+        """Rows of A, of shape (..., k), and B, both rounded."""
+        tier = self.tier[indices]
+        step = self._steps()[tier]
+        rows = F.embedding(indices, self.A, sparse=self.sparse)
+        rows = _rounded(rows / step, self._limit[tier]) * step * self._coded[tier]
+        B_step = self.log_B_step.exp().unsqueeze(1)
+        B = _rounded(self.B / B_step, torch.full_like(B_step, 127.5)) * B_step
+        return without_padding(rows, indices, self.padding_idx), B
+
+    @torch.no_grad()
+    def packed(self) -> MixedPrecisionLowRankEmbedding:
+        """What is read in evaluation, as it is shipped."""
+        limit = self._limit[self.tier]
+        levels = _nearest(self.A / self._steps()[self.tier], limit)
+        rows = MixedPrecisionEmbedding.from_codes(
+            (levels + limit).round().long(),
+            self.tier,
+            self.bits,
+            self.log_column_step.exp(),
+            self.log_tier_step.exp(),
+            self.padding_idx,
+        )
+        B_step = self.log_B_step.exp()
+        B = _nearest(self.B / B_step.unsqueeze(1), B_step.new_tensor(127.5)) + 127.5
+        return MixedPrecisionLowRankEmbedding.from_parts(rows, B.round().to(torch.uint8), B_step)
+
+    def factors(self) -> tuple[nn.Module, Tensor]:
+        """See `FactorisedEmbedding`: packed rows of A, and B, rounded; they share no memory."""
+        return self.packed().factors()
+
+    def _steps(self) -> Tensor:
+        """The distance between levels of each tier and column (T, k)."""
+        return (self.log_tier_step.unsqueeze(1) + self.log_column_step).exp() * self._unit
+
+
+def _deviations(A: Tensor, tier: Tensor, coded: Tensor) -> tuple[Tensor, Tensor]:
+    """Of A (V, k), each column's root mean square (k,) and each tier's relative to it (T,)."""
+    tiny = torch.finfo(A.dtype).tiny
+    rows = torch.bincount(tier, minlength=len(coded)).clamp(min=1).unsqueeze(1)
+    squares = A.new_zeros(len(coded), A.shape[1]).index_add_(0, tier, A.square()) / rows
+    column = A.square().mean(0).clamp_min(tiny)
+    relative = (squares / column * coded).sum(1) / coded.sum(1).clamp(min=1)
+    return column.sqrt(), relative.clamp_min(1e-6).sqrt()
+
+
+def _nearest(numbers: Tensor, limit: Tensor) -> Tensor:
+    """The nearest of the levels -limit, 1 - limit, ..., limit."""
+    return torch.minimum(torch.maximum(numbers.floor() + 0.5, -limit), limit)
+
+
+def _rounded(numbers: Tensor, limit: Tensor) -> Tensor:
+    """As `_nearest`; the gradient passes inside the range of the levels, and stops outside."""
+    # Half a step beyond the last level still belongs to it.
+    inside = torch.minimum(torch.maximum(numbers, -limit - 0.5), limit + 0.5)
+    return inside + (_nearest(inside, limit) - inside).detach()

@@ -1,0 +1,75 @@
+"""Factors of mixed precision that train through their own rounding."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ccompress.data.text.vocabulary import PAD, UNK
+from ccompress.embeddings.fake_quantized import FakeQuantizedLowRankEmbedding
+from ccompress.embeddings.mixed_precision import MixedPrecisionLowRankEmbedding
+from ccompress.methods.base import Size
+from ccompress.methods.in_training_svd import InTrainingSVD
+from ccompress.numerics import allocation, rates
+from ccompress.numerics.svd import factorize
+
+
+@dataclass(kw_only=True)
+class InTrainingSVDMixed(InTrainingSVD):
+    """`in_training_svd`, whose factors have 0 to 4 bits a number and train through the rounding.
+
+    At the step the table is decomposed as in `in_training_svd`. Rows fall into tiers by how often
+    their word occurs in training, and each (tier, column) gets the bits that cost the least
+    expected error within the bytes that the rate leaves: see `numerics.allocation`. A tier's error
+    counts (its mean count + 0.5)^0.5 a row, since training and test read frequent words more often.
+    From the step on every reading is rounded (`embeddings.fake_quantized`), and the steps between
+    levels train too; after the last epoch the numbers are packed as they were read.
+
+    Bytes: those of `numerics.allocation.stored_bytes`.
+    """
+
+    def size(self, rows: int, dim: int, rate: float) -> Size:
+        """Neither: they follow from the trained table, see `shipped_size`."""
+        allocation.check_room(rows, dim, rate)
+        return Size()
+
+    def compress(self, table: Tensor, rate: float, counts: Tensor) -> nn.Module:
+        """Rounded factors of the table as it stands."""
+        rows, dim = table.shape
+        budget = int(rates.kept(rate) * 4 * rows * dim)
+        A, B = factorize(table, dim)
+        tier, bits = _allocated(A * B.norm(dim=1), counts, budget)
+        rank = bits.shape[1]
+        A, B = A[:, :rank], B[:rank]
+        return FakeQuantizedLowRankEmbedding(A, B, tier, bits, padding_idx=PAD)
+
+    def finish(self, embedding: nn.Module) -> nn.Module:
+        """The factors, packed."""
+        assert isinstance(embedding, FakeQuantizedLowRankEmbedding)
+        return embedding.packed()
+
+    def shipped_size(self, embedding: nn.Module, planned: Size) -> Size:
+        """The rank that the allocation chose; the bits differ from number to number."""
+        assert isinstance(embedding, MixedPrecisionLowRankEmbedding)
+        return Size(rank=embedding.rank)
+
+
+def _allocated(A: Tensor, counts: Tensor, budget: int) -> tuple[Tensor, Tensor]:
+    """The tier of each row (V,), and the bits of each tier and column (T, k).
+
+    Args:
+        A: The table in orthonormal directions (V, d), strongest first.
+        counts: How often each row's word occurs in training (V,).
+        budget: Bytes.
+    """
+    seen = counts.cpu().numpy().copy()
+    seen[[PAD, UNK]] = seen.max()  # the rows before the most frequent word's
+    tier = allocation.tiers(seen)
+    sizes = np.bincount(tier, minlength=allocation.TIERS)
+    rows = np.maximum(sizes, 1)
+    energy = np.zeros((allocation.TIERS, A.shape[1]))
+    np.add.at(energy, tier, A.double().square().cpu().numpy())
+    mean = np.bincount(tier, seen + 0.5, minlength=allocation.TIERS) / rows
+    bits = allocation.allocate(energy / rows[:, None], mean**0.5, sizes.tolist(), budget)
+    return torch.from_numpy(tier).to(A.device), torch.from_numpy(bits).to(A.device)
