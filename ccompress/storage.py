@@ -1,4 +1,4 @@
-"""Files that are whole or absent: atomic writes, and tensor files with a checksum.
+"""Files that are whole or absent: atomic writes, tensor files with a checksum, things made once.
 
 Tensor files are safetensors (nothing is read with pickle). A SHA-256 over all tensors and metadata
 stands in the metadata under `sha256` and is checked on loading.
@@ -6,20 +6,27 @@ stands in the metadata under `sha256` and is checked on loading.
 
 import functools
 import hashlib
+import json
+import logging
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
+from filelock import FileLock
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 if TYPE_CHECKING:
     import torch
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 _CHECKSUM = "sha256"
 # numpy's types by the names that safetensors gives them.
@@ -162,6 +169,48 @@ def load(path: Path) -> "tuple[dict[str, torch.Tensor], dict[str, str]]":
     """All that `save` stored, as torch tensors, and the metadata; errors as `TensorFile`."""
     file = TensorFile(path)
     return dict(file), file.metadata
+
+
+def json_array(value: Any) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    """`value` as JSON, to be stored among tensors: words may hold any character."""
+    return np.frombuffer(json.dumps(value).encode(), np.uint8)
+
+
+def from_json_array(array: np.ndarray[Any, Any]) -> Any:
+    """The inverse of `json_array`."""
+    return json.loads(array.tobytes())
+
+
+def made_once(
+    path: Path,
+    make: Callable[[], T],
+    pack: "Callable[[T], tuple[Mapping[str, np.ndarray[Any, Any] | torch.Tensor], dict[str, str]]]",
+    unpack: Callable[[TensorFile], T],
+) -> T:
+    """What lies in `path`; if nothing whole does, what `make` gives, stored there.
+
+    Of several processes that want it, one makes it and the others wait. Their lock, which lies
+    beside `path`, is the operating system's: it is free when its process ends, however it ends.
+
+    Args:
+        path: The file; its folder is made when it is not there.
+        make: Makes the thing; it may hold other locks, of other paths.
+        pack: The thing as tensors and metadata, as `save` takes them.
+        unpack: The inverse of `pack`; raises `DamagedFile` where the parts do not fit together.
+    """
+    with suppress(FileNotFoundError, DamagedFile):
+        return unpack(TensorFile(path))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_suffix(".lock")):
+        try:
+            return unpack(TensorFile(path))
+        except FileNotFoundError:
+            pass
+        except DamagedFile as error:
+            logger.warning("%s; making it anew", error)
+        made = make()
+        save(path, *pack(made))
+        return made
 
 
 def file_sha256(path: Path) -> str:

@@ -1,9 +1,11 @@
 import json
 import struct
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock, Timeout
 
 from ccompress import storage
 
@@ -79,3 +81,46 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path):
 def test_a_missing_file_is_said_to_be_missing(tmp_path):
     with pytest.raises(FileNotFoundError):
         storage.load(tmp_path / "nothing")
+
+
+def once(path, make):
+    return storage.made_once(
+        path, make, lambda n: ({"n": np.array(n)}, {}), lambda file: int(file.array("n"))
+    )
+
+
+def test_made_once(tmp_path):
+    path = tmp_path / "deep" / "n.safetensors"
+    assert once(path, lambda: 3) == 3
+    assert once(path, pytest.fail) == 3
+
+
+def test_nobody_else_makes_it_meanwhile(tmp_path):
+    path = tmp_path / "n.safetensors"
+
+    def make():
+        with pytest.raises(Timeout):
+            FileLock(path.with_suffix(".lock"), timeout=0).acquire()
+        return 3
+
+    assert once(path, make) == 3
+    FileLock(path.with_suffix(".lock"), timeout=0).acquire()  # free again
+
+
+@pytest.mark.parametrize("before", [None, b"damaged"])
+def test_who_waits_takes_what_the_other_made(tmp_path, before):
+    path = tmp_path / "n.safetensors"
+    if before:
+        path.write_bytes(before)
+    with ThreadPoolExecutor() as pool:
+        with FileLock(path.with_suffix(".lock")):
+            waiting = pool.submit(once, path, pytest.fail)
+            storage.save(path, {"n": np.array(3)})
+        assert waiting.result() == 3
+
+
+def test_a_lock_is_free_after_a_failure(tmp_path):
+    path = tmp_path / "n.safetensors"
+    with pytest.raises(ZeroDivisionError):
+        once(path, lambda: 1 // 0)
+    assert once(path, lambda: 3) == 3

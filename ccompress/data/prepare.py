@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,17 +13,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ccompress import storage
-from ccompress.data.base import Dataset, Examples
+from ccompress.data.base import Dataset, Examples, Splits
 from ccompress.data.batches import Encoded
 from ccompress.data.text import vocabulary
-from ccompress.data.vectors.sources import Vectors
+from ccompress.data.vectors.sources import Vectors, WordVectors
 
 # `ccompress data` imports every module of this folder, and does without torch's two seconds.
 if TYPE_CHECKING:
     from torch import Tensor
 
-# Raised whenever a change alters what is prepared from the same data.
-_FORMAT = 2
+logger = logging.getLogger(__name__)
+
+# Raised whenever a change alters what is prepared from the same data, or how it is stored.
+_FORMAT = 3
 # The vectors are data: words without one start the same in every run, whatever its seed.
 _VECTORS_SEED = 0
 _FIELDS = ("tokens", "lengths", "labels")  # of `Encoded`
@@ -42,6 +45,11 @@ class Prepared:
         vectors_sha256: Of the file that the vectors were read from, or "".
         labels: Names of the classes, in the order of their numbers.
         splits: `train`, `dev` and `test`, on the CPU, their tokens int32.
+        warning: What is odd about the vectors, in one line, or "".
+
+    Raises:
+        ValueError: The words or their counts are not as many as the rows, or the tokens of a split
+            not as many as the sum of its lengths.
     """
 
     table: Tensor
@@ -52,6 +60,15 @@ class Prepared:
     vectors_sha256: str
     labels: list[str]
     splits: dict[str, Encoded]
+    warning: str
+
+    def __post_init__(self) -> None:
+        rows = len(self.table)
+        if not len(self.words) == len(self.counts) == rows:
+            raise ValueError(f"{len(self.words)} words, {len(self.counts)} counts, {rows} rows")
+        for name, split in self.splits.items():
+            if len(split.tokens) != split.lengths.sum() or len(split.labels) != len(split):
+                raise ValueError(f"the parts of the {name} split do not fit together")
 
 
 def prepare(
@@ -67,6 +84,8 @@ def prepare(
 ) -> Prepared:
     """Read, tokenize and encode `dataset`, and build its table from `vectors`.
 
+    A warning says when the vectors cover hardly any word of the training text.
+
     Args:
         dataset: The data set.
         vectors: Its vectors.
@@ -81,19 +100,25 @@ def prepare(
     Raises:
         InputError: The data set or the vectors cannot be read.
     """
-    import torch
-
     key = json.dumps({**identity, "format": _FORMAT}, sort_keys=True)
     path = cache / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.safetensors"
-    try:
-        return _restore(*storage.load(path))
-    except FileNotFoundError:
-        pass
-    except storage.DamagedFile:
-        path.unlink()  # made anew below
-    splits = dataset.load(root)
-    found = vectors.load(root, cache, splits.train.tokens)
-    vocab = vocabulary.build(splits.train.tokens, found, policy, max_size, min_count)
+
+    def make() -> Prepared:
+        splits = dataset.load(root)
+        found = vectors.load(root, cache, splits.train.tokens)
+        vocab = vocabulary.build(splits.train.tokens, found, policy, max_size, min_count)
+        return _prepared(splits, found, vocab)
+
+    prepared = storage.made_once(path, make, _packed, _unpacked)
+    if prepared.warning:
+        logger.warning(prepared.warning)
+    return prepared
+
+
+def _prepared(splits: Splits, found: WordVectors, vocab: vocabulary.Vocabulary) -> Prepared:
+    """The splits as integers, and the table."""
+    import torch
+
     table, with_vector = vocabulary.embedding_table(vocab, found, _VECTORS_SEED)
     labels = sorted(set(splits.train.labels))
     number = {label: index for index, label in enumerate(labels)}
@@ -107,7 +132,7 @@ def prepare(
             labels=torch.tensor([number[label] for label in examples.labels]),
         )
 
-    prepared = Prepared(
+    return Prepared(
         table=torch.from_numpy(table),
         words=vocab.words,
         counts=torch.from_numpy(vocab.counts),
@@ -116,20 +141,18 @@ def prepare(
         vectors_sha256=found.sha256,
         labels=labels,
         splits={name: encode(getattr(splits, name)) for name in ("train", "dev", "test")},
+        warning=vocabulary.coverage_warning(vocab, found),
     )
-    storage.save(path, *_stored(prepared))
-    return prepared
 
 
-def _stored(
+def _packed(
     prepared: Prepared,
 ) -> tuple[dict[str, np.ndarray[Any, Any] | Tensor], dict[str, str]]:
     """`prepared` as tensors and metadata."""
     tensors: dict[str, np.ndarray[Any, Any] | Tensor] = {
         "table": prepared.table,
         "counts": prepared.counts,
-        # Words hold no white space, so a newline parts them.
-        "words": np.frombuffer("\n".join(prepared.words).encode(), np.uint8),
+        "words": storage.json_array(prepared.words),
     }
     for name, split in prepared.splits.items():
         for field in _FIELDS:
@@ -139,24 +162,28 @@ def _stored(
         "with_vector": str(prepared.with_vector),
         "vectors_sha256": prepared.vectors_sha256,
         "labels": json.dumps(prepared.labels),
+        "warning": prepared.warning,
     }
     return tensors, metadata
 
 
-def _restore(tensors: dict[str, Tensor], metadata: Mapping[str, str]) -> Prepared:
-    """The inverse of `_stored`."""
-    return Prepared(
-        table=tensors["table"],
-        words=tensors["words"].numpy().tobytes().decode().split("\n"),
-        counts=tensors["counts"],
-        train_rows=int(metadata["train_rows"]),
-        with_vector=int(metadata["with_vector"]),
-        vectors_sha256=metadata["vectors_sha256"],
-        labels=json.loads(metadata["labels"]),
-        splits={
-            name: Encoded(
-                *(tensors[f"{name}.{field}"] for field in ("tokens", "lengths", "labels"))
-            )
-            for name in ("train", "dev", "test")
-        },
-    )
+def _unpacked(file: storage.TensorFile) -> Prepared:
+    """The inverse of `_packed`."""
+    metadata = file.metadata
+    try:
+        return Prepared(
+            table=file["table"],
+            words=storage.from_json_array(file.array("words")),
+            counts=file["counts"],
+            train_rows=int(metadata["train_rows"]),
+            with_vector=int(metadata["with_vector"]),
+            vectors_sha256=metadata["vectors_sha256"],
+            labels=json.loads(metadata["labels"]),
+            splits={
+                name: Encoded(*(file[f"{name}.{field}"] for field in _FIELDS))
+                for name in ("train", "dev", "test")
+            },
+            warning=metadata["warning"],
+        )
+    except ValueError as error:
+        raise storage.DamagedFile(f"prepared data do not fit together: {error}") from error

@@ -2,11 +2,11 @@
 
 import hashlib
 import json
-import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,8 +14,6 @@ import numpy.typing as npt
 from ccompress import storage
 from ccompress.data.vectors import cooccurrence, imdb_glove, vector_file
 from ccompress.errors import InputError, MissingData
-
-logger = logging.getLogger(__name__)
 
 Matrix = npt.NDArray[np.float32]
 
@@ -262,15 +260,15 @@ def _cached(
     stored: Path, compute: Callable[[], tuple[list[str], Matrix]]
 ) -> tuple[list[str], Matrix]:
     """What `compute` gives, from the file `stored` if it is whole, else stored there."""
-    try:
-        tensors, _ = storage.load_numpy(stored)
-    except FileNotFoundError:
-        pass
-    except storage.DamagedFile as error:
-        logger.warning("%s; making it anew", error)
-    else:
-        return json.loads(tensors["words"].tobytes()), tensors["matrix"]
-    words, matrix = compute()
-    encoded = np.frombuffer(json.dumps(words).encode(), np.uint8)
-    storage.save(stored, {"words": encoded, "matrix": matrix})
-    return words, matrix
+
+    def pack(made: tuple[list[str], Matrix]) -> tuple[dict[str, npt.NDArray[Any]], dict[str, str]]:
+        words, matrix = made
+        return {"words": storage.json_array(words), "matrix": matrix}, {}
+
+    def unpack(file: storage.TensorFile) -> tuple[list[str], Matrix]:
+        words, matrix = storage.from_json_array(file.array("words")), file.array("matrix")
+        if len(words) != len(matrix):
+            raise storage.DamagedFile(f"{stored} has {len(words)} words for {len(matrix)} vectors")
+        return words, matrix
+
+    return storage.made_once(stored, compute, pack, unpack)

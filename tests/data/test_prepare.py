@@ -1,0 +1,123 @@
+"""Data as training reads it: the stored result is the one that was made."""
+
+import csv
+import logging
+from dataclasses import replace
+
+import pytest
+import torch
+
+from ccompress import storage
+from ccompress.data.datasets.custom import Custom
+from ccompress.data.prepare import Prepared, prepare
+from ccompress.data.vectors.sources import Cooccurrence, File, Random
+
+TEXTS = [("a b\nc", "x"), ("b,\tc\r\nd", "y"), ("c d\u2028e", "x"), ("e\x00f g", "y")] * 3
+
+
+@pytest.fixture
+def dataset(tmp_path):
+    path = tmp_path / "texts.csv"
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([("text", "label"), *TEXTS])
+    return Custom(
+        name="custom",
+        tokenizer="builtins.list",
+        vectors="cooccurrence",
+        train=str(path),
+        test=str(path),
+    )
+
+
+@pytest.fixture
+def prepared(dataset, tmp_path):
+    def call(vectors=None):
+        return prepare(
+            dataset,
+            vectors or Cooccurrence(dim=2),
+            policy="train",
+            max_size=100,
+            min_count=1,
+            root=tmp_path,
+            cache=tmp_path / "cache",
+            identity={"vectors": repr(vectors)},
+        )
+
+    return call
+
+
+def stored(tmp_path):
+    """The stored result, not the vectors that lie beside it."""
+    (path,) = (p for p in (tmp_path / "cache").glob("*.safetensors") if "-" not in p.name)
+    return path
+
+
+def same(one: Prepared, other: Prepared) -> bool:
+    return (
+        (one.words, one.labels, one.warning) == (other.words, other.labels, other.warning)
+        and torch.equal(one.table, other.table)
+        and torch.equal(one.counts, other.counts)
+        and all(
+            torch.equal(getattr(one.splits[name], field), getattr(other.splits[name], field))
+            for name in ("train", "dev", "test")
+            for field in ("tokens", "lengths", "labels")
+        )
+    )
+
+
+def test_words_of_any_character_come_back(prepared, dataset, monkeypatch):
+    first = prepared()
+    assert {"\n", "\t", "\r", "\u2028", "\x00", " ", ","} <= set(first.words)
+    monkeypatch.setattr(dataset, "load", None)  # the second time nothing is read
+    assert same(prepared(), first)
+
+
+def test_what_does_not_fit_together_is_made_anew(prepared, tmp_path, caplog):
+    first = prepared()
+    path = stored(tmp_path)
+    whole = path.read_bytes()
+    tensors, metadata = storage.load_numpy(path)
+    tensors["words"] = storage.json_array([*first.words, "one more"])
+    storage.save(path, tensors, metadata)
+    assert same(prepared(), first)
+    assert f"{len(first.words) + 1} words, " in caplog.text
+    assert path.read_bytes() == whole
+
+
+@pytest.mark.parametrize("damage", [lambda whole: whole[:-5], lambda whole: b"", bytes.lower])
+def test_a_damaged_result_is_made_anew(prepared, tmp_path, damage, caplog):
+    first = prepared()
+    path = stored(tmp_path)
+    path.write_bytes(damage(path.read_bytes()))
+    assert same(prepared(), first)
+    assert "making it anew" in caplog.text
+    assert path.is_file()
+
+
+def test_parts_that_do_not_fit_together_are_refused(prepared):
+    whole = prepared()
+    with pytest.raises(ValueError, match="words"):
+        replace(whole, words=whole.words[1:])
+    short = replace(whole.splits["dev"], lengths=whole.splits["dev"].lengths + 1)
+    with pytest.raises(ValueError, match="the dev split"):
+        replace(whole, splits={**whole.splits, "dev": short})
+
+
+def test_vectors_that_cover_hardly_any_word_are_a_warning_each_time(prepared, tmp_path, caplog):
+    path = tmp_path / "upper.txt"
+    path.write_text("A 1 2\nB 3 4\n, 5 6\nC 7 8\nD 9 8\n", encoding="utf-8")
+    for _ in range(2):
+        caplog.clear()
+        prepared(File(path=str(path)))
+        (record,) = (r for r in caplog.records if r.levelno >= logging.WARNING)
+        assert (
+            "1 of the 14 most frequent training words have a vector; the text has "
+            "'c', ' ', 'd', the vectors have 'A', 'B', 'C': do they differ in case or language?"
+            in record.message
+        )
+
+
+@pytest.mark.parametrize("vectors", [Cooccurrence(dim=2), Random(dim=2)])
+def test_no_warning_where_the_vectors_cover_the_words_or_have_none(prepared, vectors, caplog):
+    assert prepared(vectors).table.isfinite().all()
+    assert not caplog.records
