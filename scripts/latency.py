@@ -99,7 +99,7 @@ def _cases(network: str, rows: int, dim: int) -> Iterator[Case]:
 
 
 def _network(case: Case) -> Network:
-    return model.build(model.made(Network, _target(case)), case.embedding, CLASSES).eval()
+    return model.build(model.factory(Network, _target(case)), case.embedding, CLASSES).eval()
 
 
 def _target(case: Case) -> dict[str, str]:

@@ -65,7 +65,7 @@ def store(
     described = OPTIONS[network] if isinstance(network, str) else network
     made = embedding(table, rows) if isinstance(table, str) else table
     torch.manual_seed(1)
-    net = model.build(model.made(Network, described), made, len(LABELS))
+    net = model.build(model.factory(Network, described), made, len(LABELS))
     path = folder / model.FILE
     model.save(path, Model(net, words(rows), LABELS, "whitespace", {"network": described}))
     return path, net.eval()

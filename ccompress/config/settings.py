@@ -32,7 +32,7 @@ from ccompress.data.base import Dataset, default_root
 from ccompress.data.vectors.sources import Auto, ImdbGlove, Vectors
 from ccompress.errors import InputError, MissingData, nearest
 from ccompress.locate import first_path
-from ccompress.numerics.rates import kept
+from ccompress.numerics.rates import kept_fraction
 
 if TYPE_CHECKING:
     from ccompress.methods.base import Method
@@ -226,7 +226,7 @@ def check(raw: DictConfig, names: Mapping[str, str]) -> Settings:
     _check_values(config)
     method = built["method"]
     rate = config.rate if method.uses_rate else 0.0
-    kept(rate)  # refuses what is no rate
+    kept_fraction(rate)  # refuses what is no rate
     target = plain["network"]["_target_"]
     options = {key: value for key, value in plain["network"].items() if key != "_target_"}
     named = {

@@ -147,8 +147,8 @@ def load(path: Path, device: torch.device | str = "cpu", trust: str | Iterable[s
         refuse_untrusted(named, (trust,) if isinstance(trust, str) else trust, path)
         if not labels:
             raise ValueError("it has no labels")
-        embedding = made(nn.Module, described)()
-        network = build(made(Network, config["network"]), embedding, len(labels))
+        embedding = factory(nn.Module, described)()
+        network = build(factory(Network, config["network"]), embedding, len(labels))
         # assign: the stored tensors take the place of those drawn afresh, nothing is copied
         network.load_state_dict(tensors, assign=True)
         rows = getattr(embedding, "num_embeddings", len(words))
@@ -217,7 +217,7 @@ def _described(module: nn.Module) -> dict[str, Any]:
     return described
 
 
-def made(base: type, described: Mapping[str, Any]) -> functools.partial[Any]:
+def factory(base: type, described: Mapping[str, Any]) -> functools.partial[Any]:
     """The inverse of `_described`, to be called: a class below `base` with its arguments."""
     options = dict(described)
     path = options.pop("_target_")

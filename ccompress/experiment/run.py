@@ -1,4 +1,4 @@
-"""One run: data -> network -> stages -> result. Reads top to bottom."""
+"""One run: data -> network -> training and compression -> result. Reads top to bottom."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -178,7 +178,7 @@ def _train(
     """Train and compress; the trainer with its finished network, and whether epochs were reused."""
     device = splits["train"].tokens.device
     method, rate, epochs = settings.method, settings.rate, settings.epochs
-    before = method.stages(epochs)
+    before = method.reference_epochs(epochs)
 
     torch.manual_seed(settings.seed)
     embedding = method.prepare(data.table, rate)
@@ -188,10 +188,12 @@ def _train(
 
     reused = False
     if before:
-        key = digest([settings.reference_identity, _machine(settings, device)])[:16]
-        reused = shared_training.train_reference(
-            trainer, settings.runs_dir / ".stages", key, before
-        )
+        if method.shared_epochs(epochs):
+            key = digest([settings.reference_identity, _machine(settings, device)])[:16]
+            folder = settings.runs_dir / shared_training.FOLDER
+            reused = shared_training.train_reference(trainer, folder, key, before)
+        else:
+            trainer.train("prepared", before)
         if before == epochs:
             trainer.restore_best()  # the fully trained network is the one of its best epoch
         counts = data.counts.to(device)

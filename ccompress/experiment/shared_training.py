@@ -8,6 +8,8 @@ from ccompress.storage import DamagedFile
 from ccompress.training import checkpoint
 from ccompress.training.trainer import Trainer
 
+FOLDER = ".stages"  # in the runs folder
+
 
 def train_reference(trainer: Trainer, folder: Path, key: str, until: int) -> bool:
     """Bring `trainer`, which has not begun, to the end of epoch `until`; True if any was stored.

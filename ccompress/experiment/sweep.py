@@ -155,7 +155,7 @@ def _ordered(jobs: Sequence[Job]) -> list[Job]:
     """
     columns: defaultdict[str, list[tuple[int, int, Job]]] = defaultdict(list)
     for number, job in enumerate(jobs):
-        shared = job.settings.method.stages(job.settings.epochs)
+        shared = job.settings.method.shared_epochs(job.settings.epochs)
         columns[digest(job.settings.reference_identity)].append((shared, number, job))
     ordered: list[Job] = []
     for column in columns.values():

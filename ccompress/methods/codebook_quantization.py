@@ -31,7 +31,7 @@ class CodebookQuantization(Method):
         """The largest b, 1 to 16, whose bytes fit."""
         return Size(bits=rates.codebook_bits(rows, dim, rate))
 
-    def stages(self, epochs: int) -> int:
+    def reference_epochs(self, epochs: int) -> int:
         """All epochs: the reference network is trained to its end."""
         return epochs
 

@@ -45,7 +45,7 @@ class InTrainingSVD(Method):
         """The rank of the factors of a table of rows x dim; see `size`."""
         return rates.rank_of_factors(rows, dim, rate)
 
-    def stages(self, epochs: int) -> int:
+    def reference_epochs(self, epochs: int) -> int:
         """The epochs before the decomposition."""
         if epochs < 2:
             raise InputError(

@@ -37,7 +37,7 @@ class InTrainingSVDMixed(InTrainingSVD):
     def compress(self, table: Tensor, rate: float, counts: Tensor) -> nn.Module:
         """Rounded factors of the table as it stands."""
         rows, dim = table.shape
-        budget = int(rates.kept(rate) * 4 * rows * dim)
+        budget = int(rates.kept_fraction(rate) * 4 * rows * dim)
         A, B = factorize(table, dim)
         tier, bits = _allocated(A * B.norm(dim=1), counts, budget)
         rank = bits.shape[1]

@@ -18,7 +18,7 @@ class NoCompression(Method):
         """Neither rank nor bits."""
         return Size()
 
-    def stages(self, epochs: int) -> int:
+    def reference_epochs(self, epochs: int) -> int:
         """All epochs: this is the training that other methods begin with."""
         return epochs
 

@@ -23,7 +23,7 @@ class PreTrainingSVD(Method):
         """Rank k = floor((1 - p) d)."""
         return Size(rank=rates.rank_of_projection(dim, rate))
 
-    def stages(self, epochs: int) -> int:
+    def reference_epochs(self, epochs: int) -> int:
         """None: training begins with the reduced table."""
         return 0
 

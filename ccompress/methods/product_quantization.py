@@ -30,7 +30,7 @@ class ProductQuantization(Method):
         rates.subvectors(rows, dim, rate)
         return Size()
 
-    def stages(self, epochs: int) -> int:
+    def reference_epochs(self, epochs: int) -> int:
         """All epochs: the reference network is trained to its end."""
         return epochs
 

@@ -24,7 +24,7 @@ class Quantization(Method):
         """Bits b = floor(32 (1 - p))."""
         return Size(bits=rates.bits(rate))
 
-    def stages(self, epochs: int) -> int:
+    def reference_epochs(self, epochs: int) -> int:
         """All epochs: the reference network is trained to its end."""
         return epochs
 

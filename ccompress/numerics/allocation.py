@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ccompress.errors import InputError
-from ccompress.numerics.rates import kept, no_room
+from ccompress.numerics.rates import kept_fraction, no_room
 
 # The fewest occurrences in training of the words of each tier but the last.
 EDGES = (128, 32, 16, 8, 6, 4, 3, 2)
@@ -57,7 +57,7 @@ def check_room(rows: int, dim: int, rate: float) -> None:
         InputError: The rate leaves too little; the message names the largest rate that works.
     """
     least = _fixed_bytes(TIERS, 1, dim) + TIERS + -(-rows // 8)
-    if kept(rate) * 4 * rows * dim < least:
+    if kept_fraction(rate) * 4 * rows * dim < least:
         largest = 1 - Fraction(least, 4 * rows * dim)
         what = f"no column of one bit for {rows} x {dim}"
         raise no_room(rate, what, largest if largest >= 0 else None)

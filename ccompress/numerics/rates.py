@@ -9,7 +9,7 @@ CENTROIDS = 256  # of each sub-vector in product quantization: what a byte can n
 LARGEST_CODEBOOK = 16  # bits of a number that names one of a codebook's values
 
 
-def kept(rate: float) -> Fraction:
+def kept_fraction(rate: float) -> Fraction:
     """The fraction 1 - p of the bytes that stays, exact from the rate's decimal text.
 
     In binary floating point floor((1 - 0.9) * 300) is 29; here it is 30.
@@ -24,6 +24,9 @@ def kept(rate: float) -> Fraction:
     if not (removed.is_finite() and 0 <= removed < 1):
         raise InputError(f"rate={rate} is out of range: give 0 <= rate < 1")
     return 1 - Fraction(removed)
+
+
+kept = kept_fraction  # its former name, which users' methods call
 
 
 def no_room(rate: float, what: str, largest: Fraction | None) -> InputError:
@@ -53,7 +56,7 @@ def rank_of_factors(rows: int, dim: int, rate: float) -> int:
             than the table.
     """
     size, factors = rows * dim, rows + dim  # numbers in the table, numbers in the factors a rank
-    rank = int(kept(rate) * size / factors)
+    rank = int(kept_fraction(rate) * size / factors)
     of = f"a table of {rows} x {dim}"
     if rank < 1 or factors >= size:
         largest = 1 - Fraction(factors, size) if factors < size else None
@@ -77,7 +80,7 @@ def rank_of_byte_factors(rows: int, dim: int, rate: float) -> int:
     Raises:
         InputError: if the rate leaves no rank.
     """
-    budget = kept(rate) * 4 * rows * dim
+    budget = kept_fraction(rate) * 4 * rows * dim
     rank = int((budget - 16) // (rows + dim + 4))
     if rank < 1:
         least = rows + dim + 4 + 16
@@ -93,7 +96,7 @@ def rank_of_projection(dim: int, rate: float) -> int:
     Raises:
         InputError: if the rate leaves no dimension.
     """
-    rank = int(kept(rate) * dim)
+    rank = int(kept_fraction(rate) * dim)
     if rank < 1:
         raise no_room(rate, f"no dimension of {dim}", 1 - Fraction(1, dim))
     return rank
@@ -109,9 +112,9 @@ def bits(rate: float, width: int = 32) -> int:
     Raises:
         InputError: if the rate leaves no bit.
     """
-    left = int(width * kept(rate))
+    left = int(width * kept_fraction(rate))
     if left < 1:
-        raise no_room(rate, f"no bit of {width}", 1 - kept(0) / width)
+        raise no_room(rate, f"no bit of {width}", 1 - kept_fraction(0) / width)
     return min(left, 32)
 
 
@@ -124,7 +127,7 @@ def codebook_bits(rows: int, dim: int, rate: float) -> int:
     Raises:
         InputError: if the rate leaves no bit.
     """
-    budget = kept(rate) * 4 * rows * dim
+    budget = kept_fraction(rate) * 4 * rows * dim
     sizes = {b: rows * bytes_per_row(b, dim) + 4 * 2**b for b in range(1, LARGEST_CODEBOOK + 1)}
     fitting = [b for b, size in sizes.items() if size <= budget]
     if not fitting:
@@ -144,7 +147,7 @@ def subvectors(rows: int, dim: int, rate: float) -> int:
         InputError: if the rate leaves not one code a vector.
     """
     centroids = 4 * CENTROIDS * dim
-    parts = int((kept(rate) * 4 * rows * dim - centroids) // rows)
+    parts = int((kept_fraction(rate) * 4 * rows * dim - centroids) // rows)
     if parts < 1:
         raise no_room(
             rate,

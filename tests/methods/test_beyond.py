@@ -93,7 +93,7 @@ def test_factors_train_at_four_times_the_rank_and_are_rounded_at_the_end(table, 
     error = (finished(rows) - trained(rows)).norm() / trained(rows).norm()
     assert 0 < error < 0.02
     assert plain.finish(trained) is trained
-    assert method.stages(15) == plain.stages(15) == 8
+    assert method.reference_epochs(15) == plain.reference_epochs(15) == 8
 
 
 def test_frequent_words_weigh_by_the_root_of_their_count(table, counts):

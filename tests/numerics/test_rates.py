@@ -9,7 +9,7 @@ from ccompress.numerics.rates import (
     bits,
     bytes_per_row,
     codebook_bits,
-    kept,
+    kept_fraction,
     rank_of_byte_factors,
     rank_of_factors,
     rank_of_projection,
@@ -20,7 +20,7 @@ from ccompress.numerics.rates import (
 @settings(deadline=None)
 @given(st.integers(0, 9999))
 def test_kept_is_exact_for_decimal_rates(digits):
-    assert kept(float(f"0.{digits:04d}")) == Fraction(10_000 - digits, 10_000)
+    assert kept_fraction(float(f"0.{digits:04d}")) == Fraction(10_000 - digits, 10_000)
 
 
 def test_kept_defeats_binary_floating_point():
@@ -31,7 +31,7 @@ def test_kept_defeats_binary_floating_point():
 @pytest.mark.parametrize("rate", [1, 1.0, -0.1, float("nan"), float("inf"), "x", None, True])
 def test_kept_refuses_what_is_not_a_rate(rate):
     with pytest.raises(InputError, match="0 <= rate < 1"):
-        kept(rate)
+        kept_fraction(rate)
 
 
 def test_rank_of_the_worked_example():

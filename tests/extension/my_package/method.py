@@ -47,10 +47,10 @@ class FrequentWords(Method):
     def size(self, rows: int, dim: int, rate: float) -> Size:
         """Neither rank nor bits; refuses a rate that leaves fewer rows than three."""
         if self._kept(rows, rate) < 3:
-            raise rates.no_room(rate, f"no word of {rows}", 1 - rates.kept(0) * 3 / rows)
+            raise rates.no_room(rate, f"no word of {rows}", 1 - rates.kept_fraction(0) * 3 / rows)
         return Size()
 
-    def stages(self, epochs: int) -> int:
+    def reference_epochs(self, epochs: int) -> int:
         """All epochs: the table is fully trained before `compress`, and not afterwards."""
         return epochs
 
@@ -65,4 +65,4 @@ class FrequentWords(Method):
         return embedding
 
     def _kept(self, rows: int, rate: float) -> int:
-        return int(rates.kept(rate) * rows)
+        return int(rates.kept_fraction(rate) * rows)
