@@ -4,15 +4,13 @@ import csv
 import shlex
 from pathlib import Path
 
+import composing
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
 
 import ccompress.config.settings
-from ccompress.config.settings import PROTOCOL, register_resolvers
+from ccompress.config.settings import PROTOCOL
 from ccompress.deployment import model
-from ccompress.experiment.sweep import settings_of
 
 ROOT = Path(__file__).parents[1]
 # Stored by the version of 24 November 2026, with the probabilities of two texts.
@@ -40,18 +38,14 @@ def committed():
 def test_the_command_line_of_a_committed_row_has_its_id(row, tmp_path, monkeypatch):
     if int(row["protocol"]) != PROTOCOL:
         pytest.skip(f"the row is of protocol {row['protocol']}, this version's is {PROTOCOL}")
-    register_resolvers()
     if row["vectors"].startswith("glove"):
         # These are not in the repository: their contents enter the id by this checksum.
         (tmp_path / "glove.6B.100d.txt").touch()
         monkeypatch.setattr(
             ccompress.config.settings, "_contents", lambda key, path: row["vectors_sha256"]
         )
-    GlobalHydra.instance().clear()
-    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        words = [*shlex.split(row["overrides"])[1:], f"data.root={tmp_path}"]
-        config = compose("config", words, return_hydra_config=True)
-    assert settings_of(config).run_id == row["run_id"]
+    words = [*shlex.split(row["overrides"])[1:], f"data.root={tmp_path}"]
+    assert composing.settings(*words).run_id == row["run_id"]
 
 
 @pytest.mark.parametrize("name", STORED)

@@ -1,19 +1,15 @@
 import dataclasses
 from pathlib import Path
 
+import composing
 import pytest
 import tiny_data
-from hydra import compose, initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 
 import ccompress.config.settings
-from ccompress.config.settings import check, digest, register_resolvers
+from ccompress.config.settings import check, digest
 from ccompress.data.vectors.sources import Glove
 from ccompress.errors import InputError
-from ccompress.experiment.sweep import settings_of
-
-CONF = Path(__file__).parents[2] / "conf"
 
 
 @pytest.fixture
@@ -25,21 +21,9 @@ def settings(tmp_path, monkeypatch):
     def make(*overrides):
         other_vectors = any(override.startswith("vectors=") for override in overrides)
         kept = [o for o in own if not (other_vectors and o.startswith("vectors"))]
-        return composed([*kept, *overrides])
+        return composing.settings(*kept, *overrides)
 
     return make
-
-
-def composed(overrides):
-    """Settings of a command line."""
-    register_resolvers()
-    GlobalHydra.instance().clear()
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        return settings_of(compose("config", overrides, return_hydra_config=True))
-
-
-def options(group):
-    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
 
 
 @pytest.mark.parametrize("group", ["network", "method", "schedule", "vectors"])
@@ -52,7 +36,7 @@ def test_every_option_of_every_group_composes_and_builds(settings, group):
     }
     for dim in (100, 300):
         Path(f"data/glove.6B.{dim}d.txt").touch()
-    for name in options(group):
+    for name in composing.options(group):
         chosen = settings(f"{group}={name}", *own.get(name, []))
         assert chosen.names[group] == name
 
@@ -112,11 +96,11 @@ def test_a_named_file_enters_by_its_contents(settings, tmp_path):
 def test_a_published_data_set_with_other_contents_is_no_run_of_its_name(tmp_path):
     root = tmp_path / "root"
     words = ["dataset=trec", "vectors=random", f"data.root={root}"]
-    composed(words)  # what is not there may be finished elsewhere
+    composing.settings(*words)  # what is not there may be finished elsewhere
     (root / "trec").mkdir(parents=True)
     (root / "trec" / "train_5500.label").write_text("LOC:city Where is it ?\n")
     with pytest.raises(InputError, match=r"train_5500\.label is not what trec was published with"):
-        composed(words)
+        composing.settings(*words)
 
 
 def test_a_raised_protocol_is_another_run(settings, monkeypatch):
@@ -135,7 +119,7 @@ def test_the_reference_is_one_run_for_all_rates(settings):
 def test_methods_of_one_column_share_their_reference_training(settings):
     identities = {
         digest(settings(f"method={method}", f"rate={rate}").reference_identity)
-        for method in options("method")
+        for method in composing.options("method")
         for rate in (0.5, 0.9)
     }
     assert len(identities) == 1
@@ -154,13 +138,13 @@ def test_rows_of_other_vectors_get_a_folder_of_their_own(experiment, tmp_path):
     """In whatever order the command line has the two words."""
     (tmp_path / "glove.6B.300d.txt").touch()
     words = [f"+experiment={experiment}", "dataset=sst2", f"data.root={tmp_path}"]
-    committed = composed(words)
-    papers = composed(["vectors=glove300", *words])
-    assert composed([*words, "vectors=glove300"]).identity == papers.identity
+    committed = composing.settings(*words)
+    papers = composing.settings("vectors=glove300", *words)
+    assert composing.settings(*words, "vectors=glove300").identity == papers.identity
     assert committed.experiment_name == experiment
     assert papers.experiment_name == f"{experiment}-glove300"
     assert papers.vectors == Glove(dim=300)
-    published = (CONF.parent / "results" / "vectors" / "README.md").read_text("utf-8")
+    published = (composing.CONF.parent / "results" / "vectors" / "README.md").read_text("utf-8")
     assert f"`{committed.files['vectors.path']}`" in published
 
 

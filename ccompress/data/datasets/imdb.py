@@ -65,6 +65,7 @@ class Imdb(Published):
     """
 
     source = SOURCE
+    min_count: int = 2
 
     def read(self, root: Path) -> Splits:
         """Read the reviews; see `Published.read`."""

@@ -1,0 +1,27 @@
+import dataclasses
+
+import composing
+import pytest
+
+from ccompress.config.options import located, parameters
+from ccompress.config.settings import GROUPS
+
+# Options that another option's class makes with other values.
+VARIANTS = {("vectors", "glove300"): {"name", "dim"}}
+
+
+@pytest.mark.parametrize(
+    ("group", "name"), [(group, name) for group in GROUPS for name in composing.options(group)]
+)
+def test_a_yaml_has_every_option_of_its_class_with_the_default_of_its_class(group, name):
+    node = composing.config(f"{group}={name}")[group]
+    known = parameters(located(node["_target_"], group))
+    assert set(node) == {"_target_", *known}
+    defaults = {
+        option: default
+        for option, (_, default) in known.items()
+        if default is not dataclasses.MISSING
+    }
+    for option in VARIANTS.get((group, name), set()):
+        assert node[option] != defaults.pop(option)
+    assert {option: node[option] for option in defaults} == defaults
