@@ -14,8 +14,7 @@ from ccompress.embeddings.low_rank import LowRankEmbedding
 from ccompress.embeddings.quantized import QuantizedEmbedding
 from ccompress.errors import InputError
 from ccompress.library.refusals import compressible, only_embedding
-from ccompress.numerics.rates import bits as bits_of
-from ccompress.numerics.rates import rank_of_factors
+from ccompress.numerics.rates import quantized_bits, rank_of_factors
 from ccompress.numerics.svd import relative_error
 
 METHODS = ("in_training_svd", "quantization")
@@ -105,7 +104,7 @@ def compress(
         A report: which embedding it was, rank or bits, bytes before and after, relative error.
 
     Raises:
-        InputError: if the rate, the method or the name is wrong; if nothing would get smaller, or
+        InputError: if the rate, the method or the name is wrong; if no bytes would be saved, or
             the result would be worse than zeros; if there is no embedding, or several and no name;
             inside `torch.inference_mode`; and, since a compressed form would not do what it does,
             for an embedding that is an `EmbeddingBag` or another class of its own, is the module
@@ -136,12 +135,6 @@ def compress(
     table = embedding.weight.detach()
     try:
         new = _compressed(embedding, rate, method)
-        bytes_after = sum(tensor.nbytes for tensor in new.state_dict().values())
-        if bytes_after >= table.nbytes:
-            raise InputError(
-                f"rate={rate} makes {bytes_after:,} bytes of {table.nbytes:,}: nothing gets "
-                f"smaller, give a larger rate"
-            )
         distance = relative_error(table, new)
         if distance > 1 and not worse_than_zeros:
             raise InputError(
@@ -162,7 +155,7 @@ def compress(
         rank=getattr(new, "rank", None),
         bits=getattr(new, "bits", None),
         bytes_before=table.nbytes,
-        bytes_after=bytes_after,
+        bytes_after=sum(tensor.nbytes for tensor in new.state_dict().values()),
         relative_error=distance,
         parameters=dict(new.named_parameters()),
         _replaced=weakref.ref(embedding.weight),
@@ -172,14 +165,15 @@ def compress(
 def _compressed(embedding: nn.Embedding, rate: float, method: str) -> CompressedEmbedding:
     """What takes the place of an embedding, with its properties."""
     table, padding_idx = embedding.weight.detach(), embedding.padding_idx
+    rows, dim = table.shape
     new: CompressedEmbedding
     if method == "in_training_svd":
-        rank = rank_of_factors(len(table), table.shape[1], rate)
+        rank = rank_of_factors(rows, dim, rate)
         new = LowRankEmbedding.from_table(table, rank, padding_idx, embedding.sparse)
     else:
         if padding_idx is not None and table[padding_idx].any():
             padding_idx = None  # a QuantizedEmbedding would read it as zeros
-        bits = bits_of(rate, width=8 * table.element_size())
+        bits = quantized_bits(rows, dim, rate, width=8 * table.element_size())
         new = QuantizedEmbedding.from_table(table, bits, padding_idx)
     return new.requires_grad_(embedding.weight.requires_grad).train(embedding.training)
 

@@ -5,7 +5,8 @@ What is refused is refused before anything changes, and by its path in the modul
 
 from itertools import chain
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from ccompress.errors import InputError, nearest
 
@@ -90,6 +91,8 @@ def _refuse_weight(embedding: nn.Embedding, name: str) -> None:
     if type(weight) is not nn.Parameter:
         kind = f"{type(weight).__module__}.{type(weight).__qualname__}"
         raise InputError(f"the weight of {name!r} is a {kind}: only a plain nn.Parameter will do")
+    if not weight.is_floating_point():
+        raise InputError(f"the weight of {name!r} holds {weight.dtype}, not floating-point numbers")
     if weight.dim() != 2:
         raise InputError(
             f"the weight of {name!r} has the shape {tuple(weight.shape)}, not rows x columns: if "
@@ -145,10 +148,16 @@ def _is_one_of(module: nn.Module, origins: tuple[str, ...]) -> bool:
 
 def _refuse_tied(module: nn.Module, embedding: nn.Embedding, name: str) -> None:
     """Refuse a table that another module reads too."""
-    storage = embedding.weight.untyped_storage().data_ptr()
+    address = _address(embedding.weight)
     for other, tensor in chain(
         module.named_parameters(remove_duplicate=False), module.named_buffers()
     ):
         owner = module.get_submodule(other.rpartition(".")[0])
-        if owner is not embedding and tensor.untyped_storage().data_ptr() == storage:
+        if owner is not embedding and _address(tensor) == address:
             raise InputError(f"{name!r} shares its weight with {other!r} (tied): untie them first")
+
+
+def _address(tensor: Tensor) -> int | None:
+    """Where the memory of a plain tensor begins; others, as sparse ones, tell of no such place."""
+    plain = type(tensor) in (Tensor, nn.Parameter) and tensor.layout is torch.strided
+    return tensor.untyped_storage().data_ptr() if plain else None

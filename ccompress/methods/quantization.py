@@ -22,7 +22,7 @@ class Quantization(Method):
 
     def size(self, rows: int, dim: int, rate: float) -> Size:
         """Bits b = floor(32 (1 - p))."""
-        return Size(bits=rates.bits(rate))
+        return Size(bits=rates.quantized_bits(rows, dim, rate))
 
     def reference_epochs(self, epochs: int) -> int:
         """All epochs: the reference network is trained to its end."""
@@ -30,4 +30,6 @@ class Quantization(Method):
 
     def compress(self, table: Tensor, rate: float, counts: Tensor) -> nn.Module:
         """The packed table."""
-        return QuantizedEmbedding.from_table(table, rates.bits(rate), padding_idx=PAD)
+        rows, dim = table.shape
+        bits = rates.quantized_bits(rows, dim, rate)
+        return QuantizedEmbedding.from_table(table, bits, padding_idx=PAD)

@@ -102,20 +102,30 @@ def rank_of_projection(dim: int, rate: float) -> int:
     return rank
 
 
-def bits(rate: float, width: int = 32) -> int:
+def quantized_bits(rows: int, dim: int, rate: float, width: int = 32) -> int:
     """The bits b = floor(width (1-p)) that a rate leaves of each number, at most 32.
 
     Args:
+        rows: V, the number of words.
+        dim: d, the length of a vector.
         rate: p, the fraction of the table's bytes to remove.
         width: bits of a number of the table, 32 for float32.
 
     Raises:
-        InputError: if the rate leaves no bit.
+        InputError: if the rate leaves no bit, or V rows of ceil(d b / 8) bytes and the two ends of
+            the scale are together no smaller than the table.
     """
-    left = int(width * kept_fraction(rate))
-    if left < 1:
+    bits = min(int(width * kept_fraction(rate)), 32)
+    if bits < 1:
         raise no_room(rate, f"no bit of {width}", 1 - kept_fraction(0) / width)
-    return min(left, 32)
+    number = width // 8  # bytes
+    size, table = rows * bytes_per_row(bits, dim) + 2 * number, rows * dim * number
+    if size >= table:
+        raise InputError(
+            f"rate={rate} leaves {bits} bits, {size:,} bytes of {table:,} with the scale: nothing "
+            f"gets smaller, give a larger rate"
+        )
+    return bits
 
 
 def codebook_bits(rows: int, dim: int, rate: float) -> int:

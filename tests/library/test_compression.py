@@ -191,6 +191,11 @@ def with_weight(weight):
     return network
 
 
+def with_integers():
+    table = torch.ones(V, D, dtype=torch.int8)
+    return nn.ModuleDict({"words": nn.Embedding.from_pretrained(table)})
+
+
 @pytest.fixture
 def process_group():
     distributed.init_process_group("gloo", store=distributed.HashStore(), rank=0, world_size=1)
@@ -219,6 +224,7 @@ def process_group():
             with_weight(torch.zeros(V, D).as_subclass(Sharded)),
             r"weight of 'words' is a .*\.Sharded",
         ),
+        (with_integers(), r"weight of 'words' holds torch\.int8"),
         (with_weight(torch.zeros(0)), r"weight of 'words' has the shape \(0,\)"),
         (with_weight(torch.full((V, D), torch.nan)), "'words': the embedding table .* NaN"),
         (Network(max_norm=1.0), "'words' has max_norm=1.0"),
@@ -242,7 +248,7 @@ def test_what_would_go_wrong_is_refused_by_name(network, message, method):
     ("options", "message"),
     [
         ({"method": "quantisation"}, "give 'in_training_svd' or 'quantization'"),
-        ({"method": "quantization", "rate": 0.0}, "'words': rate=0.0 makes 19,208 bytes of 19,200"),
+        ({"method": "quantization", "rate": 0.0}, "'words': rate=0.0 leaves 32 bits"),
         (
             {"name": "word"},
             r"no submodule 'word' \(did you mean words\?\); its embeddings are words",
@@ -266,13 +272,11 @@ def test_a_rank_at_break_even_is_refused():
         compress(network, rate=0)
 
 
-@pytest.mark.parametrize(("rows", "rate", "after"), [(50, 0.1, 208), (7, 0.05, 36), (1, 0.9, 9)])
-def test_smaller_is_a_matter_of_bytes(rows, rate, after):
-    """Rows are whole bytes, and the two ends of the scale take eight."""
-    network = nn.Sequential(nn.Embedding(rows, 1))
-    message = f"'0': rate={rate} makes {after} bytes of {4 * rows}: nothing gets smaller"
-    with pytest.raises(InputError, match=message):
-        compress(network, rate, method="quantization")
+@pytest.mark.parametrize(("dtype", "after"), [(torch.float32, 208), (torch.float16, 104)])
+def test_smaller_is_a_matter_of_bytes(dtype, after):
+    network = nn.Sequential(nn.Embedding(50, 1, dtype=dtype))
+    with pytest.raises(InputError, match=f"'0': rate=0.1 .* {after} bytes .* nothing gets smaller"):
+        compress(network, 0.1, method="quantization")
     assert type(network[0]) is nn.Embedding
 
 
@@ -308,6 +312,27 @@ def test_an_embedding_whose_hooks_were_removed_is_compressed():
     """As accelerate's `remove_hook_from_module` leaves it: with its own forward, bound to it."""
     network = Network()
     compress(added(network, forward=network.words.forward), rate=0.75)
+    assert type(network.words) is LowRankEmbedding
+
+
+@pytest.mark.parametrize(
+    "tensor",
+    [
+        torch.eye(4).to_sparse(),
+        torch.empty(4, device="meta"),
+        torch.empty(0),
+        torch.ones(4).as_subclass(Sharded),
+        nn.UninitializedParameter(),
+    ],
+    ids=["sparse", "meta", "empty", "subclass", "lazy"],
+)
+def test_whatever_else_a_network_holds_is_not_taken_for_tied(tensor):
+    network = Network()
+    if isinstance(tensor, nn.Parameter):
+        network.other = tensor
+    else:
+        network.register_buffer("other", tensor)
+    compress(network, rate=0.75)
     assert type(network.words) is LowRankEmbedding
 
 

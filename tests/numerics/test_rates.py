@@ -6,10 +6,10 @@ from hypothesis import strategies as st
 
 from ccompress.errors import InputError
 from ccompress.numerics.rates import (
-    bits,
     bytes_per_row,
     codebook_bits,
     kept_fraction,
+    quantized_bits,
     rank_of_byte_factors,
     rank_of_factors,
     rank_of_projection,
@@ -76,22 +76,38 @@ def test_errors_of_ranks():
 
 @pytest.mark.parametrize(
     ("rate", "expected"),
-    [(0, 32), (0.1, 28), (0.5, 16), (0.75, 8), (0.9, 3), (0.95, 1), (0.96875, 1)],
+    [(0.0001, 31), (0.1, 28), (0.5, 16), (0.75, 8), (0.9, 3), (0.95, 1), (0.96875, 1)],
 )
 def test_bits_of_a_rate(rate, expected):
-    assert bits(rate) == expected
+    assert quantized_bits(100, 300, rate) == expected
 
 
 def test_bits_of_other_widths():
-    assert bits(0.5, width=16) == 8
-    assert bits(0.25, width=64) == 32
+    assert quantized_bits(100, 300, 0.5, width=16) == 8
+    assert quantized_bits(100, 300, 0, width=64) == 32
     with pytest.raises(InputError, match=r"works is 0\.9375$"):
-        bits(0.95, width=16)
+        quantized_bits(100, 300, 0.95, width=16)
+
+
+@pytest.mark.parametrize(
+    ("rows", "dim", "rate", "width", "size", "table"),
+    [
+        (50, 1, 0.1, 32, 208, 200),
+        (50, 1, 0.1, 16, 104, 100),
+        (200, 24, 0, 32, 19208, 19200),
+        (2, 1, 0.75, 32, 10, 8),
+    ],
+)
+def test_bits_that_make_nothing_smaller_are_refused(rows, dim, rate, width, size, table):
+    """Rows are whole bytes, and the scale has two ends."""
+    with pytest.raises(InputError, match=f"{size:,} bytes of {table:,} .* nothing gets smaller"):
+        quantized_bits(rows, dim, rate, width)
+    assert quantized_bits(rows + 9, dim, 0.75, width) == width // 4
 
 
 def test_a_rate_that_leaves_no_bit_names_the_largest_that_does():
     with pytest.raises(InputError, match=r"rate=0\.97 leaves no bit of 32.* is 0\.96875$"):
-        bits(0.97)
+        quantized_bits(100, 300, 0.97)
 
 
 # What each takes, as the embeddings' own tests measure it; and its largest useful size.
