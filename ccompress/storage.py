@@ -9,7 +9,9 @@ import hashlib
 import json
 import logging
 import os
-import tempfile
+import re
+import stat
+import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from math import prod
@@ -49,14 +51,18 @@ def replacing(path: Path) -> Iterator[Path]:
     A kill at any moment leaves the old file or the new one, never a part of either.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+    temporary.touch(exist_ok=False)  # with the rights that umask gives, which mkstemp would not
+    rights = stat.S_IMODE(temporary.stat().st_mode)
     try:
         yield temporary
+        if stat.S_IMODE(temporary.stat().st_mode) != rights:
+            # safetensors puts a file for its owner alone in this one's place. A file system that
+            # refuses to change rights gives all files the same.
+            with suppress(OSError):
+                temporary.chmod(rights)
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
-        temporary.chmod(0o644)  # mkstemp's 0600 would hide results from the rest of a team
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -89,7 +95,11 @@ def save(
     tensors: "Mapping[str, np.ndarray[Any, Any] | torch.Tensor]",
     metadata: Mapping[str, str] | None = None,
 ) -> None:
-    """Store named tensors (on any device) with their metadata and a checksum, atomically."""
+    """Store named tensors (on any device) with their metadata and a checksum, atomically.
+
+    Raises:
+        OSError: The file cannot be written, as on a full disk.
+    """
     arrays = {
         name: np.asarray(
             tensor if isinstance(tensor, np.ndarray) else tensor.detach().cpu().numpy(), order="C"
@@ -99,7 +109,14 @@ def save(
     stored = {**(metadata or {})}
     stored[_CHECKSUM] = _digest(arrays, arrays.__getitem__, stored)
     with replacing(path) as temporary:
-        save_file(arrays, temporary, stored)
+        try:
+            save_file(arrays, temporary, stored)
+        except SafetensorError as error:
+            # The library tells the system's error in its text alone.
+            if number := re.search(r"\(os error (\d+)\)", str(error)):
+                code = int(number[1])
+                raise OSError(code, os.strerror(code), str(path)) from error
+            raise
 
 
 class TensorFile(Mapping[str, "torch.Tensor"]):

@@ -1,4 +1,6 @@
+import errno
 import json
+import os
 import struct
 from concurrent.futures import ThreadPoolExecutor
 
@@ -124,3 +126,46 @@ def test_a_lock_is_free_after_a_failure(tmp_path):
     with pytest.raises(ZeroDivisionError):
         once(path, lambda: 1 // 0)
     assert once(path, lambda: 3) == 3
+
+
+@pytest.fixture(params=[0o022, 0o027, 0o002], ids=oct)
+def umask(request):
+    before = os.umask(request.param)
+    yield request.param
+    os.umask(before)
+
+
+def test_umask_says_who_may_read(tmp_path, umask):
+    storage.write_text(tmp_path / "text", "words")
+    storage.save(tmp_path / "tensors", {"a": np.zeros(3)})
+    for name in ("text", "tensors"):
+        assert (tmp_path / name).stat().st_mode & 0o777 == 0o666 & ~umask
+
+
+def test_a_file_system_that_refuses_to_change_rights_will_do(tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise PermissionError("Operation not permitted")
+
+    for name in ("chmod", "fchmod", "lchmod"):
+        monkeypatch.setattr(os, name, refuse, raising=False)
+    storage.write_text(tmp_path / "text", "words")
+    storage.save(tmp_path / "tensors", {"a": np.zeros(3)})
+    assert {path.name for path in tmp_path.iterdir()} == {"text", "tensors"}
+
+
+@pytest.fixture
+def small_files():
+    """No file may be larger than 10,000 bytes, as `ulimit -f` says it."""
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_tensors_that_cannot_be_written_are_an_error_of_the_system(tmp_path, small_files):
+    with pytest.raises(OSError, match="File too large") as raised:
+        storage.save(tmp_path / "tensors", {"a": np.zeros(9_000)})
+    assert raised.value.errno == errno.EFBIG
+    assert raised.value.filename == str(tmp_path / "tensors")
+    assert not (tmp_path / "tensors").exists()

@@ -7,6 +7,7 @@ import zipfile
 import zlib
 from itertools import groupby
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from filelock import FileLock
 
@@ -83,9 +84,15 @@ def _download(url: str, folder: Path) -> Path:
     downloads = pooch.create(
         path=folder, base_url="", registry={name: None}, urls={name: url}, retry_if_failed=1
     )
-    downloader = pooch.HTTPDownloader(progressbar=sys.stderr.isatty(), chunk_size=1 << 16)
+    download = pooch.HTTPDownloader(progressbar=sys.stderr.isatty(), chunk_size=1 << 16)
+
+    def anew(url: str, path: str, caller: Any) -> None:
+        """Download into a new file: only the owner may read the one that pooch has made."""
+        Path(path).unlink()
+        download(url, path, caller)
+
     try:
-        return Path(downloads.fetch(name, downloader=downloader))
+        return Path(downloads.fetch(name, downloader=anew))
     except RequestException as error:
         raise InputError(f"cannot download {url}: {error}; try again later") from error
 

@@ -75,6 +75,9 @@ def test_a_good_answer_is_put_into_place(upstream: Upstream, tmp_path: Path, kin
     assert fetch(source, root) == [root / "set/one.txt", root / "set/two.txt"]
     assert [(root / "set" / name).read_bytes() for name in ("one.txt", "two.txt")] == [ONE, TWO]
     assert left(root) == {"set/one.txt", "set/two.txt"}
+    (root / "any").touch()  # with the rights that umask gives
+    rights = {path.stat().st_mode for path in (root / "any", *(root / "set").iterdir())}
+    assert len(rights) == 1
     assert source.here(root)
     asked = len(upstream.asked)
     assert fetch(source, root) == []
