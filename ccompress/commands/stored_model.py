@@ -4,6 +4,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ccompress import cores
+
 if TYPE_CHECKING:
     from ccompress.deployment.model import Model
 
@@ -39,8 +41,11 @@ def add_device(parser: argparse.ArgumentParser) -> None:
 def open_run(given: argparse.Namespace, device: str) -> tuple[Path, "Model"]:
     """The model that the arguments of `add_run` name: its file, and itself, folded."""
     # torch takes seconds to import, which --help does without
+    import torch
+
     from ccompress.deployment import model
     from ccompress.machine import choose_device
 
+    torch.set_num_threads(cores.threads())
     path = model.file_of(given.run, given.runs_dir)
     return path, model.load(path, choose_device(device), given.trust).folded()

@@ -9,7 +9,6 @@ import dataclasses
 import functools
 import hashlib
 import json
-import os
 import re
 import typing
 from collections.abc import Mapping
@@ -19,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from ccompress import storage
+from ccompress import cores, storage
 from ccompress.config.options import (
     build,
     located,
@@ -233,7 +232,7 @@ def check(raw: DictConfig, names: Mapping[str, str]) -> Settings:
         **{f"dataset.{key}": path for key, path in built["dataset"].files().items()},
         **{f"vectors.{key}": path for key, path in files.items()},
     }
-    threads = config.threads or os.cpu_count() or 1
+    threads = config.threads or cores.threads()
     resolved: dict[str, Any] = {
         **typing.cast(dict[str, Any], OmegaConf.to_container(config, resolve=True)),
         **plain,

@@ -28,6 +28,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 from tqdm import tqdm
 
+from ccompress import cores
 from ccompress.config.settings import PROTOCOL, Settings, check, check_train, digest
 from ccompress.errors import InputError
 from ccompress.experiment import results
@@ -73,6 +74,8 @@ class Sweep(Sweeper):
         # Hydra imports this module at every start, --help included; torch comes only now.
         from ccompress.experiment.run import finished
 
+        # joblib's -1 means all cores; without this it knows of affinity and containers alone.
+        os.environ.setdefault("LOKY_MAX_CPU_COUNT", str(cores.available()))
         jobs = self._jobs(arguments)
         for folder in _experiments(jobs):
             _refuse_other_protocols(folder / results.RUNS)
@@ -130,13 +133,14 @@ class Sweep(Sweeper):
         return results.command_line(job.overrides, sources, job.settings.method.uses_rate)
 
     def _threads(self) -> int:
-        """CPU threads for each process: the machine's cores, divided by the processes."""
+        """CPU threads for each process: the cores of this one, divided by the processes."""
         launcher = self.whole.hydra.launcher
         if per_task := launcher.get("cpus_per_task"):
             return int(per_task)
-        cores = os.cpu_count() or 1
         processes = int(launcher.get("n_jobs") or 1)
-        return max(1, cores // (processes if processes > 0 else cores))
+        if processes < 0:  # joblib counts down from all cores: -1 is as many, -2 one less
+            processes = max(1, cores.available() + 1 + processes)
+        return cores.threads(processes)
 
 
 def settings_of(config: DictConfig) -> Settings:

@@ -1,7 +1,6 @@
 """The command: `scripts/bench [--quick] [--threads N] [--out DIR] [PART ...]`."""
 
 import argparse
-import os
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -11,6 +10,7 @@ import torch
 
 from benchmarks import decomposition, gpu, lstm, memory, preparing, steps, sweep, vocabulary
 from benchmarks.measuring import Bench, machine_name, show, write
+from ccompress import cores
 from ccompress.errors import InputError
 
 PARTS = {
@@ -31,7 +31,7 @@ def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
     parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(PARTS))
     parser.add_argument("--quick", action="store_true", help="a try: tiny data, everything once")
-    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="CPU threads")
+    parser.add_argument("--threads", type=int, default=cores.threads(), help="CPU threads")
     parser.add_argument("--out", type=Path, default=Path("results/bench"), help="folder of results")
     options = parser.parse_args(argv)
     if unknown := set(options.parts) - PARTS.keys():

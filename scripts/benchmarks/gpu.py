@@ -1,6 +1,5 @@
 """The whole `paper` experiment on one GPU, many runs at a time, against the plain loop in turn."""
 
-import os
 import subprocess
 import sys
 import time
@@ -12,10 +11,11 @@ import torch
 from benchmarks.cases import VECTORS, epochs, load, overrides
 from benchmarks.measuring import OURS, PLAIN, Bench, Row, compare, row
 from benchmarks.sweep import METHODS, RESULTS, SAMPLE, separate
+from ccompress import cores
 
 # A single small network is bound by the launches of its kernels, so that one process leaves most of
 # the GPU idle: runs go side by side, a process each, through the launcher that is there for it.
-PROCESSES = os.cpu_count() or 1
+PROCESSES = cores.available()
 SEEDS = (0, 1, 2, 3, 4)
 MINUTES = 15.0
 AT_LEAST = 20.0

@@ -13,6 +13,7 @@ from typing import TypeVar
 
 import torch
 
+from ccompress import cores
 from ccompress.experiment.measure import git_commit
 from ccompress.machine import device_name, versions
 
@@ -209,7 +210,7 @@ def machine_name() -> str:
         )
         processor = next(models, processor).partition(":")[2].strip() or processor
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
-    return f"{processor}, {os.cpu_count()} cores, {memory:.0f} GiB, {platform.system()}"
+    return f"{processor}, {cores.available()} cores, {memory:.0f} GiB, {platform.system()}"
 
 
 def show(title: str, rows: Sequence[Row]) -> None:

@@ -7,6 +7,7 @@ import tiny_data
 from omegaconf import OmegaConf
 
 import ccompress.config.settings
+from ccompress import cores
 from ccompress.config.settings import check, digest
 from ccompress.data.vectors.sources import Glove
 from ccompress.errors import InputError
@@ -39,6 +40,12 @@ def test_every_option_of_every_group_composes_and_builds(settings, group):
     for name in composing.options(group):
         chosen = settings(f"{group}={name}", *own.get(name, []))
         assert chosen.names[group] == name
+
+
+def test_threads_are_the_cores_that_this_process_may_use(settings, monkeypatch):
+    monkeypatch.setattr(cores, "threads", lambda: 3)
+    assert settings("threads=null").threads == 3
+    assert settings("threads=7").threads == 7
 
 
 def test_what_does_not_belong_to_the_experiment_is_not_in_the_id(settings):

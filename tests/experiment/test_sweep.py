@@ -10,8 +10,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import tiny_data
+from omegaconf import OmegaConf
 
+from ccompress import cores
 from ccompress.experiment import results
+from ccompress.experiment.sweep import Sweep
 
 GRID = [
     "-m",
@@ -50,6 +53,25 @@ def test_each_run_is_done_once_and_finished_ones_are_skipped(ccompress, tiny, tm
     again = ccompress(*tiny, *GRID)
     assert f"{RUNS} finished before, 0 to do" in again.stdout
     pd.testing.assert_frame_equal(unmeasured(tmp_path), written)
+
+
+@pytest.mark.parametrize(
+    ("launcher", "threads"),
+    [
+        ({}, 8),
+        ({"n_jobs": 2}, 4),
+        ({"n_jobs": -1}, 1),
+        ({"n_jobs": -5}, 2),  # four processes
+        ({"n_jobs": -20}, 8),
+        ({"cpus_per_task": 3}, 3),
+    ],
+)
+def test_processes_share_the_cores(monkeypatch, launcher, threads):
+    monkeypatch.setattr(cores, "available", lambda: 8)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    sweep = Sweep()
+    sweep.whole = OmegaConf.create({"hydra": {"launcher": launcher}})
+    assert sweep._threads() == threads
 
 
 def test_rows_of_another_protocol_are_not_added_to(ccompress, tiny, tmp_path):
