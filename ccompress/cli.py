@@ -16,11 +16,11 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
+from ccompress.config.schema import keys
 from ccompress.config.settings import (
     Settings,
     check,
     check_train,
-    keys,
     register_resolvers,
 )
 from ccompress.errors import InputError, nearest

@@ -44,7 +44,10 @@ def options_of(node: Any, group: str, name: str) -> dict[str, Any]:
     if not isinstance(node, DictConfig) or "_target_" not in node:
         raise InputError(f"{group}={name} has no _target_; its YAML names the class to build")
     target = located(str(node["_target_"]), group)
-    known = parameters(target)
+    try:
+        known = parameters(target)
+    except (NameError, TypeError, ValueError) as error:
+        raise InputError(f"{group}._target_={node['_target_']} cannot be read: {error}") from error
     refuse_unknown(node, ["_target_", *known], group)
     for option, (_, default) in known.items():
         if default is dataclasses.MISSING and (
@@ -63,21 +66,31 @@ def options_of(node: Any, group: str, name: str) -> dict[str, Any]:
 
 
 def build(options: Mapping[str, Any], group: str) -> Any:
-    """The object that options with their `_target_` describe."""
+    """The object that options with their `_target_` describe.
+
+    Raises:
+        InputError: The class cannot be built from its keyword parameters alone, or is abstract.
+    """
     target = located(options["_target_"], group)
-    return target(**{key: value for key, value in options.items() if key != "_target_"})
+    try:
+        return target(**{key: value for key, value in options.items() if key != "_target_"})
+    except TypeError as error:
+        raise InputError(f"{group}._target_={options['_target_']}: {error}") from error
 
 
 def located(path: str, group: str) -> Any:
     """The class at a dotted path.
 
     Raises:
-        InputError: It cannot be imported.
+        InputError: It cannot be imported, or is no class.
     """
     try:
-        return locate(path)
+        found = locate(path)
     except Exception as error:  # whatever a user's module raises when it is imported
         raise InputError(f"{group}._target_={path} cannot be imported: {error}") from error
+    if not isinstance(found, type):
+        raise InputError(f"{group}._target_={path} is no class")
+    return found
 
 
 def path_of(kind: type) -> str:

@@ -27,6 +27,8 @@ from ccompress.config.options import (
     path_of,
     refuse_unknown,
 )
+from ccompress.config.schema import SECTIONS, Schedule, Schema, Vocab
+from ccompress.config.source_code import source_sha256
 from ccompress.data.base import Dataset, default_root
 from ccompress.data.vectors.sources import Auto, ImdbGlove, Vectors
 from ccompress.errors import InputError, MissingData, nearest
@@ -44,61 +46,6 @@ POLICIES = ("train", "train+vectors")
 DEVICES = ("auto", "cpu", "cuda")
 
 
-class Schedule(typing.Protocol):
-    """A learning rate as a function of the step."""
-
-    def learning_rate(self, step: int, steps_per_epoch: int) -> float:
-        """The learning rate of a step, counted from 0 over the whole training."""
-
-
-@dataclass
-class Vocab:
-    """Which words get a row: `policy`, most rows, fewest occurrences in train."""
-
-    policy: str
-    max_size: int
-    min_count: int
-
-
-@dataclass
-class Train:
-    """The budget: epochs, sentences a step, and the upper learning rate of each schedule."""
-
-    epochs: int
-    batch_size: int
-    upper: dict[str, float]
-
-
-@dataclass
-class Data:
-    """Where data sets and vectors lie."""
-
-    root: str
-
-
-@dataclass
-class Schema:
-    """Every key of the configuration, with its type."""
-
-    dataset: Any
-    vectors: Any
-    network: Any
-    method: Any
-    schedule: Any
-    vocab: Vocab
-    train: Train
-    data: Data
-    rate: float
-    seed: int
-    device: str
-    threads: int | None
-    save_model: bool
-    force: bool
-    results_dir: str
-    runs_dir: str
-    experiment_name: str | None
-
-
 @dataclass(frozen=True)
 class Settings:
     """One run, checked: what it is made of, and where it happens.
@@ -107,6 +54,8 @@ class Settings:
         network: The network's class and its options, for an embedding that is made later.
         resolved: The whole configuration as plain values, as config.yaml stores it.
         files: SHA-256 of the files that the configuration names, by option.
+        sources: SHA-256 of the source of each group's class that is not part of `ccompress`, and
+            of such a `tokenizer`.
     """
 
     dataset: Dataset
@@ -130,6 +79,7 @@ class Settings:
     names: Mapping[str, str]
     resolved: Mapping[str, Any]
     files: Mapping[str, str]
+    sources: Mapping[str, str]
 
     @property
     def data_identity(self) -> dict[str, Any]:
@@ -138,6 +88,7 @@ class Settings:
             "dataset": self._described("dataset"),
             "vectors": self._described("vectors"),
             "vocab": self.resolved["vocab"],
+            **self._sources("dataset", "tokenizer", "vectors"),
         }
 
     @property
@@ -150,6 +101,7 @@ class Settings:
             "batch_size": self.batch_size,
             "seed": self.seed,
             "protocol": PROTOCOL,
+            **self._sources("network", "schedule"),
         }
 
     @property
@@ -160,6 +112,7 @@ class Settings:
             "method": self._described("method"),
             "epochs": self.epochs,
             "rate": self.rate,
+            **self._sources("method"),
         }
 
     @property
@@ -171,6 +124,10 @@ class Settings:
     def folder(self) -> Path:
         """The run's folder."""
         return self.runs_dir / self.run_id
+
+    def _sources(self, *owners: str) -> dict[str, str]:
+        """What the identity says of a user's own code; nothing where all code is ours."""
+        return {f"{owner}_source": self.sources[owner] for owner in owners if owner in self.sources}
 
     def _described(self, group: str) -> dict[str, Any]:
         """A group's options: its class by its first path, files by their contents."""
@@ -200,19 +157,16 @@ def check(raw: DictConfig, names: Mapping[str, str]) -> Settings:
         InputError: A key is unknown, a value has the wrong type or is out of range, or a file that
             the configuration names cannot be read.
     """
-    known = [field.name for field in dataclasses.fields(Schema)]
-    refuse_unknown(raw, known, "")
-    if lost := [key for key in known if key not in raw or OmegaConf.is_missing(raw, key)]:
-        raise InputError(f"{lost[0]} has no value: give it one, without ~{lost[0]}")
-    for section, of in (("vocab", Vocab), ("train", Train), ("data", Data)):
-        known = [field.name for field in dataclasses.fields(of)]
-        if not isinstance(raw[section], DictConfig):
-            listed = ", ".join(f"{section}.{name}" for name in known)
-            raise InputError(f"{section} takes no value, its options do: {listed}")
-        refuse_unknown(raw[section], known, section)
+    _check_keys(raw, Schema, "")
+    for section, of in SECTIONS.items():
+        _check_keys(raw[section], of, section)
     config = merged(Schema, raw, "")
     plain = {group: options_of(raw[group], group, names[group]) for group in GROUPS}
     built = {group: build(plain[group], group) for group in GROUPS if group != "network"}
+    target = plain["network"]["_target_"]
+    options = {key: value for key, value in plain["network"].items() if key != "_target_"}
+    built["network"] = functools.partial(located(target, "network"), **options)
+    _check_kinds(built)
     root = Path(config.data.root).expanduser()
     built["dataset"].verify(root)
     of_dataset = isinstance(built["vectors"], Auto | ImdbGlove)
@@ -226,8 +180,6 @@ def check(raw: DictConfig, names: Mapping[str, str]) -> Settings:
     method = built["method"]
     rate = config.rate if method.uses_rate else 0.0
     kept_fraction(rate)  # refuses what is no rate
-    target = plain["network"]["_target_"]
-    options = {key: value for key, value in plain["network"].items() if key != "_target_"}
     named = {
         **{f"dataset.{key}": path for key, path in built["dataset"].files().items()},
         **{f"vectors.{key}": path for key, path in files.items()},
@@ -241,7 +193,6 @@ def check(raw: DictConfig, names: Mapping[str, str]) -> Settings:
     }
     return Settings(
         **built,
-        network=functools.partial(located(target, "network"), **options),
         vocab=Vocab(**resolved["vocab"]),
         epochs=config.train.epochs,
         batch_size=config.train.batch_size,
@@ -258,6 +209,7 @@ def check(raw: DictConfig, names: Mapping[str, str]) -> Settings:
         names=dict(names),
         resolved=resolved,
         files={key: _contents(key, path) for key, path in named.items()},
+        sources=_sources(plain),
     )
 
 
@@ -274,6 +226,49 @@ def _vectors(
         except MissingData as too:
             raise too + missing from missing
         raise
+
+
+def _sources(plain: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """SHA-256 of the source of each group's class, and of the tokenizer, that is a user's own."""
+    modules = {
+        group: located(options["_target_"], group).__module__ for group, options in plain.items()
+    }
+    # One of ours has a name without a module.
+    modules["tokenizer"] = str(plain["dataset"].get("tokenizer", "")).rpartition(".")[0]
+    found = {owner: source_sha256(module) for owner, module in modules.items() if module}
+    return {owner: sha256 for owner, sha256 in found.items() if sha256}
+
+
+def _check_keys(node: Any, of: type, section: str) -> None:
+    """Refuse a section of the configuration that lacks a key or has one that is not known."""
+    known = [field.name for field in dataclasses.fields(of)]
+    if not isinstance(node, DictConfig):
+        listed = ", ".join(f"{section}.{name}" for name in known)
+        raise InputError(f"{section} takes no value, its options do: {listed}")
+    refuse_unknown(node, known, section)
+    for name in known:
+        if name not in node or OmegaConf.is_missing(node, name):
+            key = f"{section}.{name}" if section else name
+            raise InputError(f"{key} has no value: give it one, without ~{key}")
+
+
+def _check_kinds(built: Mapping[str, Any]) -> None:
+    """Refuse an object that is not what its group takes, such as a network as a method."""
+    from ccompress.methods.base import Method  # these import torch, which --help does without
+    from ccompress.networks.base import Network
+
+    kinds: dict[str, tuple[type, ...]] = {
+        "dataset": (Dataset,),
+        "vectors": (Vectors, Auto, ImdbGlove),
+        "method": (Method,),
+        "schedule": (Schedule,),
+    }
+    for group, kind in kinds.items():
+        if not isinstance(built[group], kind):
+            name = path_of(type(built[group]))
+            raise InputError(f"{group}._target_: {name} is no {group.capitalize()} of ccompress")
+    if not issubclass(made := built["network"].func, Network):
+        raise InputError(f"network._target_: {path_of(made)} is no Network of ccompress")
 
 
 def _check_values(config: Any) -> None:
@@ -305,17 +300,6 @@ def _check_values(config: Any) -> None:
             raise InputError(
                 f"{key}={value}: it is one of {', '.join(known)}{nearest(value, known)}"
             )
-
-
-def keys() -> list[str]:
-    """Every key but those that depend on the options chosen."""
-    sections = {"vocab": Vocab, "train": Train, "data": Data}
-    root = [field.name for field in dataclasses.fields(Schema)]
-    return root + [
-        f"{section}.{field.name}"
-        for section, of in sections.items()
-        for field in dataclasses.fields(of)
-    ]
 
 
 def check_train(hydra: Any) -> None:

@@ -8,7 +8,9 @@ from omegaconf import OmegaConf
 
 import ccompress.config.settings
 from ccompress import cores
+from ccompress.config import schema
 from ccompress.config.settings import check, digest
+from ccompress.config.source_code import source_sha256
 from ccompress.data.vectors.sources import Glove
 from ccompress.errors import InputError
 
@@ -182,6 +184,10 @@ def test_rows_of_other_vectors_get_a_folder_of_their_own(experiment, tmp_path):
         ("dataset.train=missing.csv", "dataset.train: cannot read missing.csv"),
         ("vectors.path=missing.txt", "missing.txt"),
         ("method._target_=ccompress.methods.nothing.Nothing", "cannot be imported"),
+        ("method._target_=ccompress.data.prepare.prepare", "prepare is no class"),
+        ("method._target_=ccompress.config.settings.GROUPS", "GROUPS is no class"),
+        ("~vocab.min_count", "vocab.min_count has no value"),
+        ("~train.upper", "train.upper has no value"),
     ],
 )
 def test_bad_values_are_refused_with_what_would_be_right(settings, override, message):
@@ -190,16 +196,59 @@ def test_bad_values_are_refused_with_what_would_be_right(settings, override, mes
     assert "\n" not in str(raised.value)
 
 
+OWN = """
+import ccompress.networks
+
+def tokenize(text):
+    return text.split()
+
+class Network(ccompress.networks.DAN):
+    pass
+"""
+
+
+def test_the_source_of_ones_own_code_is_in_the_id_of_what_uses_it(settings, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    before = settings()
+    assert not any(key.endswith("_source") for key in before.identity)
+
+    def ids(override, text):
+        """The ids of the run, of its reference training and of its data; the code has `text`."""
+        (tmp_path / "made_up_code.py").write_text(text)
+        source_sha256.cache_clear()
+        chosen = settings(override)
+        parts = (chosen.identity, chosen.reference_identity, chosen.data_identity)
+        return [digest(part) for part in parts]
+
+    for override, depends in (
+        ("network._target_=made_up_code.Network", [True, True, False]),
+        ("dataset.tokenizer=made_up_code.tokenize", [True, True, True]),
+    ):
+        old, new = ids(override, OWN), ids(override, OWN.replace("pass", "pass  # changed"))
+        assert [a != b for a, b in zip(old, new, strict=True)] == depends
+        assert ids(override, OWN) == old
+    source_sha256.cache_clear()
+
+
 def test_the_resolved_configuration_holds_plain_values_only(settings):
     chosen = settings()
     assert OmegaConf.create(dict(chosen.resolved)) == OmegaConf.create(
         OmegaConf.to_yaml(OmegaConf.create(dict(chosen.resolved)))
     )
-    assert {f.name for f in dataclasses.fields(ccompress.config.settings.Schema)} == set(
-        chosen.resolved
-    )
+    assert {f.name for f in dataclasses.fields(schema.Schema)} == set(chosen.resolved)
 
 
-def test_an_option_group_without_a_target_is_refused(settings):
-    with pytest.raises(InputError, match="has no _target_"):
-        check(OmegaConf.create({**settings().resolved, "method": {}}), settings().names)
+@pytest.mark.parametrize(
+    ("group", "node", "message"),
+    [
+        ("method", {}, "has no _target_"),
+        ("method", {"_target_": "fractions.Fraction"}, "fractions.Fraction is no Method"),
+        ("method", {"_target_": "ccompress.methods.base.Method"}, "abstract"),
+        ("method", {"_target_": "ccompress.networks.DAN"}, "missing 3 required"),
+        ("network", {"_target_": "ccompress.methods.none.NoCompression"}, "is no Network"),
+        ("schedule", {"_target_": "ccompress.methods.none.NoCompression"}, "is no Schedule"),
+    ],
+)
+def test_a_class_of_another_kind_is_refused(settings, group, node, message):
+    with pytest.raises(InputError, match=message):
+        check(OmegaConf.create({**settings().resolved, group: node}), settings().names)

@@ -1,0 +1,75 @@
+"""The keys of the configuration and their types."""
+
+import dataclasses
+import typing
+from dataclasses import dataclass
+from typing import Any
+
+
+@typing.runtime_checkable
+class Schedule(typing.Protocol):
+    """A learning rate as a function of the step."""
+
+    def learning_rate(self, step: int, steps_per_epoch: int) -> float:
+        """The learning rate of a step, counted from 0 over the whole training."""
+
+
+@dataclass
+class Vocab:
+    """Which words get a row: `policy`, most rows, fewest occurrences in train."""
+
+    policy: str
+    max_size: int
+    min_count: int
+
+
+@dataclass
+class Train:
+    """The budget: epochs, sentences a step, and the upper learning rate of each schedule."""
+
+    epochs: int
+    batch_size: int
+    upper: dict[str, float]
+
+
+@dataclass
+class Data:
+    """Where data sets and vectors lie."""
+
+    root: str
+
+
+SECTIONS = {"vocab": Vocab, "train": Train, "data": Data}
+
+
+@dataclass
+class Schema:
+    """Every key of the configuration, with its type."""
+
+    dataset: Any
+    vectors: Any
+    network: Any
+    method: Any
+    schedule: Any
+    vocab: Vocab
+    train: Train
+    data: Data
+    rate: float
+    seed: int
+    device: str
+    threads: int | None
+    save_model: bool
+    force: bool
+    results_dir: str
+    runs_dir: str
+    experiment_name: str | None
+
+
+def keys() -> list[str]:
+    """Every key but those that depend on the options chosen."""
+    root = [field.name for field in dataclasses.fields(Schema)]
+    return root + [
+        f"{section}.{field.name}"
+        for section, of in SECTIONS.items()
+        for field in dataclasses.fields(of)
+    ]
