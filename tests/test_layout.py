@@ -1,0 +1,63 @@
+"""The rooms of the house: what stands on what, stated once, and that no import goes up."""
+
+import ast
+from collections import defaultdict
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+PACKAGE = Path(__file__).parents[1] / "ccompress"
+
+# Modules and folders of the package's top, from the highest to the lowest: each may import those
+# after it. `ccompress` is the library's list of names.
+ORDER = """
+    ccompress cli commands report experiment deployment config training
+    networks methods library data schedules embeddings numerics
+    machine storage locate errors
+""".split()
+
+
+def imports() -> dict[str, set[str]]:
+    """The modules of the package that each module imports, wherever in its text."""
+    files = {module_name(path): path for path in PACKAGE.rglob("*.py")}
+    imported = defaultdict(set)
+    for name, path in files.items():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                targets = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                assert node.level == 0, f"{path} has a relative import"
+                # What is imported is a module itself, or a name of one.
+                names = (f"{node.module}.{alias.name}" for alias in node.names)
+                targets = [full if full in files else str(node.module) for full in names]
+            else:
+                continue
+            imported[name] |= {target for target in targets if target in files} - {name}
+    return imported
+
+
+def module_name(path: Path) -> str:
+    parts = ["ccompress", *path.relative_to(PACKAGE).with_suffix("").parts]
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def room(module: str) -> str:
+    parts = module.split(".")
+    return parts[1] if len(parts) > 1 else module
+
+
+def test_every_module_and_folder_has_its_place_in_the_order():
+    assert sorted(ORDER) == sorted({room(module_name(path)) for path in PACKAGE.rglob("*.py")})
+
+
+def test_nothing_lower_imports_anything_higher():
+    wrong = [
+        f"{module} imports {target}"
+        for module, targets in imports().items()
+        for target in targets
+        if room(module) != room(target) and ORDER.index(room(module)) > ORDER.index(room(target))
+    ]
+    assert not wrong
+
+
+def test_no_modules_import_each_other():
+    assert list(TopologicalSorter(imports()).static_order())
