@@ -24,12 +24,15 @@ CELL = ["dataset", "network", "schedule"]
 
 HEAD = """# How the learning rates were chosen
 
-Accuracy on dev in percent, mean of the seeds, of the uncompressed network, against the schedule's
-upper learning rate. Chosen (bold) is the smallest rate within {within:g} points of the best; every
-method then uses it. Vectors: {vectors}; `books` is synthetic.
-The epochs (4 to 20) and the dropout of 0.2 of sst2's dan are older than this sweep: they were set
-on dev in trial runs, which were not kept.
-Made by `scripts/choose_rates.py` from `runs.csv`.
+The table shows the uncompressed network's accuracy on dev in percent, averaged over seeds, for
+each upper learning rate of each schedule. The chosen rate (bold) is the smallest one within
+{within:g} points of the best; every method then uses it. Vectors: {vectors}; `books` is
+synthetic.
+
+The number of epochs (4 to 20) and sst2 dan's dropout of 0.2 are older than this sweep. They were
+set on dev in trial runs that were not kept.
+
+`scripts/choose_rates.py` writes this page from `runs.csv`.
 
 """
 

@@ -32,20 +32,26 @@ METHOD = ["dataset", "network", "method"]
 
 HEAD = """# A learning rate of its own for every method
 
-In `results/paper` every method trains at the learning rate that was chosen for the reference. Here
-each chooses for itself, among {count} upper rates of CALR, on dev, by the rule of `results/tuning`:
-the smallest rate within {within:g} points of the best, in the mean of the seeds. Rates: {grid}.
-Vectors: {vectors}; `books` is synthetic. Made by `scripts/own_rates.py` from `runs.csv`.
+In `results/paper` every method trains at the learning rate that was chosen for the reference.
+Here each method chooses its own among {count} upper rates of CALR ({grid}), by the rule of
+`results/tuning`: the smallest rate within {within:g} points of the best on dev, averaged over
+seeds. Vectors: {vectors}; `books` is synthetic. `scripts/own_rates.py` writes this page from
+`runs.csv`.
 
-Points under the reference in the mean of the cells, with the 95 % t-interval over seeds; and
-`{first}` minus the method, with the paired t-test over seeds (Holm's correction over the methods).
-Better, worse: in how many of the cells `{first}` is significantly so, corrected over all cells and
-methods of that choice of rates. Shared: the reference's rate in `results/paper`, for all. Own: a
-rate each, the reference too. The best other method of a cell is the best on test, which favours it.
+How to read the table:
 
-Where rows of a cell come from different processors (of the committed ones those of commit
-a5db178d5aa2 from an Intel Xeon, the others from an AMD EPYC) their rounding differs, and pairing by
-seed takes away less noise.
+- *drop*: points under the reference on test, averaged over the cells, with the 95 % t-interval
+  over seeds.
+- *difference*: `{first}` minus the method, with a paired t-test over seeds (Holm's correction
+  over the methods).
+- *better*, *worse*: the number of cells in which `{first}` is significantly better or worse,
+  corrected over all cells and methods of that choice of rates.
+- *shared*: every method uses the reference's rate in `results/paper`. *own*: each method, the
+  reference included, uses its own.
+- The best other method of a cell is the best one on test, which favours it.
+
+Some cells mix two processors: the rows of commit a5db178d5aa2 come from an Intel Xeon, all others
+from an AMD EPYC. Their rounding differs, so pairing by seed removes less noise there.
 
 """
 SECTION = """
@@ -53,19 +59,19 @@ SECTION = """
 
 ![Drop at {rate}](figures/{figure}.svg)
 
-*Points under the reference at {rate}, mean of {seeds} seeds with the 95 % t-interval. An arrow: the
-mean of a method that lies outside; its interval is in the table.*
+*Points under the reference at {rate}, mean of {seeds} seeds with the 95 % t-interval. An arrow
+marks a mean that lies outside the figure; its interval is in the table.*
 
-Points under the reference on test, paired by seed, with the 95 % t-interval; behind each, the
-upper learning rate. The reference's own may differ from the shared one, which two seeds and a grid
-up to 0.008 chose.
+The table shows points under the reference on test, paired by seed, with the 95 % t-interval and
+the upper learning rate. The reference's own rate may differ from the shared one, which was chosen
+with two seeds from a grid that ended at 0.008.
 
 """
 DEV = """
 <details><summary>How the rates were chosen</summary>
 
-Accuracy on dev in percent, mean of {seeds} seeds; chosen is the bold one. A rate that is the
-largest of the grid may not be the best there is.
+Accuracy on dev in percent, mean of {seeds} seeds. The chosen rate is in bold. Where it is the
+largest of the grid, a larger one might be better.
 
 """
 
