@@ -31,12 +31,15 @@ class FactorisedEmbedding(CompressedEmbedding):
 
     def forward(self, indices: Tensor) -> Tensor:
         """The vectors, of shape (..., d), of indices of shape (...)."""
-        rows, B = self.read_factors(indices)
-        kind = rows.device.type
+        kind = indices.device.type
         if torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind):
             # Autocast would multiply in half precision; nn.Embedding reads its table as it is.
             with torch.autocast(kind, enabled=False):
-                return rows @ B
+                return self._product(indices)
+        return self._product(indices)
+
+    def _product(self, indices: Tensor) -> Tensor:
+        rows, B = self.read_factors(indices)
         return rows @ B
 
     def read_factors(self, indices: Tensor) -> tuple[Tensor, Tensor]:

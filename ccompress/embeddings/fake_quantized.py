@@ -51,7 +51,7 @@ class FakeQuantizedLowRankEmbedding(FactorisedEmbedding):
         coded = (bits > 0).to(A.dtype)
         self.register_buffer("_coded", coded, persistent=False)
         self.register_buffer("_unit", torch.tensor(STEPS, dtype=A.dtype)[bits], persistent=False)
-        self.register_buffer("_limit", (2.0**bits - 1) / 2, persistent=False)
+        self.register_buffer("_limit", ((2.0**bits - 1) / 2).to(A.dtype), persistent=False)
         column, row = _deviations(A, tier, coded)
         self.log_column_step = nn.Parameter(column.log())
         self.log_tier_step = nn.Parameter(row.log())
@@ -60,9 +60,10 @@ class FakeQuantizedLowRankEmbedding(FactorisedEmbedding):
 
     def read_factors(self, indices: Tensor) -> tuple[Tensor, Tensor]:
         """Rows of A, of shape (..., k), and B, both rounded."""
+        # First, since it refuses the indices that nn.Embedding refuses.
+        rows = F.embedding(indices, self.A, sparse=self.sparse)
         tier = self.tier[indices]
         step = self._steps()[tier]
-        rows = F.embedding(indices, self.A, sparse=self.sparse)
         rows = _rounded(rows / step, self._limit[tier]) * step * self._coded[tier]
         B_step = self.log_B_step.exp().unsqueeze(1)
         B = _rounded(self.B / B_step, torch.full_like(B_step, 127.5)) * B_step

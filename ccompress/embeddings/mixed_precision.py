@@ -72,9 +72,7 @@ class MixedPrecisionEmbedding(CompressedEmbedding):
             ("tier_step", tiers, dtype),
         ):
             self.register_buffer(name, torch.zeros(size, dtype=kind, device=device))
-        self.register_load_state_dict_post_hook(  # type: ignore[no-untyped-call]
-            lambda module, keys: module._lay_out()
-        )
+        self.register_load_state_dict_post_hook(_lay_out_again)  # type: ignore[no-untyped-call]
         self._lay_out()
 
     @classmethod
@@ -143,6 +141,11 @@ class MixedPrecisionEmbedding(CompressedEmbedding):
 
     def forward(self, indices: Tensor) -> Tensor:
         """The vectors, of shape (..., k), of indices of shape (...)."""
+        if indices.dtype not in (torch.int32, torch.int64):
+            # As nn.Embedding refuses them; `F.embedding` below sees tiers, not these indices.
+            raise RuntimeError(
+                f"Expected tensor for indices of int32 or int64, not {indices.dtype}"
+            )
         # -1 or T where there is no such row, which `F.embedding` refuses as nn.Embedding does.
         tier = (indices.unsqueeze(-1) >= self._bounds).sum(-1) - 1
         row = indices.unsqueeze(-1) * F.embedding(tier, self._width)
@@ -156,6 +159,11 @@ class MixedPrecisionEmbedding(CompressedEmbedding):
         code = torch.bitwise_right_shift(pair, (place % 8).int()) & F.embedding(tier, self._mask)
         vectors = F.embedding(tier, self._lowest) + code * F.embedding(tier, self._step)
         return without_padding(vectors, indices, self.padding_idx)
+
+
+def _lay_out_again(embedding: MixedPrecisionEmbedding, _keys: object) -> None:
+    """A hook, not a lambda, since embeddings can be pickled."""
+    embedding._lay_out()
 
 
 class MixedPrecisionLowRankEmbedding(FactorisedEmbedding):

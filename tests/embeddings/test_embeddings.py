@@ -1,12 +1,8 @@
-import copy
-import doctest
+"""What each compressed embedding makes of a table."""
 
-import numpy as np
 import pytest
 import torch
-from torch import nn
 
-from ccompress.embeddings import codebook, low_rank, product, quantized, quantized_low_rank
 from ccompress.embeddings.codebook import CodebookEmbedding
 from ccompress.embeddings.low_rank import LowRankEmbedding
 from ccompress.embeddings.product import ProductQuantizedEmbedding
@@ -18,13 +14,6 @@ from ccompress.numerics.packing import bytes_per_row, dequantize, quantize
 from ccompress.numerics.svd import factorize
 
 V, D = 30, 12
-INDICES = [
-    torch.tensor(3),
-    torch.tensor([[1, 0, 29], [5, 5, 0]]),
-    torch.tensor([7, 0], dtype=torch.int32),
-    torch.empty(0, dtype=torch.long),
-    torch.empty(2, 0, 3, dtype=torch.int32),
-]
 
 
 @pytest.fixture
@@ -32,144 +21,6 @@ def table():
     table = torch.randn(V, D, generator=torch.Generator().manual_seed(0))
     table[0] = 0
     return table
-
-
-@pytest.fixture(params=["low_rank", "quantized", "quantized_low_rank", "codebook", "product"])
-def embedding(request, table):
-    if request.param == "product":  # whose centroids are more than this table's rows
-        made = ProductQuantizedEmbedding(V, D, 5, padding_idx=0)
-        made.codes.random_(generator=torch.Generator().manual_seed(0))
-        made.centroids.normal_(generator=torch.Generator().manual_seed(1))
-        return made
-    if request.param == "codebook":
-        return CodebookEmbedding.from_table(table, 3, padding_idx=0)
-    if request.param == "quantized":
-        return QuantizedEmbedding.from_table(table, 3, padding_idx=0)
-    factors = LowRankEmbedding.from_table(table, 4, padding_idx=0)
-    if request.param == "low_rank":
-        return factors
-    return QuantizedLowRankEmbedding.from_factors(factors)
-
-
-def whole(embedding):
-    """An nn.Embedding of the table that a compressed embedding stands for."""
-    return nn.Embedding.from_pretrained(embedding(torch.arange(V)).detach(), padding_idx=0)
-
-
-@pytest.mark.parametrize("indices", INDICES, ids=lambda indices: str(tuple(indices.shape)))
-def test_reads_what_nn_embedding_reads(embedding, indices):
-    torch.testing.assert_close(embedding(indices), whole(embedding)(indices))
-
-
-@pytest.mark.parametrize(
-    "indices", [[V], [-1], [0.5], [True]], ids=["too large", "negative", "float", "bool"]
-)
-def test_refuses_what_nn_embedding_refuses(embedding, indices):
-    with pytest.raises(Exception) as expected:  # noqa: PT011
-        nn.Embedding(V, D)(torch.tensor(indices))
-    with pytest.raises(expected.type, match=str(expected.value)[:20]):
-        embedding(torch.tensor(indices))
-
-
-def test_padding_reads_exact_zeros(embedding):
-    assert not embedding(torch.tensor([0, 3, 0]))[[0, 2]].any()
-    assert embedding(torch.tensor([3])).any()
-
-
-KINDS = [
-    LowRankEmbedding,
-    QuantizedEmbedding,
-    QuantizedLowRankEmbedding,
-    CodebookEmbedding,
-    ProductQuantizedEmbedding,
-]
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_padding_idx_may_count_from_the_end(kind):
-    assert kind(V, D, 2, padding_idx=-1).padding_idx == V - 1
-    assert kind(V, D, 2).padding_idx is None
-    with pytest.raises(InputError, match=f"padding_idx={V} is no row of {V}"):
-        kind(V, D, 2, padding_idx=V)
-
-
-def test_state_dict_round_trip(embedding):
-    fresh = type(embedding)(V, D, getattr(embedding, embedding.size_name), 0)
-    fresh.load_state_dict(embedding.state_dict())
-    assert torch.equal(fresh(torch.arange(V)), embedding(torch.arange(V)))
-
-
-def test_compiles_and_exports_in_a_network(embedding):
-    network = nn.Sequential(embedding, nn.Linear(D, 2))
-    indices = torch.tensor([[1, 0, 29], [5, 5, 0]])
-    expected = network(indices)
-    compiled = torch.compile(network, fullgraph=True, backend="aot_eager")
-    torch.testing.assert_close(compiled(indices), expected)
-    dims = ({0: torch.export.Dim("batch"), 1: torch.export.Dim("length")},)
-    exported = torch.export.export(network, (indices,), dynamic_shapes=dims).module()
-    torch.testing.assert_close(exported(indices[:, :2]), expected[:, :2])
-
-
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
-def test_keeps_and_changes_dtype(table, dtype):
-    for embedding in (
-        LowRankEmbedding.from_table(table.to(dtype), 4),
-        QuantizedEmbedding.from_table(table.to(dtype), 4),
-        CodebookEmbedding.from_table(table.to(dtype), 4),
-        QuantizedLowRankEmbedding.from_factors(LowRankEmbedding.from_table(table.to(dtype), 4)),
-        ProductQuantizedEmbedding.from_table(table.to(dtype).repeat(9, 1), 4),
-    ):
-        assert embedding(torch.tensor([1])).dtype == dtype
-        assert copy.deepcopy(embedding).float()(torch.tensor([1])).dtype == torch.float32
-
-
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
-def test_autocast_leaves_the_vectors_as_they_are(embedding, dtype):
-    """`nn.Embedding` reads its table as it is under autocast, and code after it relies on that."""
-    embedding = embedding.to(dtype)
-    expected = embedding(INDICES[1])
-    with torch.autocast("cpu", dtype=torch.float16):
-        read = embedding(INDICES[1])
-        compiled = torch.compile(embedding, fullgraph=True, backend="aot_eager")(INDICES[1])
-    assert read.dtype == dtype
-    assert torch.equal(read, expected)
-    torch.testing.assert_close(compiled, expected)
-
-
-def test_low_rank_trains_alike_under_autocast(table):
-    gradients = []
-    for enabled in (False, True):
-        embedding = LowRankEmbedding.from_table(table, 4)
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled):
-            loss = embedding(INDICES[1]).square().sum()
-        loss.backward()
-        gradients.append([parameter.grad for parameter in embedding.parameters()])
-    torch.testing.assert_close(*gradients, rtol=0, atol=0)
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_sizes_of_numpy_are_kept_as_plain_integers(kind):
-    """A model file stores them as JSON, which knows no integer but Python's."""
-    embedding = kind(*np.array([V, D, 2]), padding_idx=np.int64(-1))
-    names = ("num_embeddings", "embedding_dim", kind.size_name, "padding_idx")
-    sizes = [getattr(embedding, name) for name in names]
-    assert sizes == [V, D, 2, V - 1]
-    assert {type(size) for size in sizes} == {int}
-
-
-def test_printed(embedding, table):
-    assert repr(embedding).startswith(f"{type(embedding).__name__}(")
-    assert embedding.extra_repr().startswith(f"{V}, {D}, ")
-    assert embedding.extra_repr().endswith(", padding_idx=0")
-    sparse = LowRankEmbedding.from_table(table, 2, sparse=True)
-    assert repr(sparse) == "LowRankEmbedding(30, 12, rank=2, sparse=True)"
-
-
-@pytest.mark.parametrize("module", [low_rank, quantized, quantized_low_rank, codebook, product])
-def test_doctests(module):
-    result = doctest.testmod(module)
-    assert result.attempted > 0
-    assert result.failed == 0
 
 
 # LowRankEmbedding
@@ -355,12 +206,6 @@ def test_product_quantized_reads_the_nearest_centroid_of_every_part(parts):
 def test_product_quantized_refuses_impossible_parts(parts):
     with pytest.raises(InputError, match=f"parts={parts}: give 1 to {D}"):
         ProductQuantizedEmbedding(V, D, parts)
-
-
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-def test_on_cuda(embedding):
-    expected = embedding(INDICES[1])
-    torch.testing.assert_close(embedding.cuda()(INDICES[1].cuda()).cpu(), expected)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
