@@ -1,6 +1,7 @@
 """Word vectors from the training text itself: which words stand together, in few dimensions."""
 
 from collections import Counter
+from contextlib import suppress
 from itertools import chain
 from typing import Any
 
@@ -8,6 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from ccompress.errors import InputError
+
+# What M v may differ from s u, relative to the largest singular value s; 1e-10 in good cases.
+_ACCURACY = 1e-6
+# A row of U sqrt(S) so short, relative to the longest, is zero but for rounding, which gives it
+# another direction on every machine.
+_ROUNDING = 1e-9
 
 
 def vectors(
@@ -46,7 +53,8 @@ def vectors(
     # A singular vector's sign is arbitrary: its largest entry is made positive.
     matrix *= np.sign(matrix[np.abs(matrix).argmax(axis=0), np.arange(dim)])
     lengths = np.linalg.norm(matrix, axis=1, keepdims=True)
-    matrix /= np.where(lengths > 0, lengths, 1.0)
+    is_zero = lengths <= _ROUNDING * lengths.max()
+    matrix = np.where(is_zero, 0.0, matrix / np.where(is_zero, 1.0, lengths))
     # The last bits depend on the number of threads; five decimals, as in GloVe's files, do not.
     return words, matrix.round(5).astype(np.float32)
 
@@ -89,10 +97,13 @@ def _truncated_svd(
     # A start vector with no symmetry: words with like contexts span subspaces that a constant one
     # would never reach.
     start = np.random.default_rng(0).standard_normal(matrix.shape[0])
-    try:
-        left, singular, _ = svds(matrix, k=rank, v0=start, solver="propack")
-    except np.linalg.LinAlgError:
-        # PROPACK gives up where the matrix has fewer dimensions than are asked for. ARPACK does
-        # not, but its many small products take ten times as long on several threads.
-        left, singular, _ = svds(matrix, k=rank, v0=start, solver="arpack")
+    # PROPACK gives up where the matrix has fewer dimensions than are asked for, and where singular
+    # values are equal it is wrong once in some hundred times. ARPACK is not, but its many small
+    # products take ten times as long on several threads.
+    with suppress(np.linalg.LinAlgError):
+        left, singular, right = svds(matrix, k=rank, v0=start, solver="propack")
+        error = np.linalg.norm(matrix @ right.T - left * singular, axis=0).max()
+        if error <= _ACCURACY * singular.max():
+            return left, singular
+    left, singular, _ = svds(matrix, k=rank, v0=start, solver="arpack")
     return left, singular
