@@ -10,7 +10,7 @@ import pandas as pd
 
 from ccompress import storage
 from ccompress.commands.stored_model import add_device, add_run, open_run
-from ccompress.data.datasets.custom import labelled
+from ccompress.data.datasets.custom import Labelled, labelled
 from ccompress.errors import InputError
 
 if TYPE_CHECKING:
@@ -45,10 +45,9 @@ def main(arguments: Sequence[str]) -> int:
     )
     given = parser.parse_args(arguments)
     path, small = open_run(given, given.device)
-    pairs = list(labelled(given.data, {"--text": given.text, "--label": given.label}))
-    texts, names = [text for text, _ in pairs], [name for _, name in pairs]
-    true = numbered(names, small.labels, given.data)
-    predicted = small.probabilities(texts).argmax(1).numpy()
+    rows = list(labelled(given.data, {"--text": given.text, "--label": given.label}))
+    true = numbered(rows, small.labels, given.data)
+    predicted = small.probabilities([row.text for row in rows]).argmax(1).numpy()
     matrix = confusion(true, predicted, len(small.labels))
     classes = class_scores(matrix, small.labels)
     out = given.out or path.parent / "evaluation"
@@ -59,19 +58,23 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def numbered(names: Sequence[str], labels: Sequence[str], path: Path) -> Matrix:
-    """The numbers of the classes that a file names (n,).
+def numbered(rows: Sequence[Labelled], labels: Sequence[str], path: Path) -> Matrix:
+    """The numbers of the classes that the rows of a file name (n,).
 
     Raises:
         InputError: The file is empty, or names a class that the model does not know.
     """
-    if not names:
+    if not rows:
         raise InputError(f"{path} has no examples")
     number = {label: i for i, label in enumerate(labels)}
-    if unknown := sorted(set(names) - number.keys()):
-        shown = ", ".join(labels[:_READABLE]) + ", …" * (len(labels) > _READABLE)
-        raise InputError(f"{path} has the label {unknown[0]!r}; the model's labels are {shown}")
-    return np.array([number[name] for name in names])
+    for row in rows:
+        if row.label not in number:
+            shown = ", ".join(labels[:_READABLE]) + ", …" * (len(labels) > _READABLE)
+            raise InputError(
+                f"{path} line {row.line} has the label {row.label!r}; the model's labels are"
+                f" {shown}"
+            )
+    return np.array([number[row.label] for row in rows])
 
 
 def confusion(true: Matrix, predicted: Matrix, classes: int) -> Matrix:

@@ -6,7 +6,7 @@ import os
 from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +17,32 @@ from ccompress.errors import InputError
 
 @dataclass(frozen=True)
 class Examples:
-    """Tokenized texts and their labels, in order; the two lists are of one length."""
+    """Tokenized texts and their labels, in order; the two lists are of one length.
+
+    Attributes:
+        tokens: The tokens of each text.
+        labels: The label of each.
+        path: The file that they were read from, if errors are to name it.
+        lines: The line of that file that each stands on; empty without a file.
+    """
 
     tokens: list[list[str]]
     labels: list[str]
+    path: Path | None = None
+    lines: list[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         if len(self.tokens) != len(self.labels):
             raise ValueError(f"{len(self.tokens)} texts but {len(self.labels)} labels")
+        if self.path is not None and len(self.lines) != len(self.labels):
+            raise ValueError(f"{len(self.labels)} labels but {len(self.lines)} lines")
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def place(self, index: int) -> str:
+        """Where an example stands, as errors name it."""
+        return f"{self.path} line {self.lines[index]}" if self.path else f"example {index + 1}"
 
 
 @dataclass(frozen=True)
@@ -54,18 +69,17 @@ class Splits:
             examples: Examples = getattr(self, split)
             if not len(examples):
                 raise InputError(f"the {split} split has no examples; it needs at least one")
-            for number, (tokens, label) in enumerate(
-                zip(examples.tokens, examples.labels, strict=True), start=1
-            ):
+            for index, tokens in enumerate(examples.tokens):
+                label = examples.labels[index]
                 if not tokens:
                     raise InputError(
-                        f"the {split} split has a text without words (example {number}, label"
-                        f" {label!r}); leave it out or give it words"
+                        f"the {split} split has a text without words ({examples.place(index)},"
+                        f" label {label!r}); leave it out or give it words"
                     )
                 if label not in classes:
                     raise InputError(
-                        f"the {split} split has the label {label!r} (example {number}), which"
-                        " train lacks; every label must occur in train"
+                        f"the {split} split has the label {label!r} ({examples.place(index)}),"
+                        " which train lacks; every label must occur in train"
                     )
 
 
@@ -148,15 +162,22 @@ def read_text(path: Path, encoding: str = "UTF-8") -> str:
         ) from error
 
 
-def parse_json(text: str, where: str) -> Any:
-    """Parse JSON text that comes from `where` (a file, a line).
+def parse_json(
+    text: str, where: str, from_pairs: Callable[[list[tuple[str, Any]]], Any] = dict
+) -> Any:
+    """Parse JSON text.
+
+    Args:
+        text: The text.
+        where: What it comes from: a file, a line.
+        from_pairs: Makes an object from its keys and values, as they stand.
 
     Raises:
-        InputError: It is not JSON.
+        InputError: It is not JSON, or more than can be parsed: thousands of digits or of brackets.
     """
     try:
-        return json.loads(text)
-    except json.JSONDecodeError as error:
+        return json.loads(text, object_pairs_hook=from_pairs)
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{where} is not JSON: {error}") from error
 
 
@@ -197,7 +218,10 @@ def hold_out(examples: Examples) -> tuple[Examples, Examples]:
 
     def take(indices: list[int]) -> Examples:
         return Examples(
-            [examples.tokens[i] for i in indices], [examples.labels[i] for i in indices]
+            [examples.tokens[i] for i in indices],
+            [examples.labels[i] for i in indices],
+            examples.path,
+            [examples.lines[i] for i in indices] if examples.path else [],
         )
 
     everything = range(len(examples))

@@ -93,3 +93,24 @@ def test_labels_that_the_model_lacks_are_named(tmp_path, rows, message):
     path, _ = store(tmp_path)
     with pytest.raises(InputError, match=message):
         evaluate.main([str(path), "--data", str(write(tmp_path, rows))])
+
+
+@pytest.mark.parametrize(
+    ("name", "contents", "said"),
+    [
+        ("a.jsonl", '{"text": "w2", "label": NaN}', "line 1: 'label' is the number NaN"),
+        ("a.jsonl", '{"text": "w2", "label": ["x"]}', "line 1: 'label' is a list"),
+        (
+            "a.jsonl",
+            r'{"text": "\udc00", "label": "x"}',
+            "line 1: 'text' holds half of a surrogate",
+        ),
+        ("a.csv", "text,label,label\nw2,x,y\n", "line 2 has 2 columns named 'label'"),
+        ("a.csv", f"text,label\nw2,{LABELS[0]}\n\nw3,x\n", "line 4 has the label 'x'"),
+    ],
+)
+def test_a_bad_line_is_named_as_in_training(tmp_path, capsys, name, contents, said):
+    path, _ = store(tmp_path / "run")
+    (tmp_path / name).write_text(contents, encoding="utf-8")
+    assert cli.command(["evaluate", str(path), "--data", str(tmp_path / name)]) == 2
+    assert f"{tmp_path / name} {said}" in capsys.readouterr().err

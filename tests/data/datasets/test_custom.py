@@ -31,7 +31,8 @@ def custom(folder: Path, contents: str | bytes, name: str = "a.csv", **options: 
     path = folder / name
     path.write_bytes(contents if isinstance(contents, bytes) else contents.encode())
     files = {"train": str(path), "test": str(path), **options}
-    return Custom(name="custom", tokenizer="treebank", vectors="glove", **files)
+    fixed = {"name": "custom", "tokenizer": "treebank", "vectors": "glove"}
+    return Custom(**{**fixed, **files})
 
 
 @pytest.mark.parametrize(
@@ -88,7 +89,21 @@ def test_a_stray_quotation_mark_in_tsv_swallows_nothing(tmp_path: Path) -> None:
         ("a.jsonl", '{"text": "so", "label": "x"}\nso,x', r"a.jsonl line 2 is not JSON"),
         ("a.jsonl", "[1]", r"a.jsonl line 1 is not a JSON object"),
         ("a.jsonl", '{"text": "so", "label": null}', r"line 1 has an empty 'label'"),
-        ("a.jsonl", '{"text": ["so"], "label": "x"}', r"line 1 has an empty 'text'"),
+        ("a.jsonl", '{"text": "so", "label": ["x"]}', r"line 1: 'label' is a list; it must be a s"),
+        ("a.jsonl", '{"text": {"a": 1}, "label": "x"}', r"line 1: 'text' is an object; it must"),
+        ("a.jsonl", '{"text": "so", "label": NaN}', r"line 1: 'label' is the number NaN; it must"),
+        ("a.jsonl", '\n{"text": NaN, "label": "x"}', r"line 2: 'text' is the number NaN; it must"),
+        ("a.jsonl", '{"text": "so", "label": -1e400}', r"'label' is the number -Infinity; it must"),
+        ("a.jsonl", r'{"text": "so \ud83d", "label": "x"}', r"line 1: 'text' holds half of a surr"),
+        ("a.jsonl", r'{"text": "so", "label": "\udc00x"}', r"line 1: 'label' holds half of a surr"),
+        ("a.jsonl", '{"text": "so", "text": "no", "label": "x"}', r"1 has 2 columns named 'text'"),
+        ("a.jsonl", '{"text": "so", "label": ' + "9" * 5000 + "}", r"a.jsonl line 1 is not JSON"),
+        ("a.jsonl", '{"text": ' + "[" * 100_000, r"a.jsonl line 1 is not JSON"),
+        ("a.csv", "text,label,label\nso,x,y\n", r"a.csv line 2 has 2 columns named 'label'"),
+        ("a.csv", "text,label,text\nso,x,y\n", r"a.csv line 2 has 2 columns named 'text'"),
+        ("a.tsv", "text\tlabel\tlabel\nso\tx\ty\n", r"line 2 has 2 columns named 'label'"),
+        ("a.csv", 'text,label\n"so\n\nso",x\n"a\nb",\n', r"a.csv line 5 has an empty 'label'"),
+        ("a.csv", "text,label\na,x\nb,y\nc,x\n<br/>,y\nd,y\n", r"words \(.*a.csv line 5, label"),
         ("a.txt", "so", r"a.txt must end in .csv, .tsv, .jsonl"),
     ],
 )
@@ -106,7 +121,38 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
 
 
 def test_a_label_that_only_test_has(tmp_path: Path) -> None:
-    (tmp_path / "test.csv").write_text("text,label\nwell,neutral\n", "utf-8")
+    (tmp_path / "test.csv").write_text('text,label\n"so\nso",pos\nwell,neutral\n', "utf-8")
     dataset = custom(tmp_path, CSV, test=str(tmp_path / "test.csv"))
-    with pytest.raises(InputError, match=r"test split has the label 'neutral' .example 1."):
+    with pytest.raises(InputError, match=r"test split has the label 'neutral' .*test.csv line 4\)"):
         dataset.load(tmp_path)
+
+
+def test_a_name_that_is_there_twice_does_no_harm_where_it_is_not_used(tmp_path: Path) -> None:
+    lines = CSV.split("\n")
+    contents = "\n".join([lines[0] + ",,", *(line and line + ",a,b" for line in lines[1:])])
+    assert custom(tmp_path, contents).load(tmp_path).test.tokens == TOKENS
+
+
+def test_values_that_are_no_strings_in_json(tmp_path: Path) -> None:
+    values = ["1", "1.5", "true", '"true"', str(10**400)]
+    lines = [f'{{"text": {value}, "label": {value}, "note": NaN}}' for value in values]
+    splits = custom(tmp_path, "\n".join(lines), "a.jsonl", tokenizer="whitespace").load(tmp_path)
+    assert splits.test.labels == ["1", "1.5", "true", "true", str(10**400)]
+    assert splits.test.tokens == [[label] for label in splits.test.labels]
+
+
+def test_a_pair_of_surrogates_is_a_character(tmp_path: Path) -> None:
+    rows = [r'{"text": "so \ud83d\ude00", "label": "\ud83d\ude00"}', '{"text": "so", "label": "x"}']
+    splits = custom(tmp_path, "\n".join(rows * 2), "a.jsonl").load(tmp_path)
+    assert (splits.test.tokens[0], splits.test.labels[0]) == (["so", "\U0001f600"], "\U0001f600")
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.tsv", "a.jsonl"])
+def test_a_text_may_be_long(tmp_path: Path, name: str) -> None:
+    long = "so " * 50_000
+    if name == "a.jsonl":
+        contents = "\n".join(json.dumps({"text": long, "label": label}) for label in "xyxy")
+    else:
+        gap = "," if name == "a.csv" else "\t"
+        contents = f"text{gap}label\n" + "".join(f"{long}{gap}{label}\n" for label in "xyxy")
+    assert len(custom(tmp_path, contents, name).load(tmp_path).test.tokens[0]) == 50_000
