@@ -30,11 +30,11 @@ class CompressedEmbedding(nn.Module, ABC):
         InputError: if padding_idx is no row.
     """
 
-    size_name: ClassVar[str]  # the attribute that says how small it is: rank, bits or parts
+    size_name: ClassVar[str]  # the attribute that says how small it is, such as rank
 
     def __init__(self, num_embeddings: int, embedding_dim: int, padding_idx: int | None) -> None:
         super().__init__()
-        # operator.index makes plain integers of numpy's, which no model file could store
+        # operator.index makes plain integers of numpy's, which no model file can store.
         self.num_embeddings = operator.index(num_embeddings)
         self.embedding_dim = operator.index(embedding_dim)
         self.padding_idx = None if padding_idx is None else operator.index(padding_idx)

@@ -78,9 +78,9 @@ def compressible(module: nn.Module, name: str) -> nn.Embedding:
 
 
 def _refuse_options(embedding: nn.Embedding, name: str) -> None:
-    for option in ("max_norm", "scale_grad_by_freq"):
-        if value := getattr(embedding, option):
-            raise InputError(f"{name!r} has {option}={value}: not supported")
+    if embedding.max_norm is not None or embedding.scale_grad_by_freq:
+        option = "scale_grad_by_freq" if embedding.max_norm is None else "max_norm"
+        raise InputError(f"{name!r} has {option}={getattr(embedding, option)}: not supported")
 
 
 def _refuse_weight(embedding: nn.Embedding, name: str) -> None:
@@ -93,10 +93,10 @@ def _refuse_weight(embedding: nn.Embedding, name: str) -> None:
         raise InputError(f"the weight of {name!r} is a {kind}: only a plain nn.Parameter will do")
     if not weight.is_floating_point():
         raise InputError(f"the weight of {name!r} holds {weight.dtype}, not floating-point numbers")
-    if weight.dim() != 2:
+    if weight.dim() != 2 or not weight.numel():
         raise InputError(
-            f"the weight of {name!r} has the shape {tuple(weight.shape)}, not rows x columns: if "
-            f"it is sharded, compress before that"
+            f"the weight of {name!r} has the shape {tuple(weight.shape)}, which is no table: if it "
+            f"is sharded, compress before that"
         )
 
 
@@ -108,7 +108,7 @@ def _refuse_additions(embedding: nn.Embedding, name: str) -> None:
         key
         for key, value in attributes.items()
         if callable(own := getattr(nn.Embedding, key, None))
-        # accelerate, when its hooks are removed, leaves the class's own method behind
+        # When its hooks are removed, accelerate leaves the class's own method behind.
         and getattr(value, "__func__", None) is not own
     ]
     parts = chain(embedding._parameters, embedding._buffers, embedding._modules)
@@ -158,6 +158,6 @@ def _refuse_tied(module: nn.Module, embedding: nn.Embedding, name: str) -> None:
 
 
 def _address(tensor: Tensor) -> int | None:
-    """Where the memory of a plain tensor begins; others, as sparse ones, tell of no such place."""
+    """Where the memory of a plain tensor begins; None for others, such as sparse tensors."""
     plain = type(tensor) in (Tensor, nn.Parameter) and tensor.layout is torch.strided
     return tensor.untyped_storage().data_ptr() if plain else None

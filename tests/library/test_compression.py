@@ -228,6 +228,7 @@ def process_group():
         (with_weight(torch.zeros(0)), r"weight of 'words' has the shape \(0,\)"),
         (with_weight(torch.full((V, D), torch.nan)), "'words': the embedding table .* NaN"),
         (Network(max_norm=1.0), "'words' has max_norm=1.0"),
+        (Network(max_norm=0.0), "'words' has max_norm=0.0"),
         (Network(scale_grad_by_freq=True), "'words' has scale_grad_by_freq=True"),
         (nn.Sequential(Scaled(V, D)), rf"'0' is of class {__name__}\.Scaled"),
         (nn.Sequential(nn.EmbeddingBag(V, D)), "no nn.Embedding; '0' is an EmbeddingBag"),
