@@ -17,15 +17,15 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from ccompress.report import cells, rows
+from ccompress.report import aggregation, comparisons, stored_runs
 from ccompress.report.document import Picture, markdown, write_figure
 from ccompress.report.figures import DEEPEST
 from ccompress.report.provenance import shown_name
-from ccompress.report.rows import PANEL, REFERENCE
 from ccompress.report.statistics import Estimate, t_interval
+from ccompress.report.stored_runs import PANEL, REFERENCE
 from ccompress.report.style import REFERENCE_COLOUR, method_styles
-from ccompress.report.summary import interval, p_value
-from ccompress.report.tables import percent
+from ccompress.report.summary import p_value
+from ccompress.report.tables import interval, percent
 
 RUNS = Path(__file__).parents[1] / "results" / "own_rates" / "runs.csv"
 METHOD = ["dataset", "network", "method"]
@@ -80,11 +80,11 @@ def main() -> None:
     """Write the page and its figures, and print the page."""
     runs = choose_rates.read(RUNS).assign(data=lambda found: found["dataset"])
     page, means = "", []
-    for rate in cells.rates(runs):
+    for rate in aggregation.rates(runs):
         here = runs[runs["rate"].isin([0, rate])]
         here = here[here["seed"].isin(here.loc[here["rate"] == rate, "seed"])]
         dev = here.pivot_table("dev_accuracy", METHOD, "upper", aggfunc="mean")
-        dev = dev.reindex([REFERENCE, *cells.methods(here)], level="method")
+        dev = dev.reindex([REFERENCE, *aggregation.methods(here)], level="method")
         rates = {"shared": shared_rates(dev.index), "own": dev.apply(choose_rates.chosen, axis=1)}
         taken = {choice: at(here, chosen) for choice, chosen in rates.items()}
         facts = {
@@ -102,7 +102,7 @@ def main() -> None:
         grid=", ".join(f"{upper:g}" for upper in sorted(runs["upper"].unique())),
         within=choose_rates.WITHIN,
         vectors=", ".join(sorted(runs["vectors"].unique())),
-        first=cells.methods(runs)[0],
+        first=aggregation.methods(runs)[0],
     )
     page = head + markdown(pd.concat(means)) + "\n" + page
     RUNS.with_name("README.md").write_text(page, encoding="utf-8")
@@ -111,7 +111,7 @@ def main() -> None:
 
 def shared_rates(index: pd.MultiIndex) -> pd.Series:
     """For each data set, network and method the rate of `results/tuning`, the paper's."""
-    tuned = choose_rates.accuracies(choose_rates.RUNS).xs(cells.SCHEDULE, level="schedule")
+    tuned = choose_rates.accuracies(choose_rates.RUNS).xs(comparisons.SCHEDULE, level="schedule")
     of_reference = tuned.apply(choose_rates.chosen, axis=1)
     return pd.Series(of_reference[index.droplevel("method")].to_numpy(), index)
 
@@ -123,7 +123,7 @@ def at(runs: pd.DataFrame, rates: pd.Series) -> pd.DataFrame:
         KeyError: A seed has no run of the reference at its rate.
     """
     chosen = runs.merge(rates.rename("upper").reset_index(), on=[*METHOD, "upper"])
-    drop = rows.drop(chosen)
+    drop = stored_runs.drop(chosen)
     if drop.isna().any():
         lost = chosen.loc[drop.isna(), [*METHOD, "seed"]].iloc[0].tolist()
         raise KeyError(f"{lost} has no run of the reference at its rate")
@@ -134,16 +134,17 @@ def in_the_mean(taken: dict[str, pd.DataFrame]) -> pd.DataFrame:
     """A line a method and choice of rates: its mean drop, and how the first method stands to it."""
     lines = []
     for choice, runs in taken.items():
-        means = cells.mean_comparisons(runs).set_index("other")
-        tests = cells.comparisons(runs)
-        (rate,) = cells.rates(runs)
+        means = comparisons.mean_comparisons(runs).set_index("other")
+        tests = comparisons.comparisons(runs)
+        (rate,) = aggregation.rates(runs)
         drops = {}
-        for method in cells.methods(runs):
-            everywhere = [(*panel, method) for panel in cells.panels(runs).to_numpy()]
-            drops[method] = cells.mean_drop(runs, rate, everywhere)
-        best = cells.best_others(cells.cells(runs), rate, cells.methods(runs)[0])
+        for method in aggregation.methods(runs):
+            everywhere = [(*panel, method) for panel in aggregation.panels(runs).to_numpy()]
+            drops[method] = comparisons.mean_drop(runs, rate, everywhere)
+        first = aggregation.methods(runs)[0]
+        best = comparisons.best_others(aggregation.summarize(runs), rate, first)
         chosen = best[[*PANEL, "method_other"]].itertuples(index=False, name=None)
-        drops["best other of each cell"] = cells.mean_drop(runs, rate, chosen)
+        drops["best other of each cell"] = comparisons.mean_drop(runs, rate, chosen)
         for method, drop in drops.items():
             line = {"at": percent(rate), "n": drop.n, "rates": choice, "method": method}
             line |= {"drop": interval(drop), "difference": "", "p (Holm)": ""}
@@ -175,7 +176,7 @@ def by_cell(taken: dict[str, pd.DataFrame], rates: dict[str, pd.Series]) -> pd.D
 def figure(taken: dict[str, pd.DataFrame]) -> Figure:
     """The drop of every method in every cell: side by side, a panel a choice of rates."""
     first = next(iter(taken.values()))
-    panels, methods = cells.panels(first), cells.methods(first)
+    panels, methods = aggregation.panels(first), aggregation.methods(first)
     styles = method_styles(methods)
     drawn = Figure(figsize=(7.0, 0.4 * len(panels) + 0.9), layout="constrained")
     axes = drawn.subplots(1, len(taken), sharex=True, sharey=True)

@@ -6,9 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from ccompress.experiment import results
+from ccompress.report import stored_runs
+
+Row = dict[str, Any]
+Grid = Callable[..., list[Row]]
+Read = Callable[[list[Row]], pd.DataFrame]
 
 # Reference accuracy, V, test size, classes, vectors: near the real data sets, but invented.
 DATA_SETS = {
@@ -137,3 +143,17 @@ def write(tmp_path: Path) -> Callable[[list[dict[str, Any]]], Path]:
         return path
 
     return write_rows
+
+
+@pytest.fixture
+def read(write: Callable[[list[Row]], Path]) -> Read:
+    """The function that gives the finished runs of synthetic rows."""
+    return lambda stored: stored_runs.read(write(stored)).done
+
+
+def accuracies(stored: list[Row], table: dict[tuple[str, float], list[float]]) -> list[Row]:
+    """The rows of the cells in `table`, with these accuracies by seed."""
+    kept = [row for row in stored if (row["method"], row["rate"]) in table]
+    for row in kept:
+        row["test_accuracy"] = table[row["method"], row["rate"]][row["seed"]]
+    return kept

@@ -134,15 +134,19 @@ def _write(
     out: Path, name: str, matrix: Matrix, classes: pd.DataFrame, labels: Sequence[str]
 ) -> str:
     """Write NAME.classes.csv, NAME.confusion.csv and NAME.confusion.png under `out`; say so."""
+    from ccompress.report import lettering
+
     square = pd.DataFrame(matrix, pd.Index(labels, name="class"), list(labels))
     picture = out / f"{name}.confusion.png"
     try:
         storage.write_text(out / f"{name}.classes.csv", classes.to_csv(index=False))
         storage.write_text(out / f"{name}.confusion.csv", square.to_csv())
+        files, missing = lettering.save(draw(matrix, labels), png={"bbox_inches": "tight"})
         with storage.replacing(picture) as temporary:
-            draw(matrix, labels).savefig(temporary, format="png", bbox_inches="tight")
+            temporary.write_bytes(files["png"])
     except OSError as error:
         raise InputError(f"cannot write to {out}: {error.strerror}; give --out FOLDER") from error
+    lettering.tell_missing(missing)
     return f"\nwritten: {picture}, and as CSV {name}.confusion.csv, {name}.classes.csv beside it"
 
 
@@ -150,7 +154,10 @@ def draw(matrix: Matrix, labels: Sequence[str]) -> "Figure":
     """The confusion matrix as a picture: colour is the share of a class, a number is a count."""
     from matplotlib.figure import Figure
 
+    from ccompress.report.lettering import one_line
+
     classes = len(labels)
+    names = [one_line(label) for label in labels]
     few = classes <= _READABLE
     side = min(0.45 if few else 0.12, 24 / classes)  # inches a class
     size = 8.0 if few else 65 * side  # points: a line of text needs about 1.1 times as much
@@ -159,8 +166,8 @@ def draw(matrix: Matrix, labels: Sequence[str]) -> "Figure":
     axes = figure.add_axes((0, 0, 1, 1))
     shares = matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    axes.set_xticks(range(classes), labels, rotation=90, fontsize=size)
-    axes.set_yticks(range(classes), labels, fontsize=size)
+    axes.set_xticks(range(classes), names, rotation=90, fontsize=size)
+    axes.set_yticks(range(classes), names, fontsize=size)
     axes.set_xlabel("label given")
     axes.set_ylabel("class")
     bar = axes.inset_axes((1 + 0.2 / (side * classes), 0, 0.15 / (side * classes), 1))

@@ -11,19 +11,24 @@ import pandas as pd
 from ccompress.errors import InputError
 from ccompress.experiment.results import RUNS
 from ccompress.report import (
-    cells,
+    aggregation,
+    answers,
+    comparisons,
     costs,
     document,
     figures,
     provenance,
-    rows,
-    schedules,
+    schedule_picture,
     spectra,
+    stored_runs,
     summary,
     tables,
 )
 from ccompress.report.document import Picture
+from ccompress.report.questions import SCHEDULE, Comparison, Question, compared, questions
 from ccompress.report.tables import Table
+
+Parts = list[Table | Picture]
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -37,6 +42,13 @@ def main(arguments: Sequence[str]) -> int:
         metavar="NAME|FOLDER",
         help=f"an experiment, read from results/NAME/{RUNS}; or a folder that holds {RUNS} or "
         "run folders, such as results/runs",
+    )
+    parser.add_argument(
+        "filters",
+        nargs="*",
+        metavar="KEY=VALUE",
+        help="which runs: a column of runs.csv or an option, such as dataset=sst2 rate=0.5,0.9 "
+        "network.hidden=50; the reference stays whatever is said of methods and rates",
     )
     parser.add_argument(
         "--out", type=Path, help="where to write; default: results/NAME, or FOLDER/report"
@@ -53,12 +65,15 @@ def main(arguments: Sequence[str]) -> int:
         raise InputError(f"--within {given.within}: give a number of points, 0 or more")
     source, name, default_out = locate(given.source)
     out = given.out or default_out
-    runs = rows.read(source)
-    table = cells.cells(runs.done)
+    runs = stored_runs.read(source, given.filters)
+    asked = questions(runs)
     folder = source if source.is_dir() else source.parent
-    parts = build(runs, table, folder / "spectra.csv", given.within)
-    document.write(out, f"Report: {name}", parts)
-    _print(parts, runs, table)
+    parts = build(runs, asked, folder / "spectra.csv", given.within)
+    heading = " ".join([f"Report: {name}", *given.filters])
+    tested = any(isinstance(part, Table) and part.tests for part in parts)
+    intro = summary.what_was_run(runs, asked, tested)
+    document.write(out, heading, intro, parts)
+    _print(parts, intro)
     written = [out / document.PAGE, *(out / part for part in ("tables", "figures"))]
     print("written:", ", ".join(str(path) for path in written if path.exists()))
     return 0
@@ -86,82 +101,112 @@ def locate(source: str) -> tuple[Path, str, Path]:
 
 
 def build(
-    runs: rows.Runs, table: pd.DataFrame, spectra_file: Path, within: float
-) -> list[Table | Picture]:
-    """All parts of the report, in the order of the page; those without any data are left out."""
-    done = runs.done
-    told = " ".join(provenance.notes(done)).replace("`", "")
-    draw = functools.partial
-    parts: list[Table | Picture] = []
-    if len(cells.rates(done)) > 1:
-        caption = (
-            "Test accuracy against the achieved reduction of the embedding table: mean and 95 % "
-            "t-interval over seeds. A line that leaves a panel goes on more than "
-            f"{figures.DEEPEST:g} points under the reference. {told}"
-        )
-        picture = draw(figures.accuracy_against_rate, done, table, within)
-        parts.append(Picture("accuracy_vs_rate", caption, picture))
-    if len(cells.methods(done)) > 1:
-        parts += [summary.headline(runs, table), summary.standings(table)]
-    parts += [tables.accuracy(table), tables.data(runs, table)]
-    if len(cells.rates(done)) * len(cells.methods(done)) > 1:
-        parts.append(tables.smallest(table, within))
-    parts += tables.gaps(runs)
-    if cells.rates(done):
-        parts.append(tables.drops(table))
-    if len(cells.methods(done)) > 1:
-        if len(cells.panels(done)) > 1:
-            parts.append(summary.mean_tests(runs))
-        parts.append(summary.tests(runs))
-    if done["schedule"].nunique() > 1:
-        caption = "Learning rate against step: the cyclical schedule (CLR) beside the annealed one."
-        parts += [summary.schedules(runs, table), Picture("schedules", caption, schedules.figure)]
+    runs: stored_runs.Runs, asked: list[Question], spectra_file: Path, within: float
+) -> Parts:
+    """All parts of the report, in the order of the page; those without any data are left out.
+
+    First the question which method at which rate, then each other question, then the details.
+    """
+    main = compared(runs, asked)
+    parts: Parts = [] if main.runs.empty else _main_question(main, within)
+    for question in asked:
+        parts.append(answers.table(question))
+        if question.option == SCHEDULE:
+            caption = "Learning rate against step: a cyclical schedule (CLR) and an annealed one."
+            parts.append(Picture("schedules", caption, schedule_picture.figure))
+    # Where all runs answer other questions, the details are theirs.
+    done = runs.done if main.runs.empty else main.runs
+    cells = aggregation.summarize(done)
+    parts += [tables.data(done, cells), *tables.gaps(runs, done)]
+    if aggregation.rates(done):
+        parts.append(tables.drops(cells))
+    if comparisons.is_tested(done):
+        if len(aggregation.panels(done)) > 1:
+            parts.append(summary.mean_tests(done))
+        parts.append(summary.tests(done))
     if spectra_file.is_file():
-        values = spectra.read(spectra_file, done)
-        found = spectra.kept(values, done, table)
-        if not found.empty:
-            of = spectra.averaged(values)
-            before_after = f"before and after training, {of}"
-            parts += [
-                spectra.table(found, of),
-                Picture(
-                    "spectra",
-                    f"Singular values of the embedding table {before_after}. Thin lines: the rank "
-                    f"at that rate. {told}",
-                    draw(spectra.spectrum_figure, values, done, found),
-                ),
-            ]
-            if len(cells.rates(done)) > 1:
-                caption = (
-                    "Relative error of the best approximation of the table of each rate's rank, "
-                    f"{before_after}. {told}"
-                )
-                picture = draw(spectra.error_figure, done, found)
-                parts.append(Picture("reconstruction", caption, picture))
-    parts += [costs.sizes(table), costs.costs(runs, table)]
-    if len(cells.rates(done)) > 1:
-        caption = "Test accuracy against {}: one point a method and rate, mean over seeds. " + told
-        parts += [
-            Picture(
-                "accuracy_vs_bytes",
-                caption.format("the bytes of the embedding"),
-                draw(figures.accuracy_against_bytes, done, table, within),
-            ),
-            Picture(
-                "accuracy_vs_latency",
-                caption.format("the latency of one sentence"),
-                draw(figures.accuracy_against_latency, done, table, within),
-            ),
-        ]
+        parts += _spectra(done, cells, spectra_file)
+    return parts + _costs(done, cells, within)
+
+
+def _main_question(main: Comparison, within: float) -> Parts:
+    """Which method, at which rate."""
+    done, cells = main.runs, aggregation.summarize(main.runs)
+    several_rates = len(aggregation.rates(done)) > 1
+    several_methods = len(aggregation.methods(done)) > 1
+    parts: Parts = []
+    if several_rates:
+        parts.append(_accuracy_picture(done, cells, within))
+    if comparisons.is_tested(done):
+        parts += [summary.headline(done, cells), summary.standings(cells)]
+    parts.append(tables.accuracy(cells, main.held))
+    if several_rates or several_methods:
+        parts.append(tables.smallest(cells, within))
     return parts
 
 
-def _print(parts: list[Table | Picture], runs: rows.Runs, table: pd.DataFrame) -> None:
-    """The findings in short, on standard output."""
+def _accuracy_picture(done: pd.DataFrame, cells: pd.DataFrame, within: float) -> Picture:
+    interval = cells["accuracy_low"].notna().any()
+    caption = (
+        "Test accuracy against the achieved reduction of the embedding table: mean over seeds"
+        + (" and 95 % t-interval" if interval else "; too few seeds for intervals")
+        + ". An arrow: a line that goes on under its panel, more than "
+        f"{figures.DEEPEST:g} points under the reference. {_provenance(done)}"
+    )
+    picture = functools.partial(figures.accuracy_against_rate, done, cells, within)
+    return Picture("accuracy_vs_rate", caption, picture)
+
+
+def _provenance(done: pd.DataFrame) -> str:
+    return " ".join(provenance.notes(done)).replace("`", "")
+
+
+def _spectra(done: pd.DataFrame, cells: pd.DataFrame, spectra_file: Path) -> Parts:
+    """What is known of the tables' singular values."""
+    values = spectra.read(spectra_file, done)
+    energies = spectra.kept(values, done, cells)
+    if energies.empty:
+        return []
+    of = spectra.averaged(values)
+    before_after = f"before and after training, {of}"
+    caption = (
+        f"Singular values of the embedding table {before_after}. Thin lines: the rank at that "
+        f"rate. {_provenance(done)}"
+    )
+    draw = functools.partial(spectra.spectrum_figure, values, done, energies)
+    parts: Parts = [spectra.table(energies, of), Picture("spectra", caption, draw)]
+    if len(aggregation.rates(done)) > 1:
+        caption = (
+            "Relative error of the best approximation of the table of each rate's rank, "
+            f"{before_after}. {_provenance(done)}"
+        )
+        draw = functools.partial(spectra.error_figure, done, energies)
+        parts.append(Picture("reconstruction", caption, draw))
+    return parts
+
+
+def _costs(done: pd.DataFrame, cells: pd.DataFrame, within: float) -> Parts:
+    """Bytes, operations, time and memory; accuracy against them."""
+    measured = aggregation.measure(done)
+    parts: Parts = [costs.sizes(cells), costs.costs(cells, measured)]
+    if len(aggregation.rates(done)) > 1:
+        points = f"one point a method and rate, mean over seeds. {_provenance(done)}"
+        caption = f"Test accuracy against the bytes of the embedding: {points}"
+        draw = functools.partial(figures.accuracy_against_bytes, done, cells, within)
+        parts.append(Picture("accuracy_vs_bytes", caption, draw))
+        caption = f"Test accuracy against the latency of one sentence: {points}"
+        draw = functools.partial(figures.accuracy_against_latency, done, cells, measured, within)
+        parts.append(Picture("accuracy_vs_latency", caption, draw))
+    return parts
+
+
+def _print(parts: Parts, intro: list[str]) -> None:
+    """What was run and what was found, in short, on standard output."""
+    said = ["\n".join(intro)]
     for part in parts:
-        if isinstance(part, Table) and part.name in ("accuracy", "smallest", "missing", "failed"):
-            print(f"{part.title}\n")
-            for block in part.shown.values():
-                print(block.to_string(index=False).replace("`", ""), end="\n\n")
-    for sentence in summary.sentences(runs, table):
-        print(sentence.replace("`", ""))
+        if isinstance(part, Table) and part.printed:
+            said.append(part.title)
+            for heading, block in part.shown.items():
+                said.append(f"{heading}\n" * bool(heading) + block.to_string(index=False))
+    said += [part.note for part in parts if isinstance(part, Table) and part.name == "summary"]
+    print("\n\n".join(said).replace("`", ""), end="\n\n")

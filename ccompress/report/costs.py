@@ -1,11 +1,10 @@
-"""Tables of what a compressed network takes: numbers, bytes, operations, time."""
+"""Tables of what a compressed network takes: numbers, bytes, operations, time, memory."""
 
 import pandas as pd
 
 from ccompress.numerics.rates import rank_of_factors
-from ccompress.report import cells as cell
 from ccompress.report import provenance
-from ccompress.report.rows import Runs
+from ccompress.report.aggregation import CELL
 from ccompress.report.tables import NOTHING, Table, blocks, estimate, number, percent
 
 # The worked example of Acharya et al. 2019: V, d and k.
@@ -26,10 +25,10 @@ def example() -> str:
     )
 
 
-def sizes(table: pd.DataFrame) -> Table:
+def sizes(cells: pd.DataFrame) -> Table:
     """What each rate leaves of the embedding table, requested against achieved."""
     # The table is the same under every network: the first that was run stands for all.
-    numbers = table[table["n"] > 0].drop_duplicates(["data", "method", "rate"])
+    numbers = cells.drop_duplicates(["data", "method", "rate"])
     columns = ["data", "method", "rate", "achieved", "rank", "bits", "vocab_size", "dim"]
     numbers = numbers[[*columns, "embedding_bytes_original", "embedding_bytes"]].copy()
     numbers["parameters"] = numbers["embedding_bytes"] / 4
@@ -55,37 +54,49 @@ def sizes(table: pd.DataFrame) -> Table:
     return Table("sizes", "Sizes of the embedding", note, numbers, shown)
 
 
-def costs(runs: Runs, table: pd.DataFrame) -> Table:
-    """What the whole network takes on disk, in memory, in operations and in time."""
-    columns = ["achieved", "n", "embedding_bytes", "model_bytes", "model_reduction", "file_bytes"]
-    columns += ["flops_per_sentence", "latency", "latency_low", "latency_high", "latency_n"]
-    columns += ["peak_memory_bytes", "train_seconds"]
-    numbers = table[[*cell.CELL, *columns]]
+def costs(cells: pd.DataFrame, measured: pd.DataFrame) -> Table:
+    """What the whole network takes on disk, in memory, in operations and in time.
 
-    shown = {
-        heading: pd.DataFrame(
-            {
-                "method": row["method"],
-                "requested": percent(row["rate"]),
-                "parameters": number(row["model_bytes"] / 4),
-                "bytes in memory": number(row["model_bytes"]),
-                "model reduction": NOTHING
-                if pd.isna(row["model_reduction"])
-                else percent(row["model_reduction"]),
-                "bytes on disk": number(row["file_bytes"]),
-                "FLOPs a sentence": number(row["flops_per_sentence"]),
-                "latency (ms)": estimate(row, "latency", 3),
-                "training (s)": number(row["train_seconds"]),
-                "its peak memory (MB)": number(row["peak_memory_bytes"] / 1e6),
-            }
-            for _, row in block.iterrows()
-        )
-        for heading, block in blocks(numbers)
-    }
-    machines = ", ".join(sorted(runs.done["device"].astype(str).unique()))
+    Args:
+        cells: `aggregation.summarize` of the runs.
+        measured: `aggregation.measure` of the same runs: a row a cell and device.
+    """
+    columns = ["achieved", "n", "embedding_bytes", "model_bytes", "model_reduction", "file_bytes"]
+    numbers = cells[[*CELL, *columns, "flops_per_sentence"]].merge(measured, on=CELL)
+    numbers["peak_memory_kind"] = numbers["device"].map(_memory)
+    devices = sorted(numbers["device"].unique())
+    shown = {}
+    for heading, block in blocks(numbers):
+        lines = pd.DataFrame(_line(row) for _, row in block.iterrows())
+        shown[heading] = lines if len(devices) > 1 else lines.drop(columns="device")
     note = (
         "The whole network, embedding included. FLOPs at the mean test length, 2 a multiply-add; "
         "latency at batch 1, one thread, mean with its 95 % t-interval over seeds; training time "
-        f"and peak memory are the run's own. Devices: {machines}."
+        "and peak memory are the run's own, means over the seeds of one device. Peak memory is "
+        "what the process held (resident) on a CPU, what torch allocated on a GPU. "
+        f"Measured on: {', '.join(devices)}."
     )
     return Table("costs", "What it costs", note, numbers, shown)
+
+
+def _line(row: pd.Series) -> dict[str, str]:
+    reduction = row["model_reduction"]
+    memory = number(row["peak_memory_bytes"] / 1e6)
+    return {
+        "method": row["method"],
+        "requested": percent(row["rate"]),
+        "device": row["device"],
+        "parameters": number(row["model_bytes"] / 4),
+        "bytes in memory": number(row["model_bytes"]),
+        "model reduction": NOTHING if pd.isna(reduction) else percent(reduction),
+        "bytes on disk": number(row["file_bytes"]),
+        "FLOPs a sentence": number(row["flops_per_sentence"]),
+        "latency (ms)": estimate(row, "latency", 3),
+        "training (s)": number(row["train_seconds"]),
+        "peak memory (MB)": memory if memory == NOTHING else f"{memory} {row['peak_memory_kind']}",
+    }
+
+
+def _memory(device: str) -> str:
+    """Which kind of memory a run on `device` measures, see `experiment.measure.peak_memory`."""
+    return "on the GPU" if device.startswith("cuda") else "resident"

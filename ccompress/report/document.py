@@ -1,8 +1,7 @@
 """Files of a report: tables as Markdown and CSV, figures as SVG and PNG, and the page of it all."""
 
-import io
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from ccompress import storage
+from ccompress.report import lettering
 from ccompress.report.style import printing
 from ccompress.report.tables import Table
 
@@ -26,24 +26,27 @@ class Picture:
     draw: Callable[[], Figure]
 
 
-def write(out: Path, heading: str, parts: list[Table | Picture]) -> None:
-    """Write every part under `out`, and the page that shows them in order.
+def write(out: Path, heading: str, intro: Sequence[str], parts: list[Table | Picture]) -> None:
+    """Write every part under `out`, and the page that shows the intro's points and the parts.
 
     What the page there showed before, and this one does not, is deleted: a table of missing runs
     must not outlive them.
     """
     former = _shown(out / PAGE)
-    page = [f"# {heading}", "Written by `ccompress report` from stored runs; do not edit."]
+    missing = ""
+    page = [f"# {_plain(heading)}", "Written by `ccompress report` from stored runs; do not edit."]
+    page.append("\n".join(f"- {_plain(sentence)}" for sentence in intro))
     for part in parts:
         if isinstance(part, Table):
             _write_csv(out / "tables" / f"{part.name}.csv", part.numbers)
             page.append(_section(part))
         else:
-            write_figure(out / "figures", part)
-            page.append(f"![{part.name}](figures/{part.name}.svg)\n\n*{part.caption}*")
+            missing += write_figure(out / "figures", part)
+            page.append(f"![{part.name}](figures/{part.name}.svg)\n\n*{_plain(part.caption)}*")
     storage.write_text(out / PAGE, "\n\n".join(page) + "\n")
     for path in former - _shown(out / PAGE):
         path.unlink(missing_ok=True)
+    lettering.tell_missing(missing)
 
 
 def _shown(page: Path) -> set[Path]:
@@ -56,12 +59,22 @@ def _shown(page: Path) -> set[Path]:
 
 
 def markdown(table: pd.DataFrame) -> str:
-    """A table of text as Markdown; a bar inside a cell is escaped."""
-    lines = [list(map(str, table.columns)), ["---"] * table.shape[1]]
-    lines += [[str(value) for value in row] for row in table.itertuples(index=False)]
-    return "\n".join(
-        "| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines
-    )
+    """A table of text as Markdown; see `_plain`."""
+    lines = [[_cell(name) for name in table.columns], ["---"] * table.shape[1]]
+    lines += [[_cell(value) for value in row] for row in table.itertuples(index=False)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _cell(value: object) -> str:
+    """What a cell of a Markdown table holds: one line, in which no bar ends the cell."""
+    return _plain(" ".join(str(value).split())).replace("|", "\\|")
+
+
+def _plain(text: str) -> str:
+    """Text in which names are no mathematics and no HTML; what stands between ` is left alone."""
+    parts = text.split("`")
+    parts[::2] = [re.sub(r"[\\$]|<(?=\S)", r"\\\g<0>", part) for part in parts[::2]]
+    return "`".join(parts)
 
 
 def _section(table: Table) -> str:
@@ -69,12 +82,12 @@ def _section(table: Table) -> str:
     body = []
     for heading, block in table.shown.items():
         if heading:
-            body.append(f"**{heading}**")
+            body.append(f"**{_plain(heading)}**")
         body.append(markdown(block))
     if sum(len(block) for block in table.shown.values()) > _LONG:
         body = ["<details><summary>Show the table</summary>", *body, "</details>"]
     source = f"Numbers: [tables/{table.name}.csv](tables/{table.name}.csv)."
-    return "\n\n".join([f"## {table.title}", table.note, *body, source])
+    return "\n\n".join([f"## {_plain(table.title)}", _plain(table.note), *body, source])
 
 
 def _write_csv(path: Path, numbers: pd.DataFrame) -> None:
@@ -82,12 +95,15 @@ def _write_csv(path: Path, numbers: pd.DataFrame) -> None:
     storage.write_text(path, text)
 
 
-def write_figure(folder: Path, picture: Picture) -> None:
-    """Save a figure as SVG, without the date that would make equal figures differ, and as PNG."""
+def write_figure(folder: Path, picture: Picture) -> str:
+    """Save a figure as SVG, without the date that would make equal figures differ, and as PNG.
+
+    Returns:
+        The letters that no font of this machine has.
+    """
     with printing():
-        figure = picture.draw()
-        for kind, metadata in (("svg", {"Date": None}), ("png", {})):
-            data = io.BytesIO()
-            figure.savefig(data, format=kind, metadata=metadata)
-            with storage.replacing(folder / f"{picture.name}.{kind}") as temporary:
-                temporary.write_bytes(data.getvalue())
+        files, missing = lettering.save(picture.draw(), svg={"metadata": {"Date": None}}, png={})
+    for kind, data in files.items():
+        with storage.replacing(folder / f"{picture.name}.{kind}") as temporary:
+            temporary.write_bytes(data)
+    return missing

@@ -1,4 +1,4 @@
-"""The figures of accuracy: against rate, bytes and latency. Functions of the cells alone."""
+"""The figures of accuracy: against rate, bytes and latency. Functions of runs and cells alone."""
 
 import math
 from typing import Any
@@ -12,16 +12,18 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import LogLocator, MultipleLocator, NullLocator
 
-from ccompress.report.cells import methods, panels
-from ccompress.report.rows import PANEL, REFERENCE
-from ccompress.report.statistics import pareto_front
-from ccompress.report.style import REFERENCE_COLOUR, method_styles, panel_grid
+from ccompress.report.aggregation import CELL, methods, panels
+from ccompress.report.lettering import one_line
+from ccompress.report.statistics import MIN_SEEDS, pareto_front
+from ccompress.report.stored_runs import PANEL, REFERENCE
+from ccompress.report.style import REFERENCE_COLOUR, method_styles, panel_grid, rows_of
 from ccompress.report.tables import points
 
 # An axis ends so far under the reference: a method that collapses leaves the panel, and does not
 # flatten everything else.
 DEEPEST = 10.0
 
+_REFERENCE_LABEL = f"{REFERENCE} (reference)"
 _UNDER: dict[str, Any] = {"color": REFERENCE_COLOUR, "lw": 0.9, "ls": (0, (1, 2))}
 _STAR: dict[str, Any] = {
     "color": REFERENCE_COLOUR,
@@ -31,37 +33,42 @@ _STAR: dict[str, Any] = {
 }
 
 
-def accuracy_against_rate(done: pd.DataFrame, table: pd.DataFrame, within: float) -> Figure:
+def accuracy_against_rate(done: pd.DataFrame, cells: pd.DataFrame, within: float) -> Figure:
     """Mean accuracy with its 95 % interval against the achieved reduction of the embedding table.
 
-    The reference is a line with its band; a dotted line lies `within` points under it.
+    The reference is a line with its band; a dotted line lies `within` points under it. A cell of
+    too few seeds for an interval shows each of them as a point.
     """
     styles = method_styles(methods(done))
 
     def draw(ax: Axes, panel: pd.Series) -> None:
-        here = _of(table, panel)
+        here, seeds = rows_of(cells, panel), rows_of(done, panel)
+        low, _ = _limit(ax, here, within)
+        leaving = []
         for method, style in styles.items():
-            run = here[(here["method"] == method) & (here["n"] > 0)].sort_values("achieved")
-            ax.errorbar(
-                100 * run["achieved"],
-                run["accuracy"],
-                yerr=_interval(run),
-                elinewidth=0.8,
-                capsize=1.5,
-                zorder=3,
-                **style.line(),
-            )
+            run = here[here["method"] == method].sort_values("achieved")
+            x, y = 100 * run["achieved"].to_numpy(), run["accuracy"].to_numpy()
+            ax.errorbar(x, y, _interval(run), elinewidth=0.8, capsize=1.5, zorder=3, **style.line())
+            few = seeds[(seeds["method"] == method) & (_count(seeds) < MIN_SEEDS)]
+            if not few.empty:
+                marks = style.points() | {"markersize": 2.0, "alpha": 0.6}
+                ax.plot(100 * few["achieved_reduction"], few["test_accuracy"], **marks)
+            if (y < low).any():
+                ax.plot(_crossing(x, y, low), low, marker=7, color=style.colour, clip_on=False)
+                leaving.append((method, y.min(), style.colour))
         _reference(ax, here, within)
-        _limit(ax, here, within)
-        reduction_axis(ax, table)
+        _tell_leaving(ax, leaving, "left")
+        reduction_axis(ax, cells)
 
     legend: list[Artist] = [
-        Line2D([], [], label=name, **style.line()) for name, style in styles.items()
+        Line2D([], [], label=one_line(name), **style.line()) for name, style in styles.items()
     ]
-    legend += [Line2D([], [], color=REFERENCE_COLOUR, lw=0.9, label=f"{REFERENCE} (reference)")]
-    if table.loc[table["method"] == REFERENCE, "accuracy_low"].notna().any():
-        legend.append(Patch(color="0.8", lw=0, label="its 95 % interval"))
-    legend.append(Line2D([], [], **_UNDER, label=f"{points(within)} under it"))
+    reference = cells[cells["method"] == REFERENCE]
+    if not reference.empty:
+        legend.append(Line2D([], [], color=REFERENCE_COLOUR, lw=0.9, label=_REFERENCE_LABEL))
+        if reference["accuracy_low"].notna().any():
+            legend.append(Patch(color="0.8", lw=0, label="its 95 % interval"))
+        legend.append(Line2D([], [], **_UNDER, label=f"{points(within)} under it"))
     return panel_grid(
         panels(done),
         done,
@@ -71,89 +78,130 @@ def accuracy_against_rate(done: pd.DataFrame, table: pd.DataFrame, within: float
     )
 
 
-def accuracy_against_bytes(done: pd.DataFrame, table: pd.DataFrame, within: float) -> Figure:
+def accuracy_against_bytes(done: pd.DataFrame, cells: pd.DataFrame, within: float) -> Figure:
     """Mean accuracy against the bytes of the embedding, with the Pareto front."""
-    label = "embedding, MB (log scale)"
-    return _against_cost(done, table, within, "embedding_bytes", 1e-6, label)
+    small = cells["embedding_bytes"].max() < 1e6
+    unit, name = (1e-3, "kB") if small else (1e-6, "MB")
+    cells = cells.assign(cost=unit * cells["embedding_bytes"])
+    return _against_cost(done, panels(done), cells, within, f"embedding, {name} (log scale)")
 
 
-def accuracy_against_latency(done: pd.DataFrame, table: pd.DataFrame, within: float) -> Figure:
-    """Mean accuracy against the latency of one sentence, with the Pareto front."""
+def accuracy_against_latency(
+    done: pd.DataFrame, cells: pd.DataFrame, measured: pd.DataFrame, within: float
+) -> Figure:
+    """Mean accuracy against the latency of one sentence, with the Pareto front.
+
+    Every device has panels of its own, since latencies of different devices do not compare.
+    """
+    cells = cells.merge(measured, on=CELL).assign(cost=lambda table: table["latency"])
+    of_devices = cells[[*PANEL, "device"]].drop_duplicates()
     label = "latency of one sentence, ms (log scale)"
-    return _against_cost(done, table, within, "latency", 1.0, label)
+    return _against_cost(done, of_devices, cells, within, label)
 
 
 def _against_cost(
-    done: pd.DataFrame,
-    table: pd.DataFrame,
-    within: float,
-    cost: str,
-    unit: float,
-    label: str,
+    done: pd.DataFrame, drawn: pd.DataFrame, cells: pd.DataFrame, within: float, label: str
 ) -> Figure:
+    """Mean accuracy against the column `cost` of `cells`, a panel a row of `drawn`."""
     styles = method_styles(methods(done))
+    cells = cells[cells["cost"].notna()]
 
     def draw(ax: Axes, panel: pd.Series) -> None:
-        here = _of(table, panel)
-        here = here[here[cost].notna() & here["accuracy"].notna()]
-        front = here.iloc[pareto_front(here[cost].to_numpy(), here["accuracy"].to_numpy())]
-        ax.step(unit * front[cost], front["accuracy"], where="post", color="0.45", lw=0.9)
+        here = rows_of(cells, panel)
+        low, _ = _limit(ax, here, within)
+        front = here.iloc[pareto_front(here["cost"].to_numpy(), here["accuracy"].to_numpy())]
+        ax.step(front["cost"], front["accuracy"], where="post", color="0.45", lw=0.9)
+        leaving = []
         for method, style in styles.items():
             run = here[here["method"] == method]
-            error = _interval(run)
             marks = style.points()
-            ax.errorbar(unit * run[cost], run["accuracy"], error, elinewidth=0.6, **marks)
+            ax.errorbar(run["cost"], run["accuracy"], _interval(run), elinewidth=0.6, **marks)
+            if (under := run[run["accuracy"] < low]["accuracy"]).any():
+                leaving.append((method, under.min(), style.colour))
         reference = here[here["method"] == REFERENCE]
-        ax.errorbar(
-            unit * reference[cost], reference["accuracy"], _interval(reference), **_STAR, zorder=4
-        )
-        _limit(ax, here, within)
-        ax.set_xscale("log")
-        low, high = ax.get_xlim()
-        subs = (1, 2, 3, 5) if high > 10 * low else (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8)
-        ax.xaxis.set_major_locator(LogLocator(subs=subs))
-        ax.xaxis.set_major_formatter("{x:g}")
-        ax.xaxis.set_minor_locator(NullLocator())
+        error = _interval(reference)
+        ax.errorbar(reference["cost"], reference["accuracy"], error, **_STAR, zorder=4)
+        _tell_leaving(ax, leaving, "right")
+        _cost_axis(ax)
 
-    legend = [Line2D([], [], label=name, **style.points()) for name, style in styles.items()]
+    legend = [Line2D([], [], label=one_line(name), **s.points()) for name, s in styles.items()]
     legend += [
-        Line2D([], [], label=f"{REFERENCE} (reference)", **_STAR),
+        Line2D([], [], label=_REFERENCE_LABEL, **_STAR),
         Line2D([], [], label="Pareto front", color="0.45", lw=0.9),
     ]
-    return panel_grid(panels(done), done, draw, (label, "test accuracy, %"), legend)
+    return panel_grid(drawn, done, draw, (label, "test accuracy, %"), legend)
 
 
-def _of(table: pd.DataFrame, panel: pd.Series) -> pd.DataFrame:
-    return table[(table[PANEL] == panel[PANEL]).all(axis=1)]
+def _count(seeds: pd.DataFrame) -> pd.Series:
+    """For each run of a panel, how many seeds its cell has."""
+    return seeds.groupby(["method", "rate"])["seed"].transform("size")
 
 
 def _interval(run: pd.DataFrame) -> np.ndarray:
-    """Half lengths of the intervals, (2, cells); none where a cell has a single seed."""
-    half = (run["accuracy_high"] - run["accuracy"]).fillna(0.0).to_numpy()
-    return np.vstack([half, half])
+    """Lengths of the intervals below and above the means, (2, cells); nan where there is none."""
+    low, high = run["accuracy"] - run["accuracy_low"], run["accuracy_high"] - run["accuracy"]
+    return np.vstack([low.to_numpy(), high.to_numpy()])
 
 
 def _reference(ax: Axes, here: pd.DataFrame, within: float) -> None:
-    for row in here[(here["method"] == REFERENCE) & (here["n"] > 0)].itertuples():
+    for row in here[here["method"] == REFERENCE].itertuples():
         ax.axhspan(row.accuracy_low, row.accuracy_high, color="0.8", lw=0, zorder=1)
         ax.axhline(row.accuracy, color=REFERENCE_COLOUR, lw=0.9, zorder=2)
         ax.axhline(row.accuracy - within, **_UNDER, zorder=2)
 
 
-def reduction_axis(ax: Axes, table: pd.DataFrame) -> None:
-    """Let the x axis span the achieved reductions of `table`, in percent, and end at 100."""
-    lowest = table.loc[table["method"] != REFERENCE, "achieved"].min()
+def _crossing(x: np.ndarray, y: np.ndarray, low: float) -> float:
+    """Where the line through (x, y) first goes under `low`; its begin, where that lies under it."""
+    under = int(np.argmax(y < low))
+    if under == 0:
+        return float(x[0])
+    before, after = y[under - 1], y[under]
+    share = (before - low) / (before - after)
+    return float(x[under - 1] + share * (x[under] - x[under - 1]))
+
+
+def _tell_leaving(ax: Axes, leaving: list[tuple[str, float, str]], side: str) -> None:
+    """Say in a corner at the bottom which methods go on under the panel, and how far."""
+    for line, (method, deepest, colour) in enumerate(reversed(leaving)):
+        ax.annotate(
+            f"↓ {one_line(method, 30)} goes down to {deepest:.1f} %",
+            (0.0 if side == "left" else 1.0, 0.0),
+            xycoords="axes fraction",
+            xytext=(3 if side == "left" else -1, 3 + 8 * line),
+            textcoords="offset points",
+            ha=side,
+            fontsize=6.5,
+            color=colour,
+        )
+
+
+def reduction_axis(ax: Axes, cells: pd.DataFrame) -> None:
+    """Let the x axis span the achieved reductions of `cells`, in percent, and end at 100."""
+    lowest = cells.loc[cells["method"] != REFERENCE, "achieved"].min()
     left = 10 * math.floor(10 * (lowest - 0.02))
     ax.set_xlim(left, 101)
     ax.xaxis.set_major_locator(MultipleLocator(10 if left < 50 else 5))
 
 
-def _limit(ax: Axes, here: pd.DataFrame, within: float) -> None:
-    """The accuracies an axis spans."""
+def _cost_axis(ax: Axes) -> None:
+    """A logarithmic x axis whose ticks are plain numbers."""
+    ax.set_xscale("log")
+    low, high = ax.get_xlim()
+    subs = (1, 2, 3, 5) if high > 10 * low else (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8)
+    ax.xaxis.set_major_locator(LogLocator(subs=subs))
+    ax.xaxis.set_major_formatter("{x:g}")
+    ax.xaxis.set_minor_locator(NullLocator())
+
+
+def _limit(ax: Axes, here: pd.DataFrame, within: float) -> tuple[float, float]:
+    """Set the accuracies that an axis spans, and return them."""
     highest = here[["accuracy", "accuracy_high"]].max(axis=None)
     lowest = here[["accuracy", "accuracy_low"]].min(axis=None)
     reference = here.loc[here["method"] == REFERENCE, "accuracy"].max()
     if not pd.isna(reference):
         lowest = max(min(lowest, reference - 1.5 * within), reference - DEEPEST)
     span = max(highest - lowest, 1.0)
-    ax.set_ylim(lowest - 0.05 * span, highest + 0.05 * span)
+    # A marker at 100 % is whole, and no tick lies above it.
+    low, high = lowest - 0.05 * span, min(highest + 0.05 * span, 100 + 0.02 * span)
+    ax.set_ylim(low, high)
+    return low, high

@@ -15,10 +15,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from ccompress.errors import InputError
-from ccompress.report import cells as cell
+from ccompress.report.aggregation import CELL, methods
 from ccompress.report.figures import reduction_axis
-from ccompress.report.rows import PANEL
-from ccompress.report.style import panel_grid
+from ccompress.report.stored_runs import PANEL
+from ccompress.report.style import panel_grid, rows_of
 from ccompress.report.tables import Table, number, percent, title
 
 _COLUMNS = ["run_id", "stage", "index", "singular_value"]
@@ -58,16 +58,16 @@ def energy(singular_values: npt.NDArray[np.float64], rank: int) -> float:
     return float(squares[:rank].sum() / squares.sum())
 
 
-def kept(spectra: pd.DataFrame, done: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
+def kept(spectra: pd.DataFrame, done: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
     """The energy and the relative error that each rate's rank leaves, before and after training.
 
     The ranks are those of the first method that has any. Columns: the panel, `method`, `rate`,
     `achieved`, `rank`, `stage`, `energy`, `error`.
     """
-    ranked = table[table["rank"].notna()]
+    ranked = cells[cells["rank"].notna()]
     if ranked.empty:
         return pd.DataFrame()
-    first = next(method for method in cell.methods(done) if method in set(ranked["method"]))
+    first = next(method for method in methods(done) if method in set(ranked["method"]))
     lines = []
     for row in ranked[ranked["method"] == first].itertuples():
         for stage in _STAGES:
@@ -75,20 +75,18 @@ def kept(spectra: pd.DataFrame, done: pd.DataFrame, table: pd.DataFrame) -> pd.D
             if len(values):
                 share = energy(values, int(row.rank))
                 measured = (row.rank, stage, share, float(np.sqrt(1 - share)))
-                lines.append(
-                    (*(getattr(row, name) for name in [*cell.CELL, "achieved"]), *measured)
-                )
-    return pd.DataFrame(lines, columns=[*cell.CELL, "achieved", "rank", "stage", "energy", "error"])
+                lines.append((*(getattr(row, name) for name in [*CELL, "achieved"]), *measured))
+    return pd.DataFrame(lines, columns=[*CELL, "achieved", "rank", "stage", "energy", "error"])
 
 
 def _values(spectra: pd.DataFrame, panel: tuple[str, ...], stage: str) -> npt.NDArray[np.float64]:
     """The singular values of one panel, empty where there are none."""
-    here = (spectra[PANEL] == list(panel)).all(axis=1)
-    found = spectra[here & (spectra["stage"] == stage)]
-    return np.asarray(found["singular_value"], dtype=np.float64)
+    of_panel = (spectra[PANEL] == list(panel)).all(axis=1)
+    values = spectra[of_panel & (spectra["stage"] == stage)]
+    return np.asarray(values["singular_value"], dtype=np.float64)
 
 
-def spectrum_figure(spectra: pd.DataFrame, done: pd.DataFrame, found: pd.DataFrame) -> Figure:
+def spectrum_figure(spectra: pd.DataFrame, done: pd.DataFrame, energies: pd.DataFrame) -> Figure:
     """Singular values before and after training; the ranks of some rates stand as thin lines."""
 
     def draw(ax: Axes, panel: pd.Series) -> None:
@@ -98,8 +96,8 @@ def spectrum_figure(spectra: pd.DataFrame, done: pd.DataFrame, found: pd.DataFra
             ax.plot(np.arange(1, len(values) + 1), values, label=stage, **line)
         ax.set_yscale("log")
         ax.set_xlim(left=0)
-        here = found[(found[PANEL] == panel[PANEL]).all(axis=1) & (found["stage"] == "after")]
-        for row in here[here["rate"].isin(_MARKED)].itertuples():
+        ranks = rows_of(energies[energies["stage"] == "after"], panel)
+        for row in ranks[ranks["rate"].isin(_MARKED)].itertuples():
             ax.axvline(row.rank, color="0.5", lw=0.7)
             ax.annotate(
                 f"{percent(row.rate)}",
@@ -114,27 +112,27 @@ def spectrum_figure(spectra: pd.DataFrame, done: pd.DataFrame, found: pd.DataFra
             )
 
     return panel_grid(
-        _drawn(found), done, draw, ("index of the singular value", "singular value"), _legend()
+        _drawn(energies), done, draw, ("index of the singular value", "singular value"), _legend()
     )
 
 
-def error_figure(done: pd.DataFrame, found: pd.DataFrame) -> Figure:
+def error_figure(done: pd.DataFrame, energies: pd.DataFrame) -> Figure:
     """The relative error of the best approximation against the achieved reduction."""
 
     def draw(ax: Axes, panel: pd.Series) -> None:
-        here = found[(found[PANEL] == panel[PANEL]).all(axis=1)]
+        errors = rows_of(energies, panel)
         for stage, style in _STAGES.items():
-            run = here[here["stage"] == stage].sort_values("achieved")
+            run = errors[errors["stage"] == stage].sort_values("achieved")
             ax.plot(100 * run["achieved"], 100 * run["error"], **style)
         ax.set_ylim(0, 100)
-        reduction_axis(ax, found)
+        reduction_axis(ax, energies)
 
     labels = ("embedding bytes removed (achieved), %", "relative error of the table, %")
-    return panel_grid(_drawn(found), done, draw, labels, _legend(markers=True))
+    return panel_grid(_drawn(energies), done, draw, labels, _legend(markers=True))
 
 
-def _drawn(found: pd.DataFrame) -> pd.DataFrame:
-    return found[PANEL].drop_duplicates()
+def _drawn(energies: pd.DataFrame) -> pd.DataFrame:
+    return energies[PANEL].drop_duplicates()
 
 
 def _legend(markers: bool = False) -> list[Line2D]:
@@ -155,15 +153,15 @@ def averaged(spectra: pd.DataFrame) -> str:
     )
 
 
-def table(found: pd.DataFrame, of: str) -> Table:
+def table(energies: pd.DataFrame, of: str) -> Table:
     """Energy kept and relative error at each rate, before and after training.
 
     Args:
-        found: What `kept` returns.
+        energies: What `kept` returns.
         of: What the singular values are the mean of, `averaged`.
     """
     shown = {}
-    for _, block in found.groupby(PANEL, sort=False):
+    for _, block in energies.groupby(PANEL, sort=False):
         lines = []
         for _, at_rate in block.groupby("rate"):
             row = at_rate.iloc[0]
@@ -176,11 +174,11 @@ def table(found: pd.DataFrame, of: str) -> Table:
                 line[f"energy kept, {stage['stage']}"] = percent(stage["energy"])
                 line[f"relative error, {stage['stage']}"] = percent(stage["error"])
             lines.append(line)
-        shown[title(block.iloc[0], found)] = pd.DataFrame(lines)
-    method = found["method"].iloc[0]
+        shown[title(block.iloc[0], energies)] = pd.DataFrame(lines)
+    method = energies["method"].iloc[0]
     note = (
         f"The table's squared Frobenius norm that the rank of `{method}` keeps at each rate, and "
         "the relative error of the best approximation of that rank, before and after training; "
         f"singular values {of}."
     )
-    return Table("spectra", "Singular values and reconstruction", note, found, shown)
+    return Table("spectra", "Singular values and reconstruction", note, energies, shown)

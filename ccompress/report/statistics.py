@@ -13,10 +13,11 @@ Floats = npt.NDArray[np.float64]
 
 CONFIDENCE = 0.95
 ALPHA = 0.05
+MIN_SEEDS = 3  # of two seeds an interval says hardly anything: its t is 12.7
 
 
 class Estimate(NamedTuple):
-    """A mean over seeds, the ends of its interval (nan for fewer than two seeds), and n."""
+    """A mean over seeds, the ends of its interval (nan for fewer than three seeds), and n."""
 
     mean: float
     low: float
@@ -25,14 +26,17 @@ class Estimate(NamedTuple):
 
 
 def t_interval(values: Sequence[float] | Floats) -> Estimate:
-    """Mean and 95 % t-interval of independent values, n - 1 degrees of freedom (Student 1908)."""
+    """Mean and 95 % t-interval of independent values, n - 1 degrees of freedom (Student 1908).
+
+    Below `MIN_SEEDS` values there is no interval.
+    """
     sample = np.asarray(values, dtype=np.float64)
     n = len(sample)
     if n == 0:
         return Estimate(math.nan, math.nan, math.nan, 0)
     mean = float(sample.mean())
-    if n == 1:
-        return Estimate(mean, math.nan, math.nan, 1)
+    if n < MIN_SEEDS:
+        return Estimate(mean, math.nan, math.nan, n)
     half = float(stats.t.ppf((1 + CONFIDENCE) / 2, n - 1) * sample.std(ddof=1) / math.sqrt(n))
     return Estimate(mean, mean - half, mean + half, n)
 
@@ -40,12 +44,12 @@ def t_interval(values: Sequence[float] | Floats) -> Estimate:
 def paired_t_test(differences: Sequence[float] | Floats) -> tuple[float, float]:
     """Two-sided paired t-test that the mean of `differences` is zero: (t, p).
 
-    Both are nan where the test does not exist: for fewer than two pairs, and for pairs that all
+    Both are nan where there is no test: for fewer than `MIN_SEEDS` pairs, and for pairs that all
     differ by the same amount (no variance to measure the mean by; that happens where a test split
-    is small and accuracies move in steps). Such a pair counts as not shown to differ.
+    is small and accuracies move in steps). Nothing is shown then.
     """
     sample = np.asarray(differences, dtype=np.float64)
-    if len(sample) < 2 or np.ptp(sample) < 1e-9:
+    if len(sample) < MIN_SEEDS or np.ptp(sample) < 1e-9:
         return math.nan, math.nan
     result = stats.ttest_1samp(sample, 0.0)
     return float(result.statistic), float(result.pvalue)

@@ -12,9 +12,9 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ccompress.report.cells import KNOWN_METHODS
+from ccompress.report.aggregation import KNOWN_METHODS
+from ccompress.report.lettering import one_line
 from ccompress.report.provenance import shown_name, vectors_of
-from ccompress.report.rows import PANEL
 
 # Okabe and Ito 2008, colours that the colour-blind tell apart; without their yellow, which is too
 # pale for a line on paper, and with the wine red of Tol 2021. Markers, filled and hollow, and
@@ -46,7 +46,8 @@ _PRINT: Any = {
     "svg.hashsalt": "ccompress",
 }
 _PANEL_SIZE = (3.5, 1.75)  # inches: two columns fill the width of a page of print
-_TITLE = 46  # characters over a panel
+_TITLE = 46  # characters in a line over a panel
+_HEADING = 3 * _TITLE  # characters of a whole heading
 _LEGEND_HEIGHT = 0.62  # inches, legend and axis label together
 
 
@@ -96,6 +97,11 @@ def _style(i: int) -> MethodStyle:
     )
 
 
+def rows_of(table: pd.DataFrame, panel: pd.Series) -> pd.DataFrame:
+    """The rows of a table that belong to a panel."""
+    return table[(table[list(panel.index)] == panel).all(axis=1)]
+
+
 def panel_grid(
     panels: pd.DataFrame,
     done: pd.DataFrame,
@@ -103,39 +109,29 @@ def panel_grid(
     labels: tuple[str, str],
     legend: Sequence[Artist],
 ) -> Figure:
-    """One panel a (data, network, schedule), networks side by side, under one shared legend.
+    """One panel a row of `panels` under one shared legend; networks stand side by side.
 
     Args:
-        panels: Rows of (data, network, schedule).
-        done: The finished runs: a panel without any says so.
-        draw: Draws one panel.
+        panels: Rows of (data, network, schedule), and what else tells panels apart.
+        done: The finished runs.
+        draw: Draws one panel, from its row.
         labels: Labels of the two axes, shared by all panels.
         legend: The entries of the legend.
     """
     across = panels["network"].nunique()
-    columns = across if across > 1 else min(2, len(panels))
+    # A row a data set, where all have been run with every network.
+    complete = len(panels) == across * len(panels.drop(columns="network").drop_duplicates())
+    columns = across if across > 1 and complete else min(2, len(panels))
     rows = -(-len(panels) // columns)
-    # Panels of one (data, schedule) share a row.
-    ordered = pd.concat([group for _, group in panels.groupby(["data", "schedule"], sort=False)])
+    by = [name for name in panels if name != "network"]
+    ordered = pd.concat([group for _, group in panels.groupby(by, sort=False)])
     legend_columns = 2 if columns == 1 else min(len(legend), 3)
     legend_rows = -(-len(legend) // legend_columns)
     size = (_PANEL_SIZE[0] * columns, _PANEL_SIZE[1] * rows + _LEGEND_HEIGHT + 0.16 * legend_rows)
     figure = Figure(figsize=size, layout="constrained")
     axes = list(figure.subplots(rows, columns, squeeze=False).flat)
-    run = set(done[PANEL].itertuples(index=False, name=None))
-    schedules = panels["schedule"].nunique() > 1
     for ax, (_, panel) in zip(axes, ordered.iterrows(), strict=False):
-        words = [shown_name(panel["data"]), panel["network"], *[panel["schedule"]] * schedules]
-        note = vectors_of(done, panel["data"])
-        heading = textwrap.fill(", ".join(words), _TITLE)
-        # Side by side where there is room; else the vectors take the line under the heading.
-        alone = len(heading) + len(note) > _TITLE
-        ax.set_title(heading + "\n" * alone, loc="left")
-        ax.set_title(note, loc="right", fontsize=6.5, color="0.35")
-        if tuple(panel[PANEL]) not in run:
-            ax.text(0.5, 0.5, "no runs", ha="center", va="center", transform=ax.transAxes)
-            ax.set(xticks=[], yticks=[])
-            continue
+        _head(ax, panel, panels, one_line(vectors_of(done, panel["data"])))
         draw(ax, panel)
     for ax in axes[len(panels) :]:
         ax.set_visible(False)
@@ -143,3 +139,15 @@ def panel_grid(
     figure.supylabel(labels[1], fontsize=8.5)
     figure.legend(handles=legend, loc="outside upper center", ncols=legend_columns, frameon=False)
     return figure
+
+
+def _head(ax: Axes, panel: pd.Series, panels: pd.DataFrame, vectors: str) -> None:
+    """Name a panel: data set and network, and what else differs between the panels."""
+    others = [name for name in panel.index if name not in ("data", "network")]
+    told = [panel[name] for name in others if panels[name].nunique() > 1]
+    words = one_line(", ".join([shown_name(panel["data"]), panel["network"], *told]), _HEADING)
+    heading = textwrap.fill(words, _TITLE)
+    # Side by side where there is room; else the vectors take the line under the heading.
+    alone = len(heading) + len(vectors) > _TITLE
+    ax.set_title(heading + "\n" * alone, loc="left")
+    ax.set_title(vectors, loc="right", fontsize=6.5, color="0.35")

@@ -1,83 +1,170 @@
-"""The summary in the source's own words: who wins, by how much, and whether that is shown."""
-
-from dataclasses import replace
+"""The summary in the source's own words: what was run, who wins, by how much, and is it shown."""
 
 import pandas as pd
 
-from ccompress.report import cells as cell
-from ccompress.report import tables
-from ccompress.report.rows import PANEL, Runs
-from ccompress.report.statistics import ALPHA, Estimate
-from ccompress.report.tables import NOTHING, Table, estimate, named, number, percent, text
+from ccompress.report import comparisons, provenance
+from ccompress.report.aggregation import method_order, methods, rates
+from ccompress.report.labels import natural
+from ccompress.report.questions import Question
+from ccompress.report.statistics import ALPHA, MIN_SEEDS, Estimate
+from ccompress.report.stored_runs import PANEL, REFERENCE, Runs
+from ccompress.report.tables import (
+    NOTHING,
+    Table,
+    estimate,
+    interval,
+    listed,
+    named,
+    number,
+    percent,
+    text,
+)
 
 TEST = "paired t-test over seeds with Holm's correction"
 
 
-def interval(found: Estimate) -> str:
-    """A mean in points and its interval, where it has one."""
-    ends = "" if pd.isna(found.low) else f" [{found.low:.2f}, {found.high:.2f}]"
-    return f"{found.mean:.2f}{ends}"
+def count(number: int, thing: str) -> str:
+    """A number of things in words: 1 cell, 2 cells."""
+    return f"{number:,} {thing}" + "s" * (number != 1)
 
 
-def _cells(number: int) -> str:
-    return "1 cell" if number == 1 else f"{number} cells"
+def what_was_run(runs: Runs, asked: list[Question], tested: bool) -> list[str]:
+    """Sentences that say what the report stands on, what was varied, and what is left out.
+
+    Args:
+        runs: The runs of the report.
+        asked: The questions beside that of methods and rates.
+        tested: Whether the report has any test.
+    """
+    done, chosen = runs.done, runs.labels.chosen
+    data_sets = listed(provenance.shown_name(name) for name in sorted(chosen["dataset"].unique()))
+    parts = [data_sets]
+    parts += [listed(sorted(chosen[name].unique())) for name in ("network", "schedule")]
+    compressed = [name for name in chosen["method"].unique() if name != REFERENCE]
+    names = [f"`{name}`" for name in sorted(compressed, key=method_order)]
+    if (done["method"] == REFERENCE).any():
+        names.append(f"the reference (`{REFERENCE}`)")
+    parts.append(listed(names))
+    if removed := rates(done):
+        shares = listed(percent(rate).removesuffix(" %") for rate in removed)
+        parts.append(f"{shares} % of the embedding table removed")
+    seeds = done.groupby([*PANEL, "method", "rate"]).size()
+    fewest, most = int(seeds.min()), int(seeds.max())
+    parts.append(count(most, "seed") if fewest == most else f"{fewest} to {most} seeds")
+    sentences = [f"{count(len(done), 'finished run')}: {'; '.join(parts)}."]
+    for question in asked:
+        values = sorted(question.runs["value"].unique(), key=natural)
+        sentences.append(f"Varied: `{question.option}` ({', '.join(values)}).")
+    if most < MIN_SEEDS:
+        sentences.append(
+            f"Nothing was tested: with fewer than {MIN_SEEDS} seeds there is no test and no "
+            "interval. A difference may be chance."
+        )
+    elif not tested:
+        sentences.append(
+            "Nothing was tested: a test takes two methods or schedules that have "
+            f"{MIN_SEEDS} seeds or more in common. A difference may be chance."
+        )
+    if runs.refused:
+        sentences.append(
+            f"Left out: {count(runs.refused, 'run')} refused as input (such as a rate that a "
+            "method cannot reach)."
+        )
+    if len(runs.failed):
+        sentences.append(f"{count(len(runs.failed), 'run')} failed.")
+    return sentences
 
 
-def _comparisons(number: int) -> str:
-    return "1 comparison" if number == 1 else f"{number} comparisons"
-
-
-def sentences(runs: Runs, table: pd.DataFrame) -> list[str]:
+def sentences(done: pd.DataFrame, cells: pd.DataFrame) -> list[str]:
     """The findings at the headline rates, one sentence each; empty where nothing is compared."""
-    if len(cell.methods(runs.done)) < 2:
+    if len(methods(done)) < 2:
         return []
-    found = []
-    tests, means = cell.comparisons(runs.done), cell.mean_comparisons(runs.done)
-    for rate in cell.headline_rates(runs.done):
-        first = cell.methods(runs.done)[0]
-        best = cell.best_others(table, rate, first).dropna(subset=["drop", "drop_other"])
+    tests, means = comparisons.comparisons(done), comparisons.mean_comparisons(done)
+    sentences = []
+    for rate in comparisons.headline_rates(done):
+        best = comparisons.best_others(cells, rate, methods(done)[0])
+        best = best.dropna(subset=["drop", "drop_other"])
         if best.empty:
             continue
-        ours = cell.mean_drop(
-            runs.done, rate, [(*row, first) for row in best[PANEL].itertuples(index=False)]
-        )
-        others = cell.mean_drop(
-            runs.done, rate, list(best[[*PANEL, "method_other"]].itertuples(index=False, name=None))
-        )
-        within = int((best["drop_low"] > 1.0).sum())
-        found.append(
-            f"At {percent(rate)}, `{first}` drops {interval(ours)} points in the mean of "
-            f"{_cells(len(best))}, the best other method of each cell {interval(others)} "
-            f"(n = {ours.n} and {others.n} seeds); in {_cells(within)} the 95 % interval of "
-            f"`{first}` lies wholly above 1.0."
-        )
-        at_rate = tests[tests["rate"] == rate]
-        against = []
-        for other, group in at_rate.groupby("other", sort=False):
-            better, worse = ((group["verdict"] == verdict).sum() for verdict in ("better", "worse"))
-            against.append(f"than `{other}` in {better} of {_cells(len(group))} (worse in {worse})")
-        found.append(
-            f"At {percent(rate)}, `{first}` is significantly better {', '.join(against)}: {TEST} "
-            f"over {_comparisons(at_rate['p'].notna().sum())} at this rate, p < {ALPHA:g}."
-        )
-        for row in means[(means["rate"] == rate) & (means["panels"] > 1)].itertuples():
-            apart = Estimate(row.difference, row.low, row.high, row.n)
-            found.append(
-                f"At {percent(rate)}, in the mean of {_cells(row.panels)}, `{first}` minus "
-                f"`{row.other}` is {interval(apart)} points (n = {row.n} seeds): {row.verdict}, "
-                f"p {_equals(row.p_holm)}."
-            )
-    return found
+        sentences.append(_best(done, cells, rate, best))
+        sentences += _significance(tests[tests["rate"] == rate], rate)
+        sentences += _means(means[means["rate"] == rate], rate)
+    return sentences
 
 
-def headline(runs: Runs, table: pd.DataFrame) -> Table:
+def _best(done: pd.DataFrame, cells: pd.DataFrame, rate: float, best: pd.DataFrame) -> str:
+    """The first method's drop against that of the best other one of each cell."""
+    first = methods(done)[0]
+    panel = best[PANEL].itertuples(index=False, name=None)
+    ours = comparisons.mean_drop(done, rate, [(*names, first) for names in panel])
+    rivals = best[[*PANEL, "method_other"]].itertuples(index=False, name=None)
+    others = comparisons.mean_drop(done, rate, list(rivals))
+    seeds = f"{ours.n}" if ours.n == others.n else f"{ours.n} and {others.n}"
+    plural = "s" * (max(ours.n, others.n) != 1)
+    sentence = (
+        f"At {percent(rate)} of the table{_achieved(cells, rate)}, `{first}` drops "
+        f"{interval(ours)} points in the mean of {count(len(best), 'cell')}, the best other method "
+        f"of each cell {interval(others)} (n = {seeds} seed{plural})"
+    )
+    if not pd.isna(ours.low):
+        above = int((best["drop_low"] > 1.0).sum())
+        sentence += (
+            f"; in {count(above, 'cell')} the 95 % interval of `{first}` lies wholly above 1.0"
+        )
+    return sentence + "."
+
+
+def _achieved(cells: pd.DataFrame, rate: float) -> str:
+    """What the methods achieve at a requested rate, where that is not the same."""
+    at_rate = cells[(cells["rate"] == rate) & (cells["method"] != REFERENCE)]
+    means = at_rate.groupby("method")["achieved"].mean().map(percent)
+    if means.nunique() == 1 and means.iloc[0] == percent(rate):
+        return ""
+    told = (f"`{method}` {means[method]}" for method in methods(at_rate))
+    return f" (achieved: {', '.join(told)})"
+
+
+def _significance(tests: pd.DataFrame, rate: float) -> list[str]:
+    """In how many cells the first method is significantly better; nothing where none was tested."""
+    tested = tests[tests["n"] >= MIN_SEEDS]
+    tests_made = int(tested["p"].notna().sum())
+    if not tests_made:
+        return []
+    against = []
+    for other, group in tested.groupby("other", sort=False):
+        better, worse = ((group["verdict"] == verdict).sum() for verdict in ("better", "worse"))
+        cells = count(len(group), "cell")
+        against.append(f"than `{other}` in {better} of {cells} (worse in {worse})")
+    return [
+        f"At {percent(rate)}, `{tests['method'].iloc[0]}` is significantly better "
+        f"{', '.join(against)}: {TEST} over {count(tests_made, 'comparison')} at this rate, "
+        f"p < {ALPHA:g}."
+    ]
+
+
+def _means(means: pd.DataFrame, rate: float) -> list[str]:
+    """The first method against each other one in the mean of several cells."""
+    sentences = []
+    for row in means[(means["panels"] > 1) & means["p"].notna()].itertuples():
+        apart = Estimate(row.difference, row.low, row.high, row.n)
+        sentences.append(
+            f"At {percent(rate)}, in the mean of {count(row.panels, 'cell')}, `{row.method}` minus "
+            f"`{row.other}` is {interval(apart)} points (n = {row.n} seeds): {row.verdict}, "
+            f"p {_equals(row.p_holm)}."
+        )
+    return sentences
+
+
+def headline(done: pd.DataFrame, cells: pd.DataFrame) -> Table:
     """At the headline rates, per cell: the drop of the first method and of the best other one."""
-    first = cell.methods(runs.done)[0]
-    lines = []
-    for rate in cell.headline_rates(runs.done):
-        best = cell.best_others(table, rate, first)
-        lines.append(best.assign(rate=rate))
-    numbers = pd.concat(lines, ignore_index=True)
+    first = methods(done)[0]
+    numbers = pd.concat(
+        [
+            comparisons.best_others(cells, rate, first).assign(rate=rate)
+            for rate in comparisons.headline_rates(done)
+        ],
+        ignore_index=True,
+    )
     shown = {}
     for rate, block in numbers.groupby("rate"):
         shown[f"At {percent(float(str(rate)))}"] = text(
@@ -92,7 +179,7 @@ def headline(runs: Runs, table: pd.DataFrame) -> Table:
             }
             for _, row in block.iterrows()
         )
-    note = "\n".join(f"- {sentence}" for sentence in sentences(runs, table))
+    note = "\n".join(f"- {sentence}" for sentence in sentences(done, cells))
     note += (
         "\n\nThe best other method of a cell is the best on test, by the numbers that are shown: "
         "that favours it."
@@ -116,9 +203,9 @@ def _equals(p: float) -> str:
     return p_value(p) if p < 0.0001 else f"= {p_value(p)}"
 
 
-def standings(table: pd.DataFrame) -> Table:
+def standings(cells: pd.DataFrame) -> Table:
     """How often each method is best, second and worst."""
-    numbers = cell.standings(table)
+    numbers = comparisons.standings(cells)
     note = (
         "In how many (data set, network) and rates each method has the best, the second and the "
         "worst mean accuracy, out of those where it and another were run; a tie counts for both. "
@@ -127,28 +214,10 @@ def standings(table: pd.DataFrame) -> Table:
     return Table("standings", "Best, second, worst", note, numbers, {"": numbers})
 
 
-def schedules(runs: Runs, table: pd.DataFrame) -> Table:
-    """Accuracy of each method under each schedule, side by side, and the tests of their means."""
-    side_by_side = tables.schedules(table)
-    tested = cell.schedule_comparisons(runs.done)
-    lines = [
-        {
-            "method": row["method"],
-            "rate": percent(row["rate"]),
-            "schedules": f"{row['schedule']} minus {row['other']}",
-            **_in_the_mean(row),
-        }
-        for _, row in tested.iterrows()
-    ]
-    note = f"{side_by_side.note} Below, differences of the means: {TEST}, over those of one rate."
-    shown = side_by_side.shown | {"Differences": pd.DataFrame(lines)}
-    return replace(side_by_side, note=note, shown=shown)
-
-
-def _in_the_mean(row: pd.Series) -> dict[str, str]:
+def in_the_mean(row: pd.Series) -> dict[str, str]:
     """A test of the mean of the cells, as its tables show it."""
     return {
-        "in the mean of": _cells(row["panels"]),
+        "in the mean of": count(row["panels"], "cell"),
         "difference": estimate(_difference(row), "difference"),
         "p (Holm)": p_value(row["p_holm"]),
         "verdict": row["verdict"],
@@ -161,11 +230,11 @@ def _difference(row: pd.Series) -> pd.Series:
     return row.rename(names)
 
 
-def tests(runs: Runs) -> Table:
+def tests(done: pd.DataFrame) -> Table:
     """Every comparison with its test; the headline rates are shown, all are in the CSV file."""
-    numbers = cell.comparisons(runs.done)
+    numbers = comparisons.comparisons(done)
     shown = {}
-    for rate in cell.headline_rates(runs.done):
+    for rate in comparisons.headline_rates(done):
         at_rate = numbers[numbers["rate"] == rate]
         shown[f"At {percent(rate)}"] = text(
             {
@@ -184,17 +253,17 @@ def tests(runs: Runs) -> Table:
         f"Difference in accuracy, in points: {TEST}, over all comparisons at one rate. Where all "
         "seeds differ by the same amount there is no test, and nothing counts as shown."
     )
-    return Table("tests", "Paired tests", note, numbers, shown)
+    return Table("tests", "Paired tests", note, numbers, shown, tests=True)
 
 
-def mean_tests(runs: Runs) -> Table:
+def mean_tests(done: pd.DataFrame) -> Table:
     """The tests of the accuracy averaged over the cells, at every rate."""
-    numbers = cell.mean_comparisons(runs.done)
+    numbers = comparisons.mean_comparisons(done)
     lines = [
         {
             "rate": percent(row["rate"]),
             "methods": f"{row['method']} minus {row['other']}",
-            **_in_the_mean(row),
+            **in_the_mean(row),
         }
         for _, row in numbers.iterrows()
     ]

@@ -6,22 +6,28 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from ccompress.report import cells as cell
-from ccompress.report import provenance
-from ccompress.report.rows import PANEL, REFERENCE, Runs
+from ccompress.report import aggregation, provenance
+from ccompress.report.aggregation import CELL
+from ccompress.report.statistics import Estimate
+from ccompress.report.stored_runs import PANEL, REFERENCE, Runs
 
 NOTHING = "—"  # a cell that was not run
 
 
 @dataclass(frozen=True)
 class Table:
-    """One table: `numbers` for CSV; for Markdown `shown`, blocks of text under their headings."""
+    """One table: `numbers` for CSV; for Markdown `shown`, blocks of text under their headings.
+
+    A `printed` one is shown in the terminal as well; one that `tests` shows tests of significance.
+    """
 
     name: str
     title: str
     note: str
     numbers: pd.DataFrame
     shown: dict[str, pd.DataFrame] = field(default_factory=dict)
+    printed: bool = False
+    tests: bool = False
 
 
 def percent(share: float, digits: int = 1) -> str:
@@ -35,14 +41,22 @@ def points(number: float) -> str:
     return "1 point" if number == 1 else f"{number:g} points"
 
 
+def listed(words: Iterable[str]) -> str:
+    """Words in a row: a, b and c."""
+    *most, last = words
+    return f"{', '.join(most)} and {last}" if most else last
+
+
+def interval(mean: Estimate, digits: int = 2) -> str:
+    """A mean and its 95 % interval over seeds, where it has one."""
+    ends = "" if pd.isna(mean.low) else f" [{mean.low:.{digits}f}, {mean.high:.{digits}f}]"
+    return f"{mean.mean:.{digits}f}{ends}"
+
+
 def estimate(row: pd.Series, name: str, digits: int = 2) -> str:
     """Mean, 95 % interval over seeds and n of the estimate `name` in a row of cells."""
-    count = int(row[f"{name}_n"])
-    if count == 0:
-        return NOTHING
-    low, high = row[f"{name}_low"], row[f"{name}_high"]
-    interval = "" if pd.isna(low) else f" [{low:.{digits}f}, {high:.{digits}f}]"
-    return f"{row[name]:.{digits}f}{interval} n={count}"
+    mean = Estimate(row[name], row[f"{name}_low"], row[f"{name}_high"], int(row[f"{name}_n"]))
+    return f"{interval(mean, digits)} n={mean.n}" if mean.n else NOTHING
 
 
 def number(value: float, spec: str = ",.0f") -> str:
@@ -50,18 +64,25 @@ def number(value: float, spec: str = ",.0f") -> str:
     return NOTHING if pd.isna(value) else format(value, spec)
 
 
-def title(panel: pd.Series, table: pd.DataFrame) -> str:
-    """The heading of a panel; its schedule is named where `table` has several."""
+def size(count: float) -> str:
+    """A number of bytes in kB below 1 MB, else in MB."""
+    if pd.isna(count):
+        return NOTHING
+    return f"{count / 1e3:.0f} kB" if count < 1e6 else f"{count / 1e6:.2f} MB"
+
+
+def title(panel: pd.Series, panels: pd.DataFrame) -> str:
+    """The heading of a panel; its schedule is named where `panels` have several."""
     words = [provenance.shown_name(panel["data"]), panel["network"]]
-    if table["schedule"].nunique() > 1:
+    if panels["schedule"].nunique() > 1:
         words.append(panel["schedule"])
     return ", ".join(words)
 
 
-def blocks(table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+def blocks(cells: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     """The panels of a table of cells, in order, with their headings."""
-    for _, block in table.groupby(PANEL, sort=False):
-        yield title(block.iloc[0], table), block
+    for _, block in cells.groupby(PANEL, sort=False):
+        yield title(block.iloc[0], cells), block
 
 
 def named(panel: pd.Series) -> dict[str, str]:
@@ -79,14 +100,15 @@ def text(lines: Iterable[dict[str, str]]) -> pd.DataFrame:
     return shown.drop(columns="schedule") if shown["schedule"].nunique() == 1 else shown
 
 
-def data(runs: Runs, table: pd.DataFrame) -> Table:
+def data(done: pd.DataFrame, cells: pd.DataFrame) -> Table:
     """What each panel stands on, its reference accuracy, and the test split's sampling error."""
     constant = ["vectors", "dim", "vocab_policy", "vocab_size", "vocab_with_vector", "classes"]
     constant += ["train_size", "dev_size", "test_size"]
-    facts = runs.done.groupby(PANEL, sort=False)[constant].first().reset_index()
-    reference = table[table["method"] == REFERENCE]
+    facts = done.groupby(PANEL, sort=False)[constant].first().reset_index()
+    reference = cells[cells["method"] == REFERENCE]
     columns = ["n", "accuracy", "accuracy_low", "accuracy_high", "sampling_error"]
-    numbers = reference[[*PANEL, *columns]].merge(facts, on=PANEL, how="left")
+    numbers = aggregation.panels(done).merge(reference[[*PANEL, *columns]], on=PANEL, how="left")
+    numbers = numbers.fillna({"n": 0}).merge(facts, on=PANEL)
     shown = pd.DataFrame(
         {
             **named(row),
@@ -100,7 +122,7 @@ def data(runs: Runs, table: pd.DataFrame) -> Table:
             "reference accuracy": estimate(row.rename({"n": "accuracy_n"}), "accuracy"),
             "sampling error": number(row["sampling_error"], ".2f"),
         }
-        for _, row in numbers.fillna({"vectors": NOTHING}).iterrows()
+        for _, row in numbers.iterrows()
     )
     note = (
         "Accuracy in percent, mean with its 95 % t-interval over n seeds: it says how far another "
@@ -108,84 +130,79 @@ def data(runs: Runs, table: pd.DataFrame) -> Table:
         "accuracy by its sampling error too (binomial standard error of the reference accuracy, in "
         "points)."
     )
-    notes = " ".join([note, *provenance.notes(runs.done)])
+    notes = " ".join([note, *provenance.notes(done)])
     return Table("data", "Data, vectors and the reference", notes, numbers, {"": shown})
 
 
-def accuracy(table: pd.DataFrame) -> Table:
-    """Mean accuracy at a glance: a row a method, a column a requested rate."""
-    rates = sorted(table.loc[table["method"] != REFERENCE, "rate"].unique())
-    reference = table[table["method"] == REFERENCE].set_index(PANEL)["accuracy"]
+def accuracy(cells: pd.DataFrame, held: dict[str, str]) -> Table:
+    """Mean accuracy at a glance: a row a method, a column a requested rate.
+
+    Args:
+        cells: `aggregation.summarize` of the runs.
+        held: Options that all of the runs have, where others of the report differ.
+    """
+    rates = sorted(cells.loc[cells["method"] != REFERENCE, "rate"].unique())
     lines = []
-    for key, group in table.groupby([*PANEL, "method"], sort=False):
-        row = group.iloc[0]
-        if row["method"] == REFERENCE and rates:
-            continue
-        means = group.set_index("rate")["accuracy"]
-        line = {**named(row), "method": row["method"]}
-        line[REFERENCE] = number(reference[key[:-1]], ".1f")
-        line |= {percent(rate): number(means[rate], ".1f") for rate in rates}
-        lines.append(line | {"sampling error": number(row["sampling_error"], ".2f")})
+    for _, panel in cells.groupby(PANEL, sort=False):
+        reference = panel.loc[panel["method"] == REFERENCE, "accuracy"]
+        compressed = panel[panel["method"] != REFERENCE]
+        shown = panel if compressed.empty else compressed
+        for method, row in shown.groupby("method", sort=False):
+            means = row.set_index("rate")["accuracy"]
+            line = {**named(row.iloc[0]), "method": str(method)}
+            line[REFERENCE] = number(reference.mean(), ".1f")
+            line |= {percent(rate): number(means.get(rate, np.nan), ".1f") for rate in rates}
+            lines.append(line | {"sampling error": number(row["sampling_error"].iloc[0], ".2f")})
     columns = ["n", "accuracy", "accuracy_low", "accuracy_high"]
     note = (
         f"Test accuracy in percent, mean over seeds: of `{REFERENCE}`, the reference, and of each "
-        "method at each requested rate, with the test split's own sampling error. Intervals and n "
-        "are in the CSV file and, for the drops, below."
+        "method at each requested rate (the share of the embedding table that is removed), with "
+        "the test split's own sampling error. Intervals and n are in the CSV file and, for the "
+        "drops, below."
     )
-    numbers = table[[*cell.CELL, "achieved", *columns]]
-    return Table("accuracy", "Accuracy against rate", note, numbers, {"": text(lines)})
+    if held:
+        note += f" All with {', '.join(f'`{key}={value}`' for key, value in held.items())}."
+    numbers = cells[[*CELL, "achieved", *columns]]
+    return Table("accuracy", "Accuracy against rate", note, numbers, {"": text(lines)}, True)
 
 
-def drops(table: pd.DataFrame) -> Table:
+def drops(cells: pd.DataFrame) -> Table:
     """The drop of every method at every rate."""
-    run = table[table["method"] != REFERENCE]
+    compressed = cells[cells["method"] != REFERENCE]
 
     shown = {}
-    for heading, block in blocks(run):
+    for heading, block in blocks(compressed):
         lines = []
         for rate, at_rate in block.groupby("rate"):
             line = {"requested": percent(float(str(rate)))}
             for _, row in at_rate.iterrows():
                 line[row["method"]] = estimate(row, "drop")
-                line[f"{row['method']}: achieved"] = (
-                    NOTHING if row["n"] == 0 else percent(row["achieved"])
-                )
+                line[f"{row['method']}: achieved"] = percent(row["achieved"])
             lines.append(line)
         error = number(block["sampling_error"].iloc[0], ".2f")
-        shown[f"{heading} (sampling error of the test split: {error})"] = pd.DataFrame(lines)
+        shown[f"{heading} (sampling error of the test split: {error})"] = _filled(lines, block)
     columns = ["achieved", "drop", "drop_low", "drop_high", "drop_n"]
     note = (
         "Accuracy of the reference minus accuracy of the method, in points, paired by seed: mean, "
         "95 % t-interval over seeds, n. Negative: the compressed network is the better one."
     )
-    numbers = run[[*cell.CELL, *columns]]
+    numbers = compressed[[*CELL, *columns]]
     return Table("drops", "Drop at each rate", note, numbers, shown)
 
 
-def schedules(table: pd.DataFrame) -> Table:
-    """Accuracy of each method under each schedule, side by side."""
-    names = sorted(table["schedule"].unique())
-    lines = []
-    for (data_set, network, method, rate), group in table.groupby(
-        ["data", "network", "method", "rate"], sort=False
-    ):
-        line = {"data set": provenance.shown_name(data_set), "network": network}
-        line |= {"method": method, "rate": percent(rate)}
-        line |= dict.fromkeys(names, NOTHING)
-        line |= {row["schedule"]: estimate(row, "accuracy") for _, row in group.iterrows()}
-        lines.append(line)
-    columns = ["n", "accuracy", "accuracy_low", "accuracy_high"]
-    note = "Test accuracy in percent: mean, 95 % t-interval over seeds, n."
-    numbers = table[[*cell.CELL, *columns]]
-    return Table("schedules", "Schedules", note, numbers, {"": pd.DataFrame(lines)})
+def _filled(lines: list[dict[str, str]], block: pd.DataFrame) -> pd.DataFrame:
+    """Lines as a table whose methods stand in their order, with marks where a cell was not run."""
+    methods = aggregation.methods(block)
+    columns = [name for method in methods for name in (method, f"{method}: achieved")]
+    return pd.DataFrame(lines, columns=["requested", *columns]).fillna(NOTHING)
 
 
-def smallest(table: pd.DataFrame, within: float) -> Table:
+def smallest(cells: pd.DataFrame, within: float) -> Table:
     """The smallest model within so many points of the reference, and the command that trains it."""
-    found = cell.smallest_within(table, within)
+    found = aggregation.smallest_within(cells, within)
     columns = ["method", "rate", "n", "drop", "drop_low", "drop_high", "drop_n", "accuracy"]
     columns += ["model_bytes_original", "model_bytes", "embedding_bytes", "file_bytes", "overrides"]
-    every = table[PANEL].drop_duplicates()
+    every = cells[PANEL].drop_duplicates()
     numbers = every.merge(found[[*PANEL, *columns]], on=PANEL, how="left")
     numbers["drop_n"] = numbers["drop_n"].fillna(0)
     # Such a run is finished but left no model: only force trains it again.
@@ -197,8 +214,8 @@ def smallest(table: pd.DataFrame, within: float) -> Table:
             "method": NOTHING if pd.isna(row["method"]) else row["method"],
             "rate": NOTHING if pd.isna(row["rate"]) else percent(row["rate"]),
             "drop": estimate(row, "drop"),
-            "model bytes": number(row["model_bytes"]),
-            "of": number(row["model_bytes_original"]),
+            "whole network": size(row["model_bytes"]),
+            "of": size(row["model_bytes_original"]),
             "command": NOTHING if pd.isna(row["overrides"]) else f"`{row['overrides']}`",
         }
         for _, row in numbers.iterrows()
@@ -211,29 +228,29 @@ def smallest(table: pd.DataFrame, within: float) -> Table:
         "model; on the same processor, with the `threads` of its row in runs.csv, it repeats to "
         "the last digit."
     )
-    return Table("smallest", heading, note, numbers, {"": shown})
+    return Table("smallest", heading, note, numbers, {"": shown}, True)
 
 
-def gaps(runs: Runs) -> list[Table]:
-    """What is missing from the grid, and which runs failed; empty where nothing is."""
-    found = []
-    lacking = cell.missing(runs.done)
+def gaps(runs: Runs, done: pd.DataFrame) -> list[Table]:
+    """Which cells lack seeds, and which runs failed; empty where none is and none did."""
+    gaps = []
+    lacking = aggregation.incomplete(done)
     if not lacking.empty:
         shown = text(
             {
                 **named(block.iloc[0]),
                 "method": block.iloc[0]["method"],
-                "rates (seeds)": "; ".join(
+                "rates (seeds that lack)": "; ".join(
                     f"{percent(row.rate)} ({', '.join(map(str, row.seeds))})"
                     for row in block.itertuples()
                 ),
             }
             for _, block in lacking.groupby([*PANEL, "method"], sort=False)
         )
-        note = "Runs that the grid of this report has elsewhere but not here."
-        found.append(Table("missing", "Missing runs", note, lacking, {"": shown}))
+        note = "Cells that lack seeds which most cells of their panel have."
+        gaps.append(Table("missing", "Missing seeds", note, lacking, {"": shown}, True))
     if not runs.failed.empty:
-        columns = [*cell.CELL, "seed", "run_id", "error", "overrides"]
+        columns = [*CELL, "seed", "run_id", "error", "overrides"]
         numbers = runs.failed[columns]
         shown = text(
             {
@@ -246,5 +263,5 @@ def gaps(runs: Runs) -> list[Table]:
             for _, row in numbers.iterrows()
         )
         note = "The error that ended each run; it counts as missing."
-        found.append(Table("failed", "Failed runs", note, numbers, {"": shown}))
-    return found
+        gaps.append(Table("failed", "Failed runs", note, numbers, {"": shown}, True))
+    return gaps

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from ccompress import cli
 from ccompress.commands import report as command
 from ccompress.errors import InputError
 from ccompress.experiment import results
@@ -35,7 +36,8 @@ def test_an_experiments_report_is_written_beside_it(
 ) -> None:
     stored = grid(["sst2", "books"], ["dan", "lstm"], rates=[0.5, 0.9])
     stored.remove(stored[-1])
-    failed = stored[-1]
+    failed, lost = stored[-1], stored[-7]
+    stored.remove(lost)
     failed |= {"status": "failed", "error": "Diverged: step 7", "test_accuracy": None}
     store("small", stored)
     assert command.main(["small"]) == 0
@@ -56,7 +58,9 @@ def test_an_experiments_report_is_written_beside_it(
     assert len(drops) == 4 * 3 * 2
     said = capsys.readouterr().out
     assert re.search(r"books \(synthetic\) +lstm +quantization +90 % \(1, 2\)", said)
-    assert "At 90 %, in_training_svd drops" in said
+    achieved = "achieved: in_training_svd 90.2 %, pre_training_svd 90 %, quantization 90.6 %"
+    assert f"At 90 % of the table ({achieved}), in_training_svd drops" in said
+    assert "81 finished runs: books (synthetic) and sst2; dan and lstm; calr; " in said
 
 
 def test_the_same_rows_give_the_same_files(here: Path, grid: Grid) -> None:
@@ -68,6 +72,75 @@ def test_the_same_rows_give_the_same_files(here: Path, grid: Grid) -> None:
         contents.append({path.relative_to(out): path.read_bytes() for path in files})
     assert contents[0] == contents[1]
     assert not (here / "results" / "twice" / "tables.md").exists()
+
+
+def test_below_three_seeds_nothing_is_tested_and_the_report_says_so(
+    here: Path, grid: Grid, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store("demo", grid(["books"], seeds=[0, 1]))
+    assert command.main(["demo"]) == 0
+    page = (here / "results" / "demo" / "tables.md").read_text(encoding="utf-8")
+    said = capsys.readouterr().out
+    for text in (page, said):
+        assert "14 finished runs: books (synthetic); dan; calr; " in text
+        assert "; 50 and 90 % of the embedding table removed; 2 seeds." in text
+        assert "Nothing was tested: with fewer than 3 seeds" in text
+        assert "significant" not in text
+        assert "comparison" not in text
+    assert "[" not in said
+    assert not (here / "results" / "demo" / "tables" / "tests.csv").exists()
+
+
+def afternoon(grid: Grid) -> list[Row]:
+    """Runs that ask three things: methods and rates, a hidden size, the place of the step."""
+    stored = grid(rates=[0.5, 0.9], methods=["in_training_svd", "quantization"], seeds=[0])
+    one = next(r for r in stored if (r["method"], r["rate"]) == ("in_training_svd", 0.9))
+    for option in ("network.hidden=50", "network.hidden=1000", "method.compress_at=0.25"):
+        own = {"run_id": option, "overrides": f"{one['overrides']} {option}"}
+        own |= {"model_bytes": 2e5 if option.endswith("50") else one["model_bytes"]}
+        stored.append(one | own)
+    refused = {"run_id": "typo", "status": "failed", "test_accuracy": None, "rate": 0.999}
+    return [*stored, one | refused | {"error": "InputError: rate=0.999 leaves no rank"}]
+
+
+def test_an_afternoon_is_a_short_report_with_a_section_a_question(
+    here: Path, grid: Grid, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store("mine", afternoon(grid))
+    command.main(["mine"])
+    page = (here / "results" / "mine" / "tables.md").read_text(encoding="utf-8")
+    sections = re.findall(r"(?m)^## (.*)$", page)
+    assert sections[:4] == [
+        "Accuracy against rate",
+        "The smallest model within 1 point of the reference",
+        "What `network.hidden` changes",
+        "What `method.compress_at` changes",
+    ]
+    assert len(page.splitlines()) < 125
+    assert "Left out: 1 run refused as input" in page
+    assert "leaves no rank" not in page
+    assert "Missing" not in page
+    said = capsys.readouterr().out
+    # The main question shows what was run for it, without the options that all of it has.
+    assert re.search(r"sst2 +dan +in_training_svd +[\d.]+ +[\d.]+ +[\d.]+", said)
+    assert "All with `network.hidden=default`, `method.compress_at=default`." in page
+    assert re.search(r"network.hidden +accuracy whole network\n +50 +[\d.]+ n=1 +200 kB", said)
+    assert re.search(r"\n +1000 +[\d.]+ n=1 .*\n +default +[\d.]+ n=1", said)
+    assert "—" not in said
+
+
+def test_filters_choose_the_runs_of_a_report(
+    here: Path, grid: Grid, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store("both", grid(["sst2", "trec"]))
+    assert cli.command(["report", "both", "dataset=trec", "rate=0.9", "--out", "out"]) == 0
+    page = Path("out/tables.md").read_text(encoding="utf-8")
+    assert page.startswith("# Report: both dataset=trec rate=0.9\n")
+    assert "sst2" not in page
+    accuracy = pd.read_csv("out/tables/accuracy.csv")
+    assert sorted(accuracy["rate"].unique()) == [0, 0.9]
+    assert cli.command(["report", "both", "dataset=imdb"]) == 2
+    assert "no run has dataset=imdb: dataset is sst2, trec" in capsys.readouterr().err
 
 
 def test_a_folder_of_runs_gets_its_own_report(here: Path, grid: Grid) -> None:
@@ -113,12 +186,18 @@ def test_the_command_of_the_smallest_model_leaves_it(here: Path, grid: Grid) -> 
 
 def test_schedules_stand_side_by_side(here: Path, grid: Grid) -> None:
     method = ["in_training_svd"]
-    stored = grid(["sst2", "trec"], rates=[0.9], methods=method, schedules=["clr", "calr"])
-    store("schedules", [r for r in stored if (r["dataset"], r["schedule"]) != ("trec", "clr")])
+    stored = grid(["sst2", "trec", "snips"], rates=[0.9], methods=method, schedules=["clr", "calr"])
+    for index, row in enumerate(stored):
+        row["test_accuracy"] -= 0.1 * (index**2 % 7)
+    # Of snips there is nothing to compare.
+    store("schedules", [r for r in stored if (r["dataset"], r["schedule"]) != ("snips", "clr")])
     command.main(["schedules"])
     page = Path("results/schedules/tables.md").read_text(encoding="utf-8")
-    assert "| data set | network | method | rate | calr | clr |" in page
-    assert re.search(r"\| trec \| dan \| in_training_svd \| 90 % \| [^|]* n=3 \| — \|", page)
+    assert "## What `schedule` changes" in page
+    assert "| data set | method | rate | calr | clr |" in page
+    assert re.search(r"\| trec \| in_training_svd \| 90 % \| [^|]* n=3 \| [^|]* n=3 \|", page)
+    assert "snips | " in page
+    assert "| calr minus clr | 2 cells |" in page
     assert Path("results/schedules/figures/schedules.svg").is_file()
     assert not Path("results/schedules/figures/accuracy_vs_rate.svg").exists()
 

@@ -14,7 +14,8 @@ from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from ccompress.report import cells, figures, rows, schedules, spectra, style
+from ccompress.report import aggregation, figures, schedule_picture, spectra, stored_runs, style
+from ccompress.report.aggregation import summarize
 
 Grid = Callable[..., list[dict[str, Any]]]
 Write = Callable[..., Path]
@@ -26,7 +27,7 @@ def done(grid: Grid, write: Write) -> pd.DataFrame:
     stored = grid(["sst2", "books"], ["dan", "lstm"], METHODS, rates=[0.1, 0.5, 0.9, 0.95])
     stored = [r for r in stored if (r["dataset"], r["network"]) != ("books", "lstm")]
     gone = ("own_method", 0.95)
-    return rows.read(write([r for r in stored if (r["method"], r["rate"]) != gone])).done
+    return stored_runs.read(write([r for r in stored if (r["method"], r["rate"]) != gone])).done
 
 
 def drawn(make: Callable[[], Figure]) -> tuple[Figure, FigureCanvasAgg]:
@@ -68,16 +69,16 @@ def spectra_rows() -> pd.DataFrame:
 
 
 def every_figure(done: pd.DataFrame) -> list[Callable[[], Figure]]:
-    table = cells.cells(done)
+    table = summarize(done)
     values = spectra_rows()
     kept = spectra.kept(values, done, table)
     return [
         lambda: figures.accuracy_against_rate(done, table, 1.0),
         lambda: figures.accuracy_against_bytes(done, table, 1.0),
-        lambda: figures.accuracy_against_latency(done, table, 1.0),
+        lambda: figures.accuracy_against_latency(done, table, aggregation.measure(done), 1.0),
         lambda: spectra.spectrum_figure(values, done, kept),
         lambda: spectra.error_figure(done, kept),
-        schedules.figure,
+        schedule_picture.figure,
     ]
 
 
@@ -102,13 +103,13 @@ def panel(figure: Figure, title: str) -> Axes:
 
 
 def test_accuracy_is_drawn_at_the_achieved_reduction(done: pd.DataFrame) -> None:
-    table = cells.cells(done)
+    table = summarize(done)
     figure, _ = drawn(lambda: figures.accuracy_against_rate(done, table, 1.0))
     here = table[(table["data"] == "sst2") & (table["network"] == "lstm")]
     lines = [c for c in panel(figure, "sst2, lstm").containers if isinstance(c, ErrorbarContainer)]
     assert len(lines) == len(METHODS)
-    for method, container in zip(cells.methods(done), lines, strict=True):
-        run = here[(here["method"] == method) & (here["n"] > 0)]
+    for method, container in zip(aggregation.methods(done), lines, strict=True):
+        run = here[here["method"] == method]
         x, y = container.lines[0].get_data()
         assert np.asarray(x) == pytest.approx(100 * run["achieved"].to_numpy())
         assert np.asarray(y) == pytest.approx(run["accuracy"].to_numpy())
@@ -117,10 +118,8 @@ def test_accuracy_is_drawn_at_the_achieved_reduction(done: pd.DataFrame) -> None
     assert {reference, reference - 1.0} <= levels
 
 
-def test_a_panel_without_runs_says_so(done: pd.DataFrame) -> None:
-    figure, _ = drawn(lambda: figures.accuracy_against_rate(done, cells.cells(done), 1.0))
-    empty = panel(figure, "books (synthetic), lstm")
-    assert [text.get_text() for text in empty.texts] == ["no runs"]
+def test_panels_are_named_and_share_one_legend(done: pd.DataFrame) -> None:
+    figure, _ = drawn(lambda: figures.accuracy_against_rate(done, summarize(done), 1.0))
     assert panel(figure, "books (synthetic), dan").get_title(loc="right") == "cooccurrence.300d"
     assert len(figure.legends) == 1
     assert all(ax.get_legend() is None for ax in figure.axes)
@@ -129,19 +128,36 @@ def test_a_panel_without_runs_says_so(done: pd.DataFrame) -> None:
     assert len(labels) == len(set(labels)) == len(METHODS) + 3
 
 
-def test_networks_stand_side_by_side_and_no_panel_is_left_over(
+def titles(figure: Figure) -> list[str]:
+    return [ax.get_title(loc="left") for ax in figure.axes if ax.get_visible()]
+
+
+def test_only_panels_that_were_run_are_drawn_networks_side_by_side(
     done: pd.DataFrame, grid: Grid, write: Callable[..., Path]
 ) -> None:
-    figure, _ = drawn(lambda: figures.accuracy_against_rate(done, cells.cells(done), 1.0))
-    titles = ["sst2, dan", "sst2, lstm", "books (synthetic), dan", "books (synthetic), lstm"]
-    assert [ax.get_title(loc="left") for ax in figure.axes] == titles
-    three = rows.read(write(grid(["sst2", "trec", "snips"], ["dan"]))).done
-    figure, _ = drawn(lambda: figures.accuracy_against_rate(three, cells.cells(three), 1.0))
-    assert [ax.get_visible() for ax in figure.axes] == [True, True, True, False]
+    def figure_of(done: pd.DataFrame) -> Figure:
+        return drawn(lambda: figures.accuracy_against_rate(done, summarize(done), 1.0))[0]
+
+    assert titles(figure_of(done)) == ["sst2, dan", "sst2, lstm", "books (synthetic), dan"]
+    both = stored_runs.read(write(grid(["sst2", "trec"], ["dan", "lstm"]))).done
+    assert titles(figure_of(both)) == ["sst2, dan", "sst2, lstm", "trec, dan", "trec, lstm"]
+    three = stored_runs.read(write(grid(["sst2", "trec", "snips"], ["dan"]))).done
+    assert [ax.get_visible() for ax in figure_of(three).axes] == [True, True, True, False]
+
+
+def test_each_device_has_a_latency_panel(done: pd.DataFrame) -> None:
+    done.loc[done["seed"] == 2, "device"] = "cuda NVIDIA H100"
+    measured = aggregation.measure(done)
+    figure, _ = drawn(
+        lambda: figures.accuracy_against_latency(done, summarize(done), measured, 1.0)
+    )
+    shown = titles(figure)
+    assert len(shown) == len(set(shown)) == 6
+    assert "sst2, dan, cuda NVIDIA H100" in shown
 
 
 def test_methods_differ_without_colour_and_known_ones_never_change() -> None:
-    many = [*cells.KNOWN_METHODS, *(f"method_{i}" for i in range(8))]
+    many = [*aggregation.KNOWN_METHODS, *(f"method_{i}" for i in range(8))]
     styles = style.method_styles(many)
     assert len({(s.marker, s.filled) for s in styles.values()}) == len(many)
     neighbours = [styles[m] for m in many[:5]]
@@ -149,16 +165,57 @@ def test_methods_differ_without_colour_and_known_ones_never_change() -> None:
     assert len({s.colour for s in neighbours}) == 5
     alone = style.method_styles(["quantization", "mine"])
     assert alone["quantization"] == styles["quantization"]
-    assert alone["mine"] not in [styles[m] for m in cells.KNOWN_METHODS]
+    assert alone["mine"] not in [styles[m] for m in aggregation.KNOWN_METHODS]
 
 
-def test_a_collapse_does_not_flatten_the_panel(done: pd.DataFrame) -> None:
+def test_a_line_that_leaves_its_panel_says_so_and_flattens_nothing(done: pd.DataFrame) -> None:
     worst = (done["method"] == "quantization") & (done["rate"] == 0.95)
     done.loc[worst, "test_accuracy"] = 2.0
-    table = cells.cells(done)
+    table = summarize(done)
+    for make in (figures.accuracy_against_rate, figures.accuracy_against_bytes):
+        figure, _ = drawn(lambda make=make: make(done, table, 1.0))
+        ax = panel(figure, "sst2, dan")
+        low, high = ax.get_ylim()
+        assert high - low < 1.5 * figures.DEEPEST  # the collapse alone is 80 points deep
+        assert [text.get_text() for text in ax.texts] == ["↓ quantization goes down to 2.0 %"]
     figure, _ = drawn(lambda: figures.accuracy_against_rate(done, table, 1.0))
-    low, high = panel(figure, "sst2, dan").get_ylim()
-    assert high - low < 1.5 * figures.DEEPEST  # the collapse alone is 80 points deep
+    ax = panel(figure, "sst2, dan")
+    arrows = [line.get_xydata() for line in ax.lines if line.get_marker() == 7]
+    assert len(arrows) == 1
+    x, y = arrows[0][0]
+    assert y == ax.get_ylim()[0]
+    here = table[(table["data"] == "sst2") & (table["network"] == "dan")]
+    before, after = here.loc[here["method"] == "quantization", "achieved"].nlargest(2)[::-1]
+    assert 100 * before < x < 100 * after
+
+
+def test_few_seeds_are_points_without_intervals(done: pd.DataFrame) -> None:
+    few = done[done["seed"] < 2]
+    figure, _ = drawn(lambda: figures.accuracy_against_rate(few, summarize(few), 1.0))
+    ax = panel(figure, "sst2, dan")
+    bars = [c for c in ax.containers if isinstance(c, ErrorbarContainer)]
+    assert len(bars) == len(METHODS)
+    assert not any(
+        np.isfinite(s).all() for b in bars for s in b.lines[2][0].get_segments() if len(s)
+    )
+    values = few[(few["data"] == "sst2") & (few["network"] == "dan")]
+    values = values[values["method"] == "quantization"]["test_accuracy"]
+    drawn_points = [line.get_ydata() for line in ax.lines if line.get_markersize() == 2.0]
+    assert any(sorted(points) == sorted(values) for points in drawn_points)
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert "its 95 % interval" not in labels
+
+
+def test_nothing_reaches_above_100_percent(done: pd.DataFrame) -> None:
+    near = done["network"] == "dan"
+    done.loc[near, "test_accuracy"] = 99.0 + 0.5 * done["seed"]
+    table = summarize(done)
+    assert table["accuracy_high"].max() == 100
+    figure, _ = drawn(lambda: figures.accuracy_against_rate(done, table, 1.0))
+    ax = panel(figure, "sst2, dan")
+    assert ax.get_ylim()[1] < 100.1
+    for bar in ax.containers:
+        assert np.nanmax(np.concatenate(bar.lines[2][0].get_segments())[:, 1]) <= 100
 
 
 def test_energy_is_what_the_truncated_svd_keeps() -> None:
@@ -176,7 +233,7 @@ def test_spectra_are_of_the_panel_of_their_run_and_averaged_over_its_seeds(
     other = [
         row | {"run_id": f"{row['run_id']}-", "vocab_policy": "train+vectors"} for row in stored
     ]
-    done = rows.read(write([*stored, *other])).done
+    done = stored_runs.read(write([*stored, *other])).done
     path = tmp_path / "spectra.csv"
     run = "sst2-dan-none-0-calr-"
     lines = [f"{run}0,after,0,8", f"{run}1,after,0,4", f"{run}0-,after,0,2", "gone,after,0,1"]
@@ -195,7 +252,7 @@ def test_spectra_are_of_the_panel_of_their_run_and_averaged_over_its_seeds(
 
 
 def test_spectra_use_the_ranks_of_the_runs(done: pd.DataFrame) -> None:
-    table = cells.cells(done)
+    table = summarize(done)
     kept = spectra.kept(spectra_rows(), done, table)
     assert set(kept["method"]) == {"in_training_svd"}
     row = kept[(kept["rate"] == 0.9) & (kept["data"] == "sst2") & (kept["stage"] == "before")]

@@ -17,7 +17,7 @@ from ccompress.report.statistics import (
     t_interval,
 )
 
-accuracies = st.lists(st.floats(0, 100), min_size=2, max_size=8)
+accuracies = st.lists(st.floats(0, 100), min_size=3, max_size=8)
 
 
 def test_t_interval_closed_form() -> None:
@@ -29,11 +29,12 @@ def test_t_interval_closed_form() -> None:
     assert estimate.mean - estimate.low == pytest.approx(estimate.high - estimate.mean)
 
 
-def test_an_interval_needs_two_seeds() -> None:
-    one = t_interval([81.5])
-    assert (one.mean, one.n) == (81.5, 1)
-    assert math.isnan(one.low)
-    assert math.isnan(one.high)
+def test_an_interval_needs_three_seeds() -> None:
+    for few in ([81.5], [81.0, 82.0]):
+        one = t_interval(few)
+        assert (one.mean, one.n) == (81.5, len(few))
+        assert math.isnan(one.low)
+        assert math.isnan(one.high)
     assert t_interval([]).n == 0
     assert math.isnan(t_interval([]).mean)
 
@@ -50,7 +51,7 @@ def test_paired_t_test_is_scipys(sample: list[float]) -> None:
         assert p == pytest.approx(expected.pvalue)
 
 
-@pytest.mark.parametrize("differences", [[], [0.4], [0.0, 0.0, 0.0], [0.2, 0.2]])
+@pytest.mark.parametrize("differences", [[], [0.4], [0.3, 0.5], [0.0, 0.0, 0.0], [0.2, 0.2, 0.2]])
 def test_no_test_without_variance(differences: list[float]) -> None:
     assert all(math.isnan(number) for number in paired_t_test(differences))
 

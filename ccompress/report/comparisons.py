@@ -1,7 +1,6 @@
-"""Cells: the runs of one panel, method and rate taken together over seeds; and what they say.
+"""Comparisons: one method against others, one schedule against others, and who stands where.
 
-Everything here is a function of `rows.Runs.done` and returns a table of plain numbers. A figure or
-a printed table formats it and computes nothing.
+Functions of `Runs.done` or of the cells that `aggregation.summarize` makes of it.
 """
 
 from collections.abc import Iterable, Iterator
@@ -9,111 +8,13 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 import pandas as pd
 
-from ccompress.report.provenance import is_synthetic
-from ccompress.report.rows import PANEL, REFERENCE
-from ccompress.report.statistics import (
-    ALPHA,
-    Estimate,
-    holm,
-    paired_t_test,
-    sampling_error,
-    t_interval,
-)
+from ccompress.report.aggregation import CELL, ROUNDING, methods, panels, rates
+from ccompress.report.statistics import ALPHA, Estimate, holm, paired_t_test, t_interval
+from ccompress.report.stored_runs import PANEL, REFERENCE
 
-CELL = [*PANEL, "method", "rate"]
 SCHEDULE = "calr"  # the paper's
-# The order of tables and legends: the paper's method, its rivals, then what goes beyond it.
-KNOWN_METHODS = [
-    "in_training_svd",
-    "pre_training_svd",
-    "quantization",
-    "codebook_quantization",
-    "product_quantization",
-    "in_training_svd_int8",
-    "in_training_svd_weighted",
-]
 
 _TESTED = ["difference", "low", "high", "n", "t", "p"]
-_ROUNDING = 1e-9  # points: what adding up percentages may leave between two equal means
-
-_ESTIMATED = {
-    "test_accuracy": "accuracy",
-    "drop": "drop",
-    "achieved_reduction": "achieved",
-    "latency_ms": "latency",
-}
-# The same for every seed of a cell, but for the run's own measurements.
-_AVERAGED = ["rank", "bits", "vocab_size", "dim", "test_size", "model_reduction"]
-_AVERAGED += ["embedding_bytes_original", "embedding_bytes", "model_bytes_original", "model_bytes"]
-_AVERAGED += ["file_bytes", "flops_per_sentence", "train_seconds", "peak_memory_bytes"]
-
-
-def methods(done: pd.DataFrame) -> list[str]:
-    """The methods that were run, without the reference; the known ones first, then by name."""
-
-    def order(method: str) -> tuple[int, str]:
-        name = method.partition(",")[0]
-        return (KNOWN_METHODS.index(name) if name in KNOWN_METHODS else len(KNOWN_METHODS), method)
-
-    return sorted(set(done["method"]) - {REFERENCE}, key=order)
-
-
-def rates(done: pd.DataFrame) -> list[float]:
-    """The requested rates at which a method was run, ascending."""
-    return sorted(done.loc[done["method"] != REFERENCE, "rate"].unique())
-
-
-def panels(done: pd.DataFrame) -> pd.DataFrame:
-    """Every (data, schedule) that was run x every network, by name, synthetic data last.
-
-    A combination without a single run is a panel too, so that it shows as missing.
-    """
-    run = done[["data", "schedule"]].drop_duplicates()
-    networks = pd.DataFrame({"network": sorted(done["network"].unique())})
-    every = run.assign(made_up=run["data"].map(is_synthetic)).merge(networks, how="cross")
-    return every.sort_values(["made_up", *PANEL], ignore_index=True)[PANEL]
-
-
-def cells(done: pd.DataFrame) -> pd.DataFrame:
-    """One row a cell of the full grid: every panel x (the reference, every method at every rate).
-
-    Columns: the cell's names, `n` (seeds), `accuracy`, `drop`, `achieved`, `latency` (each with
-    `_low` and `_high`, the ends of the 95 % interval, and `_n`), averages of sizes and costs,
-    `overrides`, the command line of its first seed, and the panel's `sampling_error`, that of the
-    reference accuracy on its test split. A cell that was not run has n = 0 and nan.
-    """
-    summaries = []
-    for key, group in done.sort_values("seed").groupby(CELL, sort=False):
-        summary: dict[str, object] = dict(zip(CELL, key, strict=True))
-        summary["n"] = len(group)
-        summary["overrides"] = group["overrides"].iloc[0]
-        for column, name in _ESTIMATED.items():
-            estimate = t_interval(group[column].dropna().to_numpy())
-            summary[name] = estimate.mean
-            summary |= {f"{name}_low": estimate.low, f"{name}_high": estimate.high}
-            summary[f"{name}_n"] = estimate.n
-        summaries.append(summary | group[_AVERAGED].mean().to_dict())
-    grid = [(REFERENCE, 0.0), *((method, rate) for rate in rates(done) for method in methods(done))]
-    full = panels(done).merge(pd.DataFrame(grid, columns=["method", "rate"]), how="cross")
-    merged = full.merge(pd.DataFrame(summaries), on=CELL, how="left")
-    counts = ["n", *(f"{name}_n" for name in _ESTIMATED.values())]
-    merged[counts] = merged[counts].fillna(0).astype(int)
-    merged["overrides"] = merged["overrides"].fillna("")
-    reference = merged[merged["method"] == REFERENCE].set_index(PANEL)
-    errors = sampling_error(reference["accuracy"], reference["test_size"]).rename("sampling_error")
-    return merged.join(errors, on=PANEL)
-
-
-def missing(done: pd.DataFrame) -> pd.DataFrame:
-    """The runs that the grid lacks: a row a cell, with the seeds that other cells have."""
-    seeds = set(done["seed"])
-    present = done.groupby(CELL)["seed"].agg(set)
-    lacking = []
-    for key in cells(done)[CELL].itertuples(index=False, name=None):
-        absent = sorted(seeds - present.get(key, set()))
-        if absent:
-            lacking.append((*key, absent))
-    return pd.DataFrame(lacking, columns=[*CELL, "seeds"])
 
 
 def comparisons(done: pd.DataFrame) -> pd.DataFrame:
@@ -121,7 +22,8 @@ def comparisons(done: pd.DataFrame) -> pd.DataFrame:
 
     `difference` is the first method's accuracy minus the other's, in points, over the seeds that
     both have, with its 95 % interval; `p_holm` is Holm's correction over all comparisons at one
-    rate; `verdict` is "better" or "worse" where p_holm < 0.05, else "not shown".
+    rate; `verdict` is "better" or "worse" where p_holm < 0.05, "not tested" where there is no
+    test, else "not shown".
     """
     tests = [
         (*panel, rate, method, other, *_tested(difference.dropna()))
@@ -130,6 +32,11 @@ def comparisons(done: pd.DataFrame) -> pd.DataFrame:
     ]
     table = pd.DataFrame(tests, columns=[*PANEL, "rate", "method", "other", *_TESTED])
     return panels(done).merge(_verdicts(table), on=PANEL)
+
+
+def is_tested(done: pd.DataFrame) -> bool:
+    """Whether any two methods can be tested against each other: see `comparisons`."""
+    return len(methods(done)) > 1 and bool(comparisons(done)["p"].notna().any())
 
 
 def mean_comparisons(done: pd.DataFrame) -> pd.DataFrame:
@@ -190,18 +97,19 @@ def _verdicts(table: pd.DataFrame) -> pd.DataFrame:
     """Add Holm's correction over the tests at each rate, and what it leaves shown."""
     table["p_holm"] = table.groupby("rate")["p"].transform(lambda p: holm(p.to_numpy()))
     sign = np.where(table["difference"] > 0, "better", "worse")
-    table["verdict"] = np.where(table["p_holm"] < ALPHA, sign, "not shown")
+    verdict = np.where(table["p_holm"] < ALPHA, sign, "not shown")
+    table["verdict"] = np.where(table["p"].isna(), "not tested", verdict)
     return table
 
 
-def standings(table: pd.DataFrame) -> pd.DataFrame:
+def standings(cells: pd.DataFrame) -> pd.DataFrame:
     """In how many panels and rates each method has the best, second and worst mean accuracy.
 
     Counted where at least two methods were run; a tie counts for both. `of` is how many of those
     places the method was run at.
     """
-    run = table[(table["method"] != REFERENCE) & (table["n"] > 0)].copy()
-    run["accuracy"] = (run["accuracy"] / _ROUNDING).round()
+    run = cells[cells["method"] != REFERENCE].copy()
+    run["accuracy"] = (run["accuracy"] / ROUNDING).round()
     places = run.groupby([*PANEL, "rate"])["accuracy"]
     run["place"] = places.rank(ascending=False, method="min")
     run["last"] = places.rank(ascending=True, method="min") == 1
@@ -221,9 +129,9 @@ def headline_rates(done: pd.DataFrame) -> list[float]:
     return [rate for rate in run if rate in (0.9, 0.95)] or run[-1:]
 
 
-def best_others(table: pd.DataFrame, rate: float, first: str) -> pd.DataFrame:
+def best_others(cells: pd.DataFrame, rate: float, first: str) -> pd.DataFrame:
     """At one rate, in each panel: the drop of method `first` and of the best other method."""
-    at_rate = table[(table["rate"] == rate) & (table["method"] != REFERENCE)]
+    at_rate = cells[(cells["rate"] == rate) & (cells["method"] != REFERENCE)]
     ours = at_rate[at_rate["method"] == first].set_index(PANEL)
     others = at_rate[(at_rate["method"] != first) & at_rate["drop"].notna()]
     best = others.sort_values("drop").groupby(PANEL).head(1).set_index(PANEL)
@@ -245,12 +153,3 @@ def mean_drop(done: pd.DataFrame, rate: float, chosen: Iterable[tuple[str, ...]]
     at_rate = done[done["rate"] == rate].set_index([*PANEL, "method", "seed"])["drop"]
     by_seed = at_rate.unstack("seed").reindex(keys)
     return t_interval(by_seed.mean(skipna=False).dropna().to_numpy())
-
-
-def smallest_within(table: pd.DataFrame, within: float) -> pd.DataFrame:
-    """In each panel the cell of the fewest model bytes whose mean drop is at most `within` points.
-
-    The reference qualifies always, with a drop of zero: where nothing smaller does, it is named.
-    """
-    good = table[table["drop"] <= within + _ROUNDING]
-    return good.sort_values(["model_bytes", "drop"]).groupby(PANEL, sort=False).head(1)

@@ -1,5 +1,6 @@
 """What is read as one table, what is kept apart, and what is refused."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 
 from ccompress.errors import InputError
 from ccompress.experiment import results
-from ccompress.report import rows
+from ccompress.report import stored_runs
 
 Row = dict[str, Any]
 Grid = Callable[..., list[Row]]
@@ -21,7 +22,7 @@ def test_run_folders_and_runs_csv_read_alike(grid: Grid, write: Write, tmp_path:
     stored = grid(["sst2", "books"], ["dan", "lstm"])
     for row in stored:
         results.write_result(tmp_path / "runs" / row["run_id"], row)
-    from_csv, from_folders = rows.read(write(stored)), rows.read(tmp_path / "runs")
+    from_csv, from_folders = stored_runs.read(write(stored)), stored_runs.read(tmp_path / "runs")
     by_id = [runs.done.set_index("run_id").sort_index() for runs in (from_csv, from_folders)]
     columns = ["data", "network", "method", "rate", "seed", "test_accuracy", "drop", "vectors"]
     pd.testing.assert_frame_equal(by_id[0][columns], by_id[1][columns])
@@ -32,7 +33,7 @@ def test_drop_is_paired_by_panel_and_seed(grid: Grid, write: Write) -> None:
     stored = grid(["sst2", "trec"], ["dan", "lstm"])
     lone = next(r for r in stored if r["method"] == "none" and r["seed"] == 1)
     stored.remove(lone)
-    done = rows.read(write(stored)).done
+    done = stored_runs.read(write(stored)).done
     reference = {
         (r["dataset"], r["network"], r["seed"]): r["test_accuracy"]
         for r in stored
@@ -47,7 +48,7 @@ def test_drop_is_paired_by_panel_and_seed(grid: Grid, write: Write) -> None:
 def test_failed_runs_stand_apart(grid: Grid, write: Write) -> None:
     stored = grid()
     stored[-1] |= {"status": "failed", "error": "Diverged: step 7", "test_accuracy": None}
-    runs = rows.read(write(stored))
+    runs = stored_runs.read(write(stored))
     assert len(runs.done) == len(stored) - 1
     assert runs.failed["error"].tolist() == ["Diverged: step 7"]
 
@@ -56,7 +57,7 @@ def test_protocols_never_mix(grid: Grid, write: Write) -> None:
     stored = grid()
     stored[0]["protocol"] = 2
     with pytest.raises(InputError, match=r"mixes protocol numbers 1 \(20 runs\), 2 \(1 runs\)"):
-        rows.read(write(stored))
+        stored_runs.read(write(stored))
 
 
 def changed(stored: list[Row], **changes: Any) -> list[Row]:
@@ -77,7 +78,7 @@ def test_other_vectors_are_another_panel(
     grid: Grid, write: Write, changes: Row, label: str
 ) -> None:
     stored = grid()
-    done = rows.read(write(stored + changed(stored, **changes))).done
+    done = stored_runs.read(write(stored + changed(stored, **changes))).done
     assert label in set(done["data"])
     assert done["data"].value_counts().tolist() == [len(stored), len(stored)]
 
@@ -96,26 +97,106 @@ def with_option(stored: list[Row], option: str) -> list[Row]:
         ("train.epochs=5", "data", "sst2, train.epochs=5"),
         ("dataset.phrases=true", "data", "sst2, phrases=true"),
         ("network.hidden=50", "network", "dan, hidden=50"),
-        ("schedule.decay=0.9", "schedule", "calr, decay=0.9"),
+        ("schedule.decay=0.90", "schedule", "calr, decay=0.9"),
         ("+extra=1", "data", "sst2, extra=1"),
+        ("vectors.window=9", "data", "sst2, vectors.window=9"),
     ],
 )
 def test_an_option_that_differs_makes_another_panel(
     grid: Grid, write: Write, option: str, column: str, label: str
 ) -> None:
     stored = grid()
-    done = rows.read(write(stored + with_option(stored, option))).done
-    assert done.groupby(rows.PANEL).size().tolist() == [len(stored), len(stored)]
-    assert set(done[column]) == {label.split(",")[0], label}
+    runs = stored_runs.read(write(stored + with_option(stored, option)))
+    assert runs.done.groupby(stored_runs.PANEL).size().tolist() == [len(stored), len(stored)]
+    # Shown on both: a reader sees what the other has.
+    assert set(runs.done[column]) == {label.partition("=")[0] + "=default", label}
+    assert list(runs.labels.differing) == [option.partition("=")[0].lstrip("+")]
+
+
+def test_an_option_shown_on_one_run_is_shown_on_all_that_have_it(grid: Grid, write: Write) -> None:
+    stored = grid(["sst2", "trec"], ["dan", "lstm"], seeds=[0])
+    varied = [r for r in stored if (r["dataset"], r["network"]) == ("sst2", "dan")]
+    done = stored_runs.read(write(stored + with_option(varied, "network.hidden=50"))).done
+    assert set(done.loc[done["data"] == "trec", "network"]) == {"dan, hidden=default", "lstm"}
+    assert set(done["network"]) == {"dan, hidden=default", "dan, hidden=50", "lstm"}
+
+
+def test_a_default_is_named_by_the_configuration_of_its_run(grid: Grid, tmp_path: Path) -> None:
+    stored = grid(methods=["in_training_svd"], rates=[0.9], seeds=[0])
+    runs = tmp_path / "results" / "runs"
+    for row in [*stored, *with_option(stored, "network.hidden=50")]:
+        row["run_id"] = row["run_id"].replace("=", "-")
+        results.write_result(runs / row["run_id"], row)
+        hidden = 50 if "hidden" in row["overrides"] else 300
+        text = f"network:\n  hidden: {hidden}\nmethod:\n  compress_at: 0.5\n"
+        (runs / row["run_id"] / "config.yaml").write_text(text, encoding="utf-8")
+    # 300 given or by default is one setting
+    given = stored[1] | {"run_id": "given", "seed": 1}
+    given["overrides"] += " network.hidden=300"
+    results.write_result(runs / "given", given)
+    expected = {"dan, hidden=300", "dan, hidden=50"}
+    assert set(stored_runs.read(runs).done["network"]) == expected
+    # An experiment's rows find the folders of its runs beside it.
+    rows = [json.loads(path.read_text()) for path in runs.glob("*/result.json")]
+    results.write_runs(tmp_path / "results" / "mine" / "runs.csv", rows)
+    assert set(stored_runs.read(tmp_path / "results/mine/runs.csv").done["network"]) == expected
+
+
+@pytest.mark.parametrize(
+    ("words", "kept"),
+    [
+        (["dataset=sst2"], {("sst2", "dan"), ("sst2", "lstm")}),
+        (["network=lstm", "dataset=sst2,trec"], {("sst2", "lstm"), ("trec", "lstm")}),
+        (["method=quantization", "rate=0.90", "network=dan"], {("sst2", "dan"), ("trec", "dan")}),
+    ],
+)
+def test_filters_choose_runs_and_keep_the_reference(
+    grid: Grid, write: Write, words: list[str], kept: set[tuple[str, str]]
+) -> None:
+    path = write(grid(["sst2", "trec"], ["dan", "lstm"]))
+    done = stored_runs.read(path, words).done
+    assert set(zip(done["dataset"], done["network"], strict=True)) == kept
+    assert done["drop"].notna().all()
+    if "method=quantization" in words:
+        assert set(zip(done["method"], done["rate"], strict=True)) == {
+            ("none", 0.0),
+            ("quantization", 0.9),
+        }
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("sst2", "'sst2' is no filter: give KEY=VALUE"),
+        ("datset=sst2", "no run has a key datset: did you mean dataset"),
+        ("dataset=imdb", "no run has dataset=imdb: dataset is sst2"),
+        ("network.hidden=50", "no run has a key network.hidden"),
+    ],
+)
+def test_a_filter_that_leaves_nothing_says_what_there_is(
+    grid: Grid, write: Write, word: str, message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        stored_runs.read(write(grid()), [word])
+
+
+def test_refused_input_is_no_failed_run(grid: Grid, write: Write) -> None:
+    stored = grid()
+    stored[-1] |= {"status": "failed", "error": "InputError: rate=0.99 leaves no bit of 32"}
+    stored[-2] |= {"status": "failed", "error": "OutOfMemoryError: too large"}
+    runs = stored_runs.read(write(stored))
+    assert runs.refused == 1
+    assert runs.failed["error"].tolist() == ["OutOfMemoryError: too large"]
 
 
 def test_a_methods_option_makes_another_method(grid: Grid, write: Write) -> None:
     stored = grid()
     others = [row for row in stored if row["method"] == "in_training_svd"]
-    done = rows.read(write(stored + with_option(others, "method.compress_at=0.75"))).done
+    done = stored_runs.read(write(stored + with_option(others, "method.compress_at=0.75"))).done
     assert done["data"].unique().tolist() == ["sst2"]
     added = done[done["method"] == "in_training_svd, compress_at=0.75"]
     assert len(added) == len(others)
+    assert (done["method"] == "in_training_svd, compress_at=default").sum() == len(others)
     assert added["drop"].notna().all()
 
 
@@ -124,7 +205,7 @@ def test_options_chosen_per_network_or_schedule_extend_nothing(grid: Grid, write
     for row in stored:
         upper = 0.001 if row["network"] == "dan" else 0.002
         row["overrides"] += f" train.upper.{row['schedule']}={upper} +experiment=any"
-    done = rows.read(write(stored)).done
+    done = stored_runs.read(write(stored)).done
     assert set(done["data"]) == {"sst2"}
     assert set(done["schedule"]) == {"clr", "calr"}
 
@@ -133,7 +214,7 @@ def test_two_runs_that_nothing_tells_apart_are_refused(grid: Grid, write: Write)
     stored = grid()
     twin = stored[-1] | {"run_id": "twin"}
     with pytest.raises(InputError, match=f"{stored[-1]['run_id']} and twin are both sst2, dan"):
-        rows.read(write([*stored, twin]))
+        stored_runs.read(write([*stored, twin]))
 
 
 def test_bad_tables_are_refused_in_one_line(grid: Grid, write: Write, tmp_path: Path) -> None:
@@ -145,14 +226,14 @@ def test_bad_tables_are_refused_in_one_line(grid: Grid, write: Write, tmp_path: 
     ]:
         path.write_text(contents, encoding="utf-8")
         with pytest.raises(InputError, match=complaint) as caught:
-            rows.read(path)
+            stored_runs.read(path)
         assert "\n" not in str(caught.value)
     with pytest.raises(InputError, match="column rate does not hold numbers only"):
-        rows.read(write([*grid(), grid()[0] | {"rate": "much"}]))
+        stored_runs.read(write([*grid(), grid()[0] | {"rate": "much"}]))
     with pytest.raises(InputError, match="marked done but lacks a number"):
-        rows.read(write([grid()[0] | {"test_accuracy": None}]))
+        stored_runs.read(write([grid()[0] | {"test_accuracy": None}]))
     with pytest.raises(InputError, match=r"holds no finished run \(1 failed\)"):
-        rows.read(write([grid()[0] | {"status": "failed"}]))
+        stored_runs.read(write([grid()[0] | {"status": "failed"}]))
 
 
 def test_a_truncated_result_is_named(grid: Grid, tmp_path: Path) -> None:
@@ -161,6 +242,6 @@ def test_a_truncated_result_is_named(grid: Grid, tmp_path: Path) -> None:
     damaged = tmp_path / grid()[0]["run_id"] / results.RESULT
     damaged.write_text(damaged.read_text(encoding="utf-8")[:100], encoding="utf-8")
     with pytest.raises(InputError, match=f"{damaged} is damaged"):
-        rows.read(tmp_path)
+        stored_runs.read(tmp_path)
     with pytest.raises(InputError, match="holds no runs"):
-        rows.read(tmp_path / "nothing")
+        stored_runs.read(tmp_path / "nothing")

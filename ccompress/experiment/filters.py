@@ -1,0 +1,78 @@
+"""Filters over stored runs, as a command line gives them: `dataset=sst2 rate=0.5,0.9`."""
+
+import difflib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from ccompress.errors import InputError
+from ccompress.experiment import results
+
+Row = dict[str, Any]
+Conditions = dict[str, list[str]]
+
+
+def parse(words: Iterable[str]) -> Conditions:
+    """Read filters: for each key, the values that a run may have, as text.
+
+    Raises:
+        InputError: A word is not KEY=VALUE or KEY=VALUE,VALUE.
+    """
+    conditions: Conditions = {}
+    for word in words:
+        key, equals, values = word.partition("=")
+        if not (key and equals and values):
+            raise InputError(f"{word!r} is no filter: give KEY=VALUE or KEY=VALUE,VALUE")
+        conditions.setdefault(key, []).extend(values.split(","))
+    return conditions
+
+
+def select(
+    rows: Sequence[Row], conditions: Conditions, options: Callable[[Row], Mapping[str, str]]
+) -> list[Row]:
+    """The rows that meet every condition.
+
+    Args:
+        rows: Rows with the columns of runs.csv.
+        conditions: What `parse` returns. A key is a column, or an option such as `network.hidden`.
+        options: Gives the options of a row.
+
+    Raises:
+        InputError: No row has a key, or no row meets a condition.
+    """
+    selected = list(rows)
+    for key, wanted in conditions.items():
+        values = [plain(_value(row, key, options)) for row in selected]
+        if key not in results.COLUMNS and not any(values):
+            raise InputError(_unknown(key, selected, options))
+        accepted = {plain(value) for value in wanted}
+        kept = [row for row, value in zip(selected, values, strict=True) if value in accepted]
+        if selected and not kept:
+            present = ", ".join(sorted({value or "none given" for value in values}))
+            raise InputError(f"no run has {key}={','.join(wanted)}: {key} is {present}")
+        selected = kept
+    return selected
+
+
+def plain(value: Any) -> str:
+    """A value as text in one spelling: 0.90 and 9e-1 are "0.9", an absent value is ""."""
+    if value is None or value != value:
+        return ""
+    text = str(value)
+    if text.lower() in ("true", "false"):
+        return text.lower()
+    try:
+        number = float(text)
+    except ValueError:
+        return text
+    return str(int(number)) if number.is_integer() else repr(number)
+
+
+def _value(row: Row, key: str, options: Callable[[Row], Mapping[str, str]]) -> Any:
+    return row[key] if key in results.COLUMNS else options(row).get(key)
+
+
+def _unknown(key: str, rows: Sequence[Row], options: Callable[[Row], Mapping[str, str]]) -> str:
+    known = {*results.COLUMNS, *(name for row in rows for name in options(row))}
+    close = difflib.get_close_matches(key, known, n=1)
+    meant = f"did you mean {close[0]}?" if close else "give a column of runs.csv or an option"
+    return f"no run has a key {key}: {meant}"

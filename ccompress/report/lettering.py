@@ -1,0 +1,104 @@
+"""Names in figures: users' own text, in a font that has its letters, and never read as formulas."""
+
+import io
+import sys
+import warnings
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from matplotlib.figure import Figure
+from matplotlib.font_manager import FontEntry, FontProperties, findfont, fontManager
+from matplotlib.ft2font import FT2Font
+from matplotlib.text import Text
+
+_LONGEST = 60  # characters of a name in a figure
+
+
+def one_line(name: str, longest: int = _LONGEST) -> str:
+    """A name as a figure shows it: on one line, and cut where it is too long for a picture."""
+    letters = (letter for letter in name if letter.isprintable() or letter.isspace())
+    line = " ".join("".join(letters).split())
+    return line if len(line) <= longest else line[: longest - 1] + "…"
+
+
+def save(figure: Figure, **kinds: dict[str, Any]) -> tuple[dict[str, bytes], str]:
+    """Draw a figure as files of some kinds, such as `svg={"metadata": {}}, png={}`.
+
+    Text is shown as it stands: "$5 and $10" is a name, not a formula. Letters that the usual font
+    lacks are taken from other fonts of this machine.
+
+    Args:
+        figure: The figure, not drawn yet.
+        kinds: For each kind of file, by its ending, the options of `savefig`.
+
+    Returns:
+        The file of each kind, and the letters that no font has; for them boxes are drawn.
+    """
+    texts = [text for text in figure.findobj(Text) if isinstance(text, Text) and text.get_text()]
+    for text in texts:
+        text.set_parse_math(False)
+    missing = _choose_fonts(texts)
+    files = {}
+    with warnings.catch_warnings():
+        # One line for a user, instead of one a letter that names a line of source.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)
+        for kind, options in kinds.items():
+            data = io.BytesIO()
+            figure.savefig(data, format=kind, **options)
+            files[kind] = data.getvalue()
+    return files, missing
+
+
+def tell_missing(letters: Iterable[str]) -> None:
+    """Say once, on standard error, which letters of figures are drawn as boxes."""
+    if missing := "".join(sorted(set("".join(letters)))):
+        shown = missing if len(missing) <= 20 else missing[:20] + "…"
+        print(
+            f"figures show boxes for {len(missing)} letters that no font of this machine has "
+            f"({shown}): install one that has them, such as Noto Sans CJK",
+            file=sys.stderr,
+        )
+
+
+def _choose_fonts(texts: Sequence[Text]) -> str:
+    """Let texts fall back on fonts that have their letters; the letters that none has."""
+    usual = FT2Font(findfont(FontProperties()))
+    missing = {letter for text in texts for letter in text.get_text() if letter.isprintable()}
+    missing -= _letters(usual)
+    if not missing:
+        return ""
+    families, missing = _fallbacks(missing)
+    for text in texts:
+        text.set_fontfamily([usual.family_name, *families])
+    return "".join(sorted(missing))
+
+
+def _fallbacks(missing: set[str]) -> tuple[list[str], set[str]]:
+    """A few families that have the `missing` letters, and the letters that none has."""
+    has: dict[str, set[str]] = {}
+    for entry in sorted(fontManager.ttflist, key=lambda entry: (entry.name, entry.fname)):
+        # The last resort of matplotlib has a box for every letter.
+        if entry.style == "normal" and not entry.name.startswith("Last Resort"):
+            has.setdefault(entry.name, _covered(entry, missing))
+    families: list[str] = []
+    while missing:
+        best = max(has, key=lambda name: (len(has[name] & missing), "Sans" in name))
+        if not has[best] & missing:
+            break
+        families.append(best)
+        missing = missing - has[best]
+    return families, missing
+
+
+def _covered(entry: FontEntry, letters: set[str]) -> set[str]:
+    """Which of the letters a font can draw; none where it cannot be read."""
+    try:
+        font = FT2Font(entry.fname)
+    except (OSError, RuntimeError):
+        return set()
+    # Pictures of fixed size, such as those of colour emoji, cannot be drawn.
+    return letters & _letters(font) if font.scalable else set()
+
+
+def _letters(font: FT2Font) -> set[str]:
+    return {chr(code) for code in font.get_charmap()}

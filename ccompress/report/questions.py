@@ -1,0 +1,99 @@
+"""What was varied: each option that runs differ in is a question, answered by a table of its own.
+
+A question is answered by runs that are equal in everything but one option and the seed. Methods and
+rates are the main question, which figures answer too; runs that answer nothing but another one (a
+hidden size tried at one rate) are left out there.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from ccompress.report.aggregation import CELL
+from ccompress.report.stored_runs import PANEL, REFERENCE, Runs
+
+SCHEDULE = "schedule"
+
+
+@dataclass(frozen=True)
+class Question:
+    """What an option changes.
+
+    Attributes:
+        option: The option, such as `network.hidden`; or `schedule`.
+        runs: The finished runs that answer it, with the columns of `Runs.done`. `value` is what
+            the option was; `data`, `network`, `method` and `schedule` do without it.
+    """
+
+    option: str
+    runs: pd.DataFrame
+
+
+def questions(runs: Runs) -> list[Question]:
+    """The questions that the runs answer: schedules, then each option in which they differ."""
+    asked = [_schedules(runs), *(_option(runs, option) for option in runs.labels.differing)]
+    return [question for question in asked if not question.runs.empty]
+
+
+def _schedules(runs: Runs) -> Question:
+    """What the choice of a schedule changes, where each was run with one set of its options."""
+    named = runs.done.assign(value=runs.done["schedule"], schedule="")
+    named["chosen"] = runs.labels.chosen["schedule"]
+    groups = named.groupby(CELL, sort=False)
+    chosen = groups["chosen"].transform("nunique")
+    answers = (chosen > 1) & (chosen == groups["value"].transform("nunique"))
+    return Question(SCHEDULE, named[answers].drop(columns="chosen"))
+
+
+def _option(runs: Runs, option: str) -> Question:
+    """What one option changes."""
+    labels = runs.labels
+    column = labels.owners[option]
+    named = runs.done.assign(value=labels.differing[option])
+    named[column] = labels.names(column, [key for key in labels.differing if key != option])
+    named = named[named["value"] != ""]
+    answers = named.groupby(CELL, sort=False)["value"].transform("nunique") > 1
+    return Question(option, named[answers])
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The main question: which method, at which rate.
+
+    Attributes:
+        runs: The finished runs that it is about, with the columns of `Runs.done`; their names show
+            the options in which they differ.
+        held: The options in which other runs differ, and the value that these have.
+    """
+
+    runs: pd.DataFrame
+    held: dict[str, str]
+
+
+def compared(runs: Runs, asked: Sequence[Question]) -> Comparison:
+    """The main question.
+
+    Left out are panels of a single method and rate, and variants of a method at a single rate where
+    the method was run at more, if another question is what they answer.
+    """
+    answering = {index for question in asked for index in question.runs.index}
+    kept: list[int] = []
+    for _, panel in runs.done.groupby(PANEL, sort=False):
+        compressed = panel[panel["method"] != REFERENCE]
+        subject = panel if compressed.empty else compressed
+        if len(subject.drop_duplicates(CELL)) < 2 and answering.issuperset(subject.index):
+            continue
+        rates = panel.groupby("method")["rate"].transform("nunique")
+        most = rates.groupby(panel["method"].str.partition(",")[0]).transform("max")
+        variant = (rates == 1) & (most > 1) & panel.index.isin(answering)
+        kept += list(panel.index[~variant | (panel["method"] == REFERENCE)])
+    main = runs.done.loc[sorted(kept)].copy()
+    values = runs.labels.differing.loc[main.index].replace("", None)
+    held = {
+        str(key): str(values[key].dropna().iloc[0]) for key in values if values[key].nunique() == 1
+    }
+    for column in ("data", "network", "schedule", "method"):
+        names = runs.labels.names(column, [key for key in values if key not in held])
+        main[column] = names.loc[main.index]
+    return Comparison(main, held)

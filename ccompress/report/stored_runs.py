@@ -1,0 +1,191 @@
+"""Stored runs as one table, from an experiment's runs.csv or from run folders.
+
+Runs mix only where they answer the same question. What tells them apart is the data set, network,
+method, schedule, vectors (name, contents, dimension), vocabulary policy and every other option on
+their command line; where one of these differs between runs of one name, the name is extended by it
+(`ccompress.report.labels`) and the runs stand apart. Protocol numbers do not mix at all.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from omegaconf import OmegaConf
+
+from ccompress.errors import InputError
+from ccompress.experiment import filters, results
+from ccompress.report.labels import Labels, options
+
+REFERENCE = "none"
+# One panel of a figure, one block of a table. `data` is the data set and what its runs stand on.
+PANEL = ["data", "network", "schedule"]
+
+_TEXT = ["run_id", "status", "overrides", "dataset", "network", "method", "schedule"]
+_TEXT += ["vectors", "vectors_sha256", "vocab_policy", "device", "error"]
+_NUMBERS = ["protocol", "rate", "seed", "dim", "vocab_size", "vocab_with_vector", "classes"]
+_NUMBERS += ["train_size", "dev_size", "test_size", "epochs", "rank", "bits", "test_accuracy"]
+_NUMBERS += ["embedding_bytes_original", "embedding_bytes", "achieved_reduction"]
+_NUMBERS += ["model_bytes_original", "model_bytes", "model_reduction", "file_bytes"]
+_NUMBERS += ["flops_per_sentence", "latency_ms", "train_seconds", "peak_memory_bytes"]
+
+# How a row names the error of refused input: a rate that a method cannot reach, a mistyped path.
+_REFUSED = f"{InputError.__name__}:"
+
+
+@dataclass(frozen=True)
+class Runs:
+    """The runs of a report.
+
+    Attributes:
+        done: The finished runs, with the columns of runs.csv. `network`, `method` and `schedule`
+            are extended by what tells their runs apart, and `data` is the data set, extended
+            likewise. `drop` is in points, paired with the reference of the same panel and seed
+            (nan where there is none).
+        failed: The runs that an error ended, with the same columns but for `drop`.
+        refused: How many runs were refused as input; they are in neither table.
+        labels: The options in which the finished runs differ.
+    """
+
+    done: pd.DataFrame
+    failed: pd.DataFrame
+    refused: int
+    labels: Labels
+
+
+def read(source: Path, words: Sequence[str] = ()) -> Runs:
+    """Read the runs in `source`: a runs.csv, or a folder of run folders (ID/result.json).
+
+    Args:
+        source: The file or folder.
+        words: Filters, such as `dataset=sst2` (`ccompress.experiment.filters`). The reference
+            stays whatever is asked of methods and rates: drops are measured from it.
+
+    Raises:
+        InputError: There are no finished runs, a file or a column is damaged, a filter leaves
+            nothing, rows have several protocol numbers, or two runs of one seed differ in nothing
+            that can be named.
+    """
+    is_table = source.is_file()
+    stored = results.read_runs(source) if is_table else _read_folders(source)
+    if not stored:
+        raise InputError(f"{source} holds no runs: neither rows of runs.csv nor ID/result.json")
+    # The folders of an experiment's runs lie beside its own, unless runs_dir was given.
+    folder = source.resolve().parent.parent / "runs" if is_table else source
+    given = _options(stored, folder)
+    stored = _filtered(stored, filters.parse(words), given)
+    rows = _typed(stored, source)
+    done = rows[rows["status"] == "done"].copy()
+    others = rows[rows["status"] != "done"].rename(columns={"dataset": "data"})
+    refused = others["error"].str.startswith(_REFUSED)
+    if done.empty:
+        raise InputError(f"{source} holds no finished run ({len(rows)} failed)")
+    _check(done, source)
+    labels = Labels(done, [given[run_id] for run_id in done["run_id"]])
+    _refuse_twins(done, source)
+    done["drop"] = drop(done)
+    return Runs(done, others[~refused].reset_index(drop=True), int(refused.sum()), labels)
+
+
+def _read_folders(folder: Path) -> list[dict[str, Any]]:
+    rows = []
+    for path in sorted(folder.glob(f"*/{results.RESULT}")):
+        row = results.read_result(path.parent)
+        if row is None:
+            raise InputError(
+                f"{path} is damaged, or was written by another version of ccompress: "
+                f"run it again, or delete its folder"
+            )
+        rows.append(row)
+    return rows
+
+
+def _options(stored: list[dict[str, Any]], folder: Path) -> dict[str, dict[str, str]]:
+    """For each run its options: those of its command line, and what it has of the others'.
+
+    An option that another run was given has a value in every run that knows it. The configuration
+    in the run's folder (`folder`/ID) tells it, where that is kept.
+    """
+    given = {row["run_id"]: options(row["overrides"] or "") for row in stored}
+    every = {key for own in given.values() for key in own}
+    for run_id, own in given.items():
+        path = folder / str(run_id) / "config.yaml"
+        if (lacking := every - own.keys()) and path.is_file():
+            config = OmegaConf.load(path)
+            values = {key: OmegaConf.select(config, key) for key in lacking}
+            plain = {key: filters.plain(v) for key, v in values.items() if not _is_group(v)}
+            given[run_id] = own | {key: value for key, value in plain.items() if value}
+    return given
+
+
+def _is_group(value: Any) -> bool:
+    return OmegaConf.is_dict(value)
+
+
+def _filtered(
+    stored: list[dict[str, Any]], conditions: filters.Conditions, given: dict[str, dict[str, str]]
+) -> list[dict[str, Any]]:
+    """The rows that meet the conditions, and the reference of those that a method's leave."""
+    of_methods = {k: v for k, v in conditions.items() if k.partition(".")[0] in ("method", "rate")}
+    if REFERENCE in of_methods.get("method", []):
+        of_methods = {}
+    general = {key: conditions[key] for key in conditions.keys() - of_methods.keys()}
+
+    def select(rows: list[dict[str, Any]], chosen: filters.Conditions) -> list[dict[str, Any]]:
+        return filters.select(rows, chosen, lambda row: given[row["run_id"]])
+
+    rows = select(stored, general)
+    references = [row for row in rows if row["method"] == REFERENCE and of_methods]
+    return references + select([row for row in rows if row not in references], of_methods)
+
+
+def _typed(stored: list[dict[str, Any]], source: Path) -> pd.DataFrame:
+    """The rows as text and numbers; what is absent is "" or nan."""
+    rows = pd.DataFrame(stored, dtype=object)
+    if missing := [name for name in (*_TEXT, *_NUMBERS) if name not in rows]:
+        raise InputError(f"{source} lacks the columns {', '.join(missing)} of a run's result")
+    rows[_TEXT] = rows[_TEXT].fillna("").astype(str)
+    for name in _NUMBERS:
+        try:
+            rows[name] = pd.to_numeric(rows[name], errors="raise").astype(float)
+        except (ValueError, TypeError) as error:
+            raise InputError(f"{source}: column {name} does not hold numbers only") from error
+    return rows
+
+
+def _check(done: pd.DataFrame, source: Path) -> None:
+    counts = done["protocol"].value_counts().sort_index()
+    if len(counts) > 1:
+        found = ", ".join(f"{number:g} ({count} runs)" for number, count in counts.items())
+        raise InputError(
+            f"{source} mixes protocol numbers {found}, whose results do not compare: "
+            f"choose one with protocol={counts.index.max():g}, or run the older ones again"
+        )
+    needed = ["rate", "seed", "test_accuracy", "achieved_reduction", "test_size"]
+    damaged = done[done[needed].isna().any(axis=1)]
+    if not damaged.empty:
+        raise InputError(
+            f"{source}: run {damaged.iloc[0]['run_id']} is marked done but lacks a number of "
+            f"{', '.join(needed)}: run it again"
+        )
+    done["seed"] = done["seed"].astype(int)
+
+
+def _refuse_twins(done: pd.DataFrame, source: Path) -> None:
+    for _, twins in done.groupby([*PANEL, "method", "rate", "seed"]):
+        if len(twins) > 1:
+            one = twins.iloc[0]
+            raise InputError(
+                f"{source}: runs {' and '.join(twins['run_id'])} are both {one['dataset']}, "
+                f"{one['network']}, {one['method']}, rate {one['rate']:g}, seed {one['seed']}, "
+                f"and no option on their command lines tells them apart: keep one of them"
+            )
+
+
+def drop(done: pd.DataFrame) -> pd.Series:
+    """Points that each run lies under the reference of the same panel and seed."""
+    key = [*PANEL, "seed"]
+    reference = done[done["method"] == REFERENCE].set_index(key)["test_accuracy"]
+    paired = reference.reindex(pd.MultiIndex.from_frame(done[key])).to_numpy()
+    return pd.Series(paired - done["test_accuracy"].to_numpy(), index=done.index)

@@ -1,0 +1,131 @@
+"""Cells and what is said of them, against numbers worked out by hand."""
+
+import pandas as pd
+import pytest
+from made_up_rows import Grid, Read, accuracies
+from scipy import stats
+
+from ccompress.report import aggregation, comparisons, costs
+
+
+def cell(table: pd.DataFrame, method: str, rate: float) -> pd.Series:
+    return table[(table["method"] == method) & (table["rate"] == rate)].iloc[0]
+
+
+def test_a_cell_is_the_mean_over_its_seeds(grid: Grid, read: Read) -> None:
+    stored = accuracies(
+        grid(),
+        {
+            ("none", 0.0): [80.0, 82.0, 84.0],
+            ("in_training_svd", 0.9): [79.0, 82.0, 82.0],
+            ("quantization", 0.5): [80.0, 81.0, 82.0],
+        },
+    )
+    table = aggregation.summarize(read(stored))
+    found = cell(table, "in_training_svd", 0.9)
+    assert found["accuracy"] == pytest.approx(81.0)
+    assert found["drop"] == pytest.approx(1.0)
+    half = stats.t.ppf(0.975, 2) / 3**0.5  # drops 1, 0, 2: standard deviation 1
+    assert found["drop_high"] == pytest.approx(1 + half)
+    assert (found["n"], found["drop_n"]) == (3, 3)
+    assert found["overrides"].endswith("seed=0 vectors=file")
+    # the sampling error is the reference's, in every cell: 82 % of 1,821 examples
+    assert table["sampling_error"].tolist() == pytest.approx([0.9003] * len(table), abs=1e-4)
+
+
+def test_only_what_was_run_is_a_cell(grid: Grid, read: Read) -> None:
+    stored = grid(["sst2", "trec"], ["dan", "lstm"])
+    stored = [r for r in stored if (r["dataset"], r["network"]) != ("trec", "lstm")]
+    stored = [r for r in stored if (r["method"], r["rate"]) != ("quantization", 0.9)]
+    done = read(stored)
+    assert len(aggregation.panels(done)) == 3
+    table = aggregation.summarize(done)
+    assert len(table) == 3 * 6
+    assert (table["n"] == 3).all()
+    first = table.iloc[:6]
+    assert first["method"].tolist() == ["none", *aggregation.methods(done), *first["method"][4:]]
+    assert first["rate"].tolist() == [0.0, 0.5, 0.5, 0.5, 0.9, 0.9]
+
+
+def test_an_accuracy_is_at_most_100_percent(grid: Grid, read: Read) -> None:
+    table = aggregation.summarize(read(accuracies(grid(), {("none", 0.0): [99.0, 100.0, 100.0]})))
+    assert table["accuracy_high"].tolist() == [100.0]
+    assert table["accuracy_low"].item() == pytest.approx(99.6667 - 4.302653 / 3, abs=1e-3)
+
+
+def test_seeds_lack_where_most_cells_have_them(grid: Grid, read: Read) -> None:
+    stored = grid()
+    assert aggregation.incomplete(read(stored)).empty
+    lost = next(r for r in stored if r["method"] == "pre_training_svd" and r["seed"] == 1)
+    lacking = aggregation.incomplete(read([r for r in stored if r is not lost]))
+    assert lacking[["method", "rate", "seeds"]].to_numpy().tolist() == [
+        ["pre_training_svd", 0.5, [1]]
+    ]
+    # More seeds for one cell are no lack of the others.
+    one = [r for r in stored if r["seed"] == 0 or (r["method"], r["rate"]) == ("quantization", 0.9)]
+    assert aggregation.incomplete(read(one)).empty
+
+
+def test_what_was_measured_on_two_devices_is_never_averaged(grid: Grid, read: Read) -> None:
+    stored = [r for r in grid(rates=[0.9]) if r["method"] in ("none", "quantization")]
+    for row in stored:
+        gpu = row["seed"] == 2
+        row["device"] = "cuda NVIDIA H100" if gpu else "cpu AMD EPYC"
+        row["latency_ms"], row["train_seconds"] = (1.0, 2.0) if gpu else (10.0, 40.0)
+        row["peak_memory_bytes"] = 1e6 if gpu else 5e8
+    done = read(stored)
+    measured = aggregation.measure(done)
+    columns = ["method", "device", "latency", "latency_n", "train_seconds", "peak_memory_bytes"]
+    assert measured[columns].to_numpy().tolist() == [
+        ["none", "cpu AMD EPYC", 10.0, 2, 40.0, 5e8],
+        ["none", "cuda NVIDIA H100", 1.0, 1, 2.0, 1e6],
+        ["quantization", "cpu AMD EPYC", 10.0, 2, 40.0, 5e8],
+        ["quantization", "cuda NVIDIA H100", 1.0, 1, 2.0, 1e6],
+    ]
+    cells = aggregation.summarize(done)
+    assert cells["n"].tolist() == [3, 3]  # of accuracy all seeds count
+    table = costs.costs(cells, measured)
+    shown = table.shown["sst2, dan"]
+    assert shown["device"].tolist() == ["cpu AMD EPYC", "cuda NVIDIA H100"] * 2
+    assert shown["peak memory (MB)"].tolist() == ["500 resident", "1 on the GPU"] * 2
+    assert (
+        "device"
+        not in costs.costs(
+            *(f(done[done["seed"] < 2]) for f in (aggregation.summarize, aggregation.measure))
+        ).shown["sst2, dan"]
+    )
+
+
+def test_synthetic_data_come_last_and_methods_in_their_order(grid: Grid, read: Read) -> None:
+    done = read(grid(["books", "trec"], methods=["own_method", "quantization", "in_training_svd"]))
+    assert aggregation.panels(done)["data"].tolist() == ["trec", "books"]
+    assert aggregation.methods(done) == ["in_training_svd", "quantization", "own_method"]
+
+
+@pytest.mark.parametrize(
+    ("within", "method", "rate"),
+    [(0.3, "none", 0.0), (0.5, "quantization", 0.5), (1.0, "in_training_svd", 0.9)],
+)
+def test_the_smallest_model_within_so_many_points(
+    grid: Grid, read: Read, within: float, method: str, rate: float
+) -> None:
+    table = {
+        ("none", 0.0): [80.0],
+        ("quantization", 0.5): [79.6],
+        ("in_training_svd", 0.9): [79.0],  # exactly one point: still within
+        ("pre_training_svd", 0.9): [78.9],
+    }
+    done = read(accuracies(grid(seeds=[0]), table))
+    found = aggregation.smallest_within(aggregation.summarize(done), within).iloc[0]
+    assert (found["method"], found["rate"]) == (method, rate)
+
+
+def test_rounding_decides_nothing(grid: Grid, read: Read) -> None:
+    table = {
+        ("none", 0.0): [64.4],
+        ("in_training_svd", 0.9): [63.4],  # 64.4 - 63.4 > 1 in binary floating point
+        ("quantization", 0.9): [63.4 - 1e-14],
+    }
+    found = aggregation.summarize(read(accuracies(grid(seeds=[0]), table)))
+    assert aggregation.smallest_within(found, 1.0).iloc[0]["rate"] == 0.9
+    assert comparisons.standings(found)["best"].tolist() == [1, 1]

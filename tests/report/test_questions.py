@@ -1,0 +1,120 @@
+"""Which questions runs answer, and by which tables."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from made_up_rows import Grid
+
+from ccompress.report import answers, stored_runs
+from ccompress.report.questions import compared, questions
+
+Row = dict[str, Any]
+Write = Callable[[list[Row]], Path]
+
+
+def varied(stored: list[Row], option: str) -> list[Row]:
+    """The rows as other runs, with one more option on their command lines."""
+    return [
+        row | {"run_id": row["run_id"] + option, "overrides": f"{row['overrides']} {option}"}
+        for row in stored
+    ]
+
+
+def only(stored: list[Row], method: str, rate: float) -> list[Row]:
+    return [row for row in stored if (row["method"], row["rate"]) == (method, rate)]
+
+
+def test_a_grid_of_methods_and_rates_asks_nothing_else(grid: Grid, write: Write) -> None:
+    runs = stored_runs.read(write(grid(["sst2", "trec"], ["dan", "lstm"])))
+    assert questions(runs) == []
+    main = compared(runs, [])
+    assert len(main.runs) == len(runs.done)
+    assert main.held == {}
+
+
+def test_an_option_is_answered_by_runs_that_are_equal_but_for_it(grid: Grid, write: Write) -> None:
+    stored = grid(["sst2", "trec"], ["dan"], seeds=[0])
+    one = [r for r in only(stored, "in_training_svd", 0.9) if r["dataset"] == "sst2"]
+    both = varied(varied(one, "network.hidden=50"), "train.batch_size=8")
+    runs = stored_runs.read(write([*stored, *varied(one, "network.hidden=50"), *both]))
+    asked = questions(runs)
+    assert [question.option for question in asked] == ["network.hidden", "train.batch_size"]
+    for question in asked:
+        assert set(question.runs["data"].str.partition(",")[0]) == {"sst2"}
+        assert set(question.runs["method"]) == {"in_training_svd"}
+    # hidden=50 at batch 8 has no counterpart without it, nor has the default.
+    hidden, batch = (question.runs for question in asked)
+    assert hidden["value"].tolist() == ["default", "50"]
+    assert hidden["network"].unique().tolist() == ["dan"]
+    assert hidden["data"].unique().tolist() == ["sst2, train.batch_size=default"]
+    assert batch["value"].tolist() == ["default", "8"]
+    assert batch["network"].unique().tolist() == ["dan, hidden=50"]
+    main = compared(runs, asked)
+    assert len(main.runs) == len(stored)
+    assert main.held == {"network.hidden": "default", "train.batch_size": "default"}
+    assert set(main.runs["network"]) == {"dan"}
+
+
+def test_variants_that_were_run_at_all_rates_belong_to_the_main_question(
+    grid: Grid, write: Write
+) -> None:
+    stored = grid()
+    every = [row for row in stored if row["method"] == "in_training_svd"]
+    runs = stored_runs.read(write([*stored, *varied(every, "method.compress_at=0.25")]))
+    asked = questions(runs)
+    assert [question.option for question in asked] == ["method.compress_at"]
+    main = compared(runs, asked)
+    assert set(main.runs["method"]) >= {
+        "in_training_svd, compress_at=0.25",
+        "in_training_svd, compress_at=default",
+    }
+    once = [row for row in every if row["rate"] == 0.9]
+    runs = stored_runs.read(write([*stored, *varied(once, "method.compress_at=0.25")]))
+    main = compared(runs, questions(runs))
+    assert set(main.runs["method"]) == {row["method"] for row in stored}
+
+
+def test_schedules_are_a_question_each_with_its_own_options(grid: Grid, write: Write) -> None:
+    stored = grid(
+        ["sst2", "trec"], methods=["quantization"], rates=[0.9], schedules=["fixed", "calr"]
+    )
+    for row in stored:
+        row["overrides"] += f" schedule.upper={0.001 if row['schedule'] == 'fixed' else 0.002}"
+    runs = stored_runs.read(write(stored))
+    (question,) = questions(runs)
+    assert question.option == "schedule"
+    table = answers.table(question)
+    assert table.name == "schedules"
+    assert list(table.shown[""].columns) == ["data set", "method", "rate", "calr", "fixed"]
+    assert len(table.shown["Drop, in points"]) == 2  # of the reference there is no drop
+    assert set(table.numbers["schedule"]) == {"fixed", "calr"}
+    assert compared(runs, [question]).runs.empty
+
+
+def test_an_answer_shows_bytes_and_drops_where_they_tell_something(
+    grid: Grid, write: Write
+) -> None:
+    stored = grid(methods=["in_training_svd"], rates=[0.9])
+    small = varied(only(stored, "in_training_svd", 0.9), "network.hidden=9")
+    runs = stored_runs.read(write([*stored, *[row | {"model_bytes": 5e5} for row in small]]))
+    shown = answers.table(questions(runs)[0]).shown[""]
+    assert shown["network.hidden"].tolist() == ["9", "default"]
+    assert shown["whole network"].tolist()[0] == "500 kB"
+    assert "drop" not in shown  # the reference was not run with hidden=9
+    reference = varied(only(stored, "none", 0.0), "network.hidden=9")
+    runs = stored_runs.read(write([*stored, *small, *reference]))
+    table = answers.table(questions(runs)[0])
+    assert len(table.shown[""]) == 2  # the reference has a line too
+    assert len(table.shown["Drop, in points"]) == 1
+
+
+@pytest.mark.parametrize("values", [["9", "50", "300", "1000"], ["0.1", "0.25", "0.5"]])
+def test_values_are_sorted_by_size(grid: Grid, write: Write, values: list[str]) -> None:
+    one = only(grid(seeds=[0]), "in_training_svd", 0.9)
+    stored = [row for value in values[::-1] for row in varied(one, f"network.hidden={value}")]
+    table = answers.table(questions(stored_runs.read(write(stored)))[0])
+    assert table.shown[""]["network.hidden"].tolist() == values
+    assert isinstance(table.numbers, pd.DataFrame)
