@@ -153,6 +153,7 @@ def _train_and_test(settings: Settings, on_epoch: Callable[[EpochRow], None]) ->
         small = model.Model(network, data.words, data.labels, tokenizer, config)
         file_bytes = model.save(settings.folder / model.FILE, small)
     tokens = float(splits["test"].lengths.double().mean())
+    folded = fold(network)  # what is deployed, whatever the method says of its rank
     return {
         **record.of_data(settings, data),
         **asdict(size),
@@ -160,8 +161,8 @@ def _train_and_test(settings: Settings, on_epoch: Callable[[EpochRow], None]) ->
         "test_accuracy": accuracy(test_scores, splits["test"].labels),
         **record.of_size(settings, data, network),
         "file_bytes": file_bytes,
-        "flops_per_sentence": network.flops(tokens, size.rank or dim),
-        "latency_ms": measure.latency_ms(fold(network), splits["test"]),
+        "flops_per_sentence": folded.flops(tokens, folded.width),
+        "latency_ms": measure.latency_ms(folded, splits["test"]),
         "train_seconds": sum(epoch.seconds for epoch in trainer.rows),
         "reused_stages": int(reused),
         "peak_memory_bytes": measure.peak_memory(device),

@@ -129,6 +129,6 @@ def _note(cells: pd.DataFrame, held: dict[str, str]) -> str:
     sentences = [f"Test accuracy in percent, mean over n seeds{interval}."]
     if cells.groupby(CELL)["model_bytes"].nunique().gt(1).any():
         sentences.append("The whole network's bytes are shown where they differ.")
-    if shown := [value for value in held.values() if value and value != NOTHING]:
-        sentences.append(f"All runs: {', '.join(shown)}.")
+    if shown := [f"{name} {held[name]}" for name in held if held[name] not in ("", NOTHING)]:
+        sentences.append(f"Equal in all: {', '.join(shown)}.")
     return " ".join(sentences)

@@ -110,6 +110,7 @@ def _against_cost(
         here = rows_of(cells, panel)
         low, _ = _limit(ax, here, within)
         front = here.iloc[pareto_front(here["cost"].to_numpy(), here["accuracy"].to_numpy())]
+        front = front[front["accuracy"] >= low]
         ax.step(front["cost"], front["accuracy"], where="post", color="0.45", lw=0.9)
         leaving = []
         for method, style in styles.items():
@@ -164,7 +165,7 @@ def _tell_leaving(ax: Axes, leaving: list[tuple[str, float, str]], side: str) ->
     """Say in a corner at the bottom which methods go on under the panel, and how far."""
     for line, (method, deepest, colour) in enumerate(reversed(leaving)):
         ax.annotate(
-            f"↓ {one_line(method, 30)} goes down to {deepest:.1f} %",
+            f"↓ {one_line(method, 30)} down to {deepest:.1f} %",
             (0.0 if side == "left" else 1.0, 0.0),
             xycoords="axes fraction",
             xytext=(3 if side == "left" else -1, 3 + 8 * line),
@@ -172,6 +173,8 @@ def _tell_leaving(ax: Axes, leaving: list[tuple[str, float, str]], side: str) ->
             ha=side,
             fontsize=6.5,
             color=colour,
+            bbox={"facecolor": "white", "alpha": 0.7, "edgecolor": "none", "pad": 0.5},
+            zorder=5,
         )
 
 

@@ -53,9 +53,10 @@ def tell_missing(letters: Iterable[str]) -> None:
     """Say once, on standard error, which letters of figures are drawn as boxes."""
     if missing := "".join(sorted(set("".join(letters)))):
         shown = missing if len(missing) <= 20 else missing[:20] + "…"
+        letters = "1 letter" if len(missing) == 1 else f"{len(missing)} letters"
         print(
-            f"figures show boxes for {len(missing)} letters that no font of this machine has "
-            f"({shown}): install one that has them, such as Noto Sans CJK",
+            f"figures show boxes for {letters} that no font of this machine has ({shown}): install "
+            f"a font that has them, such as Noto Sans CJK",
             file=sys.stderr,
         )
 

@@ -1,4 +1,5 @@
 import math
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,7 @@ from ccompress import cli
 from ccompress.commands import evaluate
 from ccompress.deployment import model
 from ccompress.errors import InputError
+from ccompress.report import lettering
 
 pair = st.tuples(st.integers(0, 3), st.integers(0, 3))
 
@@ -80,6 +82,27 @@ def test_a_picture_of_many_classes_has_room_for_their_names():
     (axes,) = figure.axes[:1]
     inches = axes.get_position().height * figure.get_figheight()
     assert axes.get_yticklabels()[0].get_fontsize() / 72 < inches / 150
+
+
+def test_labels_are_shown_as_they_stand(monkeypatch, tmp_path, capsys):
+    labels = ["from $5 to $10", "$\\frac$", "two\nlines", "\U0001f9ec", "x" * 3000]
+    drawn = {}
+    save = lettering.save
+    monkeypatch.setattr(
+        lettering, "save", lambda figure, **kinds: drawn.update(f=figure) or save(figure, **kinds)
+    )
+    matrix = np.eye(5, dtype=int)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        evaluate._write(tmp_path, "data", matrix, evaluate.class_scores(matrix, labels), labels)
+    ticks = drawn["f"].axes[0].get_yticklabels()
+    shown = ["from $5 to $10", "$\\frac$", "two lines", "\U0001f9ec", "x" * 59 + "…"]
+    assert [tick.get_text() for tick in ticks] == shown
+    assert not any(tick.get_parse_math() for tick in ticks)
+    assert image.imread(tmp_path / "data.confusion.png").shape[0] < 2000
+    assert "figures show boxes for 1 letter" in capsys.readouterr().err
+    # In the tables labels are whole.
+    assert list(pd.read_csv(tmp_path / "data.classes.csv")["label"]) == labels
 
 
 @pytest.mark.parametrize(

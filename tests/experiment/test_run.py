@@ -84,6 +84,42 @@ KEPT = {
 }
 
 
+OWN_METHOD = """
+from dataclasses import dataclass
+from ccompress.methods.base import Size
+from ccompress.methods.in_training_svd import InTrainingSVD
+
+@dataclass(kw_only=True)
+class Reticent(InTrainingSVD):
+    def size(self, rows, dim, rate):
+        super().size(rows, dim, rate)
+        return Size()
+"""
+
+
+def test_flops_are_those_of_the_network_that_is_left_whatever_the_method_says(
+    ccompress, tiny, tmp_path
+):
+    (tmp_path / "own_methods.py").write_text(OWN_METHOD)
+    (tmp_path / "conf" / "method").mkdir(parents=True)
+    text = "_target_: own_methods.Reticent\ncompress_at: 0.5\n"
+    (tmp_path / "conf" / "method" / "reticent.yaml").write_text(text)
+    for method in ("reticent", "in_training_svd", "pre_training_svd", "none"):
+        options = ["--config-dir", "conf", *tiny, f"method={method}", "rate=0.74"]
+        done = ccompress(*options, PYTHONPATH=str(tmp_path))
+        assert done.returncode == 0, done.stderr
+    rows = {row["method"]: row for row in results.collect(tmp_path / "results" / "runs")}
+    assert rows["reticent"]["rank"] is None
+
+    def flops(width):
+        return 2 * (width * 8 + 8 * 8 + 8 * 3)
+
+    assert rows["in_training_svd"]["flops_per_sentence"] == flops(3)
+    assert rows["reticent"]["flops_per_sentence"] == flops(3)
+    assert rows["pre_training_svd"]["flops_per_sentence"] == flops(4)
+    assert rows["none"]["flops_per_sentence"] == flops(16)
+
+
 @pytest.mark.parametrize("method", list(KEPT))
 def test_the_epoch_kept_is_the_best_on_dev_of_those_after_the_compression(
     ccompress, tiny, tmp_path, method

@@ -177,7 +177,7 @@ def test_a_line_that_leaves_its_panel_says_so_and_flattens_nothing(done: pd.Data
         ax = panel(figure, "sst2, dan")
         low, high = ax.get_ylim()
         assert high - low < 1.5 * figures.DEEPEST  # the collapse alone is 80 points deep
-        assert [text.get_text() for text in ax.texts] == ["↓ quantization goes down to 2.0 %"]
+        assert [text.get_text() for text in ax.texts] == ["↓ quantization down to 2.0 %"]
     figure, _ = drawn(lambda: figures.accuracy_against_rate(done, table, 1.0))
     ax = panel(figure, "sst2, dan")
     arrows = [line.get_xydata() for line in ax.lines if line.get_marker() == 7]

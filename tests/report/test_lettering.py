@@ -94,7 +94,7 @@ def test_letters_that_no_font_has_are_told_once(capsys: pytest.CaptureFixture[st
     lettering.tell_missing(missing)
     said = capsys.readouterr().err
     assert said.count("\n") == 1
-    assert f"boxes for 1 letters that no font of this machine has ({rare})" in said
+    assert f"boxes for 1 letter that no font of this machine has ({rare})" in said
     lettering.tell_missing([""])
     assert capsys.readouterr().err == ""
 
