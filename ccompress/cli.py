@@ -5,7 +5,6 @@ import os
 import re
 import signal
 import sys
-from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -16,6 +15,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
+from ccompress.config import files
 from ccompress.config.schema import keys
 from ccompress.config.settings import (
     Settings,
@@ -120,13 +120,10 @@ def _hydra(arguments: list[str]) -> int:
     sys.argv[1:] = multirun[:1] + [word for word in arguments if word not in multirun]
     register_resolvers()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come to us as they are, to be said in one line
-    here = Path(__file__).parent
-    conf = here / "conf" if (here / "conf").is_dir() else here.parent / "conf"
     for group, _, option in (word.partition("=") for word in arguments):
-        if option == "null" and (conf / group).is_dir():
-            known = ", ".join(sorted(path.stem for path in (conf / group).glob("*.yaml")))
-            raise InputError(f"{group}=null: it is one of {known}")
-    hydra.main(version_base="1.3", config_path=str(conf), config_name="config")(_task)()
+        if option == "null" and (files.CONF / group).is_dir():
+            raise InputError(f"{group}=null: it is one of {', '.join(files.options(group))}")
+    hydra.main(version_base="1.3", config_path=str(files.CONF), config_name="config")(_task)()
     return 0
 
 

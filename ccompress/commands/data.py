@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import ccompress.data
+from ccompress.config import files
 from ccompress.data.base import default_root
 from ccompress.data.downloads.fetch import fetch
 from ccompress.data.downloads.source import Source
-from ccompress.errors import InputError, nearest
+from ccompress.errors import InputError, MissingData, nearest
 
 
 def sources() -> dict[str, Source]:
@@ -43,23 +44,36 @@ def main(argv: Sequence[str]) -> int:
     verbs = parser.add_subparsers(dest="verb", required=True)
     verbs.add_parser("list", parents=[root], help="what there is, its size, source and licence")
     names = verbs.add_parser("fetch", parents=[root], help="download from upstream and verify")
-    names.add_argument("names", nargs="+", metavar="NAME")
+    names.add_argument(
+        "names",
+        nargs="+",
+        metavar="NAME",
+        help="a data set, vectors, or an experiment: then what it reads and is not there",
+    )
     names = verbs.add_parser("check", parents=[root], help="verify the SHA-256 of what is there")
     names.add_argument("names", nargs="*", metavar="NAME", help="(default: all that is there)")
     arguments = parser.parse_args(argv)
     if arguments.verb == "list":
         return _list(arguments.root)
     if arguments.verb == "fetch":
-        return _fetch(_named(arguments.names), arguments.root)
+        experiments = files.options("experiment")
+        others = [name for name in arguments.names if name not in experiments]
+        _fetch(_named(others, experiments), arguments.root)
+        for name in arguments.names:
+            if name in experiments:
+                _fetch_for_experiment(name, arguments.root)
+        return 0
     return _check(_named(arguments.names), arguments.root)
 
 
-def _named(names: Sequence[str]) -> list[Source]:
+def _named(names: Sequence[str], others: Sequence[str] = ()) -> list[Source]:
+    """The sources of these names; the error for an unknown one lists `others` too."""
     known = sources()
     for name in names:
         if name not in known:
+            listed = [*known, *others]
             raise InputError(
-                f"unknown data {name!r}{nearest(name, known)}; known are {', '.join(known)}"
+                f"unknown data {name!r}{nearest(name, listed)}; known are {', '.join(listed)}"
             )
     return [known[name] for name in names]
 
@@ -77,7 +91,37 @@ def _list(root: Path) -> int:
     return 0
 
 
-def _fetch(chosen: Sequence[Source], root: Path) -> int:
+def _fetch_for_experiment(experiment: str, root: Path) -> None:
+    """Fetch what an experiment reads, if it is not there or not as it was published.
+
+    Raises:
+        MissingData: It reads something that cannot be fetched.
+    """
+    # Hydra and the checks of the configuration, which no other verb of this command needs.
+    from ccompress.experiment import needs
+
+    wanted: list[str] = []
+    missing = MissingData(root)
+    for dataset, chosen in needs.reads(experiment):
+        try:
+            dataset.require(root)
+            dataset.verify(root)
+        except InputError:
+            wanted.append(dataset.name)
+        try:
+            chosen.resolve(dataset.vectors).files(root)
+        except MissingData as error:
+            missing += error
+    wanted += missing.names
+    if wanted:
+        _fetch(_named(wanted), root)
+    elif not missing.others:
+        print(f"{experiment}: all that it reads is there, in {root}")
+    if missing.others:
+        raise MissingData(others=missing.others)
+
+
+def _fetch(chosen: Sequence[Source], root: Path) -> None:
     for source in chosen:
         if not source.files:
             print(f"{source.name}: built in, there is nothing to fetch")
@@ -86,7 +130,6 @@ def _fetch(chosen: Sequence[Source], root: Path) -> int:
         fetched = fetch(source, root)
         done = f"{len(fetched)} of {len(source.files)} files fetched" if fetched else "there"
         print(f"{source.name}: {done}, {_verified(source, root, fetched)}, in {root}")
-    return 0
 
 
 def _verified(source: Source, root: Path, fetched: Sequence[Path]) -> str:

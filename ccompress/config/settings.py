@@ -169,13 +169,10 @@ def check(raw: DictConfig, names: Mapping[str, str]) -> Settings:
     _check_kinds(built)
     root = Path(config.data.root).expanduser()
     built["dataset"].verify(root)
-    of_dataset = isinstance(built["vectors"], Auto | ImdbGlove)
-    built["vectors"], files = _vectors(built["vectors"], built["dataset"], root)
-    if of_dataset:
-        plain["vectors"] = {
-            "_target_": path_of(type(built["vectors"])),
-            **dataclasses.asdict(built["vectors"]),
-        }
+    vectors, files = _vectors(built["vectors"], built["dataset"], root)
+    if vectors is not built["vectors"]:
+        built["vectors"] = vectors
+        plain["vectors"] = {"_target_": path_of(type(vectors)), **dataclasses.asdict(vectors)}
     _check_values(config)
     method = built["method"]
     rate = config.rate if method.uses_rate else 0.0
@@ -218,7 +215,7 @@ def _vectors(
 ) -> tuple[Vectors, dict[str, Path]]:
     """The vectors of a data set and their files; says all at once what is not there of either."""
     try:
-        vectors = chosen if isinstance(chosen, Vectors) else chosen.resolve(dataset.vectors)
+        vectors = chosen.resolve(dataset.vectors)
         return vectors, vectors.files(root)
     except MissingData as missing:
         try:

@@ -6,12 +6,14 @@ ordered so that it is there when they come, and what happened is read from the r
 those are right whichever launcher ran them, on whichever machine.
 """
 
+import functools
+import operator
 import os
 import sys
 import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,7 +32,7 @@ from tqdm import tqdm
 
 from ccompress import cores
 from ccompress.config.settings import PROTOCOL, Settings, check, check_train, digest
-from ccompress.errors import InputError
+from ccompress.errors import InputError, MissingData
 from ccompress.experiment import results
 
 _POLL_SECONDS = 0.5
@@ -70,13 +72,14 @@ class Sweep(Sweeper):
         Raises:
             InputError: A combination cannot be composed or is not a run, or the experiment holds
                 rows of another protocol.
+            MissingData: Runs that are not finished read data that are not there: all of them.
         """
         # Hydra imports this module at every start, --help included; torch comes only now.
         from ccompress.experiment.run import finished
 
         # joblib's -1 means all cores; without this it knows of affinity and containers alone.
         os.environ.setdefault("LOKY_MAX_CPU_COUNT", str(cores.available()))
-        jobs = self._jobs(arguments)
+        jobs, lacking = self._jobs(arguments)
         for folder in _experiments(jobs):
             _refuse_other_protocols(folder / results.RUNS)
         before = {
@@ -85,6 +88,7 @@ class Sweep(Sweeper):
             if (row := finished(job.settings))
         }
         missing = _ordered([job for job in jobs if job.settings.run_id not in before])
+        _refuse_missing_data(missing, lacking)
         print(f"{len(jobs)} runs: {len(before)} finished before, {len(missing)} to do", flush=True)
         rows = dict(before)
         try:
@@ -102,8 +106,11 @@ class Sweep(Sweeper):
             _keep(jobs, rows)
         _conclude(jobs, rows)
 
-    def _jobs(self, arguments: Sequence[str]) -> list[Job]:
-        """The distinct runs of the sweep, in the order of their options."""
+    def _jobs(self, arguments: Sequence[str]) -> tuple[list[Job], list[MissingData]]:
+        """The distinct runs of the sweep, in the order of their options.
+
+        Beside them, what kept the others from being composed: files that an id is made of.
+        """
         parser = OverridesParser.create(config_loader=self.config_loader)
         given = [f"{key}={value}" for key, value in self.params.items()] + list(arguments)
         overrides = parser.parse_overrides(given)
@@ -114,6 +121,7 @@ class Sweep(Sweeper):
         # Rates and seeds are most of a sweep, and choose no file: to compose once serves them all.
         composed: dict[tuple[str, ...], DictConfig] = {}
         jobs: dict[str, Job] = {}
+        lacking: list[MissingData] = []
         for combination in combinations:
             chosen = [*combination, *threads]
             values = [text for text in chosen if text.startswith(("rate=", "seed="))]
@@ -123,9 +131,13 @@ class Sweep(Sweeper):
             config = composed[rest].copy()
             for override in parser.parse_overrides(values):
                 config[override.key_or_group] = override.value()
-            settings = settings_of(config)
-            jobs.setdefault(settings.run_id, Job(chosen, settings))
-        return list(jobs.values())
+            try:
+                settings = settings_of(config)
+            except MissingData as error:
+                lacking.append(error)
+            else:
+                jobs.setdefault(settings.run_id, Job(chosen, settings))
+        return list(jobs.values()), lacking
 
     def _line(self, job: Job) -> str:
         """The command line of a run, as this sweep's: another may have run it before."""
@@ -149,6 +161,18 @@ def settings_of(config: DictConfig) -> Settings:
     names = {str(group): str(option) for group, option in config.hydra.runtime.choices.items()}
     own = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
     return check(own, names)
+
+
+def _refuse_missing_data(jobs: Iterable[Job], lacking: Iterable[MissingData]) -> None:
+    """Say at once what these runs would miss, and what others lack already."""
+    found = list(lacking)
+    for job in jobs:
+        try:
+            job.settings.dataset.require(job.settings.root)
+        except MissingData as error:
+            found.append(error)
+    if found:
+        raise functools.reduce(operator.add, found)
 
 
 def _ordered(jobs: Sequence[Job]) -> list[Job]:

@@ -126,6 +126,72 @@ def test_an_unknown_name_is_refused_with_the_nearest(verb: str) -> None:
         main([verb, "sst"])
 
 
+def test_an_unknown_experiment_is_refused_before_anything_is_fetched(fetched: list[str]) -> None:
+    with pytest.raises(InputError, match=r"unknown data 'papr' \(did you mean paper\?\)"):
+        main(["fetch", "trec", "papr"])
+    assert fetched == []
+
+
+@pytest.fixture
+def fetched(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the sources that would have been fetched."""
+    names: list[str] = []
+
+    def fetch(source: Source, root: Path) -> list[Path]:
+        names.append(source.name)
+        return [root / file.path for file in source.files]
+
+    monkeypatch.setattr("ccompress.commands.data.fetch", fetch)
+    return names
+
+
+@pytest.mark.parametrize(
+    ("experiment", "needed"),
+    [
+        ("paper", ["sst2", "trec", "snips", "clinc150"]),
+        ("glove100", ["sst2", "trec", "snips", "clinc150", "glove"]),
+        ("vocabulary", ["sst2", "imdb"]),
+        ("demo", []),
+    ],
+)
+def test_fetch_brings_what_an_experiment_reads(
+    fetched: list[str], tmp_path: Path, experiment: str, needed: list[str]
+) -> None:
+    assert main(["fetch", experiment, "--root", str(tmp_path)]) == 0
+    assert fetched == needed
+
+
+def test_fetch_leaves_what_an_experiment_finds_as_published(
+    fetched: list[str],
+    real_data: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Under whatever name it may be there: imdb as its labelled half, glove as a subset."""
+    for experiment in ("paper", "vocabulary", "glove100"):
+        assert main(["fetch", experiment, "--root", str(real_data)]) == 0
+    assert fetched == []
+    assert "paper: all that it reads is there" in capsys.readouterr().out
+    for folder in real_data.iterdir():
+        (tmp_path / folder.name).symlink_to(folder)
+    (tmp_path / "trec").unlink()
+    (tmp_path / "trec").mkdir()
+    for name in ("TREC_10.label", "train_5500.label"):
+        contents = (real_data / "trec" / name).read_bytes()
+        (tmp_path / "trec" / name).write_bytes(contents[: len(contents) // 2])
+    assert main(["fetch", "paper", "--root", str(tmp_path)]) == 0
+    assert fetched == ["trec"]
+
+
+def test_fetch_says_what_it_cannot_bring(
+    fetched: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ccompress.data.vectors.imdb_glove.path", lambda: None)
+    with pytest.raises(InputError, match=r"^the vectors imdb-glove.300d .* clone .*glove300"):
+        main(["fetch", "phrases", "--root", str(tmp_path)])
+    assert fetched == ["sst2"]
+
+
 @pytest.fixture
 def upstream_with_real_data(
     upstream: Upstream, real_data: Path, monkeypatch: pytest.MonkeyPatch

@@ -1,5 +1,6 @@
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,9 +14,11 @@ import tiny_data
 from omegaconf import OmegaConf
 
 from ccompress import cores
+from ccompress.cli import command
 from ccompress.experiment import results
 from ccompress.experiment.sweep import Sweep
 
+ROOT = Path(__file__).parents[2]
 GRID = [
     "-m",
     "method=none,in_training_svd,pre_training_svd,quantization",
@@ -313,3 +316,29 @@ def test_twenty_kills_lose_nothing(ccompress, tiny, tmp_path):
     assert kills >= 5
     assert ccompress(*tiny, *GRID).returncode == 0
     pd.testing.assert_frame_equal(unmeasured(tmp_path), undisturbed)
+
+
+def test_all_missing_data_are_said_at_once_before_anything_runs(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    paper = ["+experiment=paper", "-m", "data.root=nowhere", "rate=0.9", "seed=0", "network=dan"]
+    sets = "sst2 trec snips clinc150"
+    for vectors, fetch in (("imdb_glove300", sets), ("glove300", f"sst2 glove {sets[5:]}")):
+        assert command([*paper, f"vectors={vectors}"]) == 2
+        said = capsys.readouterr()
+        assert said.err.strip().endswith(f"run: ccompress data fetch {fetch}")
+        assert len(said.err.splitlines()) == 1
+        assert said.out == ""
+    assert not list(tmp_path.iterdir())
+
+
+def test_finished_runs_need_no_data(tmp_path, monkeypatch, capsys):
+    """Those of a committed runs.csv; of the others it is said what they lack."""
+    folder = tmp_path / "results" / "phrases"
+    folder.mkdir(parents=True)
+    shutil.copy(ROOT / "results" / "phrases" / "runs.csv", folder)
+    monkeypatch.chdir(tmp_path)
+    phrases = ["+experiment=phrases", "-m", "data.root=nowhere", "network=dan", "rate=0.9"]
+    assert command(phrases) == 0
+    assert "12 runs: 12 finished before, 0 to do" in capsys.readouterr().out
+    assert command([*phrases, "seed=0,9"]) == 2
+    assert "run: ccompress data fetch sst2" in capsys.readouterr().err

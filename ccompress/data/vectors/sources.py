@@ -66,8 +66,16 @@ class Vectors(ABC):
         """
 
     def files(self, root: Path) -> dict[str, Path]:
-        """Option name -> file that is read, whose contents identify a run."""
+        """Option name -> file that is read, whose contents identify a run.
+
+        Raises:
+            MissingData: A file that belongs into the data root is not there.
+        """
         return {}
+
+    def resolve(self, default: str) -> "Vectors":
+        """The vectors for a data set whose `vectors` is `default`: these, for any."""
+        return self
 
 
 @dataclass(kw_only=True)
