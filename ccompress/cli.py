@@ -3,6 +3,7 @@
 import importlib
 import os
 import re
+import shlex
 import signal
 import sys
 from types import FrameType
@@ -10,7 +11,9 @@ from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException, MissingConfigException
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Quote, QuotedString
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
@@ -179,10 +182,26 @@ def _explained(error: Exception) -> str:
     if unknown := re.match(r"Could not override '([^']+)'", str(error)):
         key = unknown.group(1)
         return f"{key} is not known{nearest(key, keys())}; ccompress --cfg job shows every key"
-    if several := re.search(r"Ambiguous value for argument '([^']+)'", str(error)):
-        return f"{several.group(1)} names several values: -m runs each of them"
+    if several := re.match(r"(?:Ambiguous value for argument|Sweep parameters) '(.*)'", str(error)):
+        override = several.group(1)
+        return f"{override} names several values: -m runs each of them; {_quoted(override)}"
+    if isinstance(error, OverrideParseException):
+        form = _quoted(error.override) or "ccompress --help shows how options are written"
+        return f"{error.override} cannot be read as KEY=VALUE; {form}"
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return " ".join(lines[:2])
+
+
+def _quoted(override: str) -> str:
+    """How to type `override`, if its value is one text: quotes for Hydra, and for the shell."""
+    key, equals, value = override.partition("=")
+    quote = Quote.single if '"' in value else Quote.double
+    typed = f"{key}{equals}{QuotedString(value, quote).with_quotes()}"
+    try:
+        OverridesParser.create().parse_override(typed)
+    except HydraException:
+        return ""  # there is no value, or it is the key that cannot be read
+    return f"if the value is one text, quote it: {shlex.quote(typed)}"
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -9,6 +10,8 @@ from pathlib import Path
 import pytest
 import tiny_data
 from hatchling.builders.sdist import SdistBuilder
+
+from ccompress import cli
 
 ROOT = Path(__file__).parents[1]
 
@@ -121,6 +124,46 @@ def test_bad_input_is_one_line_and_exit_code_2(ccompress, tiny, arguments, said)
     assert said in done.stderr
     assert done.stderr.startswith("ccompress: ")
     assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+
+
+NAMES = [
+    "a=b.csv",
+    "f (1).csv",
+    "it's.csv",
+    'say "so".csv',
+    """both "of' them.csv""",
+    "café.csv",
+    "日本.csv",
+    "a,b.csv",
+    "~/x.csv",
+    "[a].csv",
+    "{a}.csv",
+    "a#b;c&d!e.csv",
+    "choice(a.csv)",
+    '\\"a, b\\.csv',
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_file_name_that_hydra_cannot_read_is_shown_as_it_is_typed(monkeypatch, capsys, name):
+    monkeypatch.setattr(sys, "argv", ["ccompress"])
+    options = ["dataset=custom", "dataset.test=test.csv", "vectors=random"]
+    assert cli.command([*options, f"dataset.train={name}"]) == 2
+    said = capsys.readouterr().err.rstrip("\n")
+    assert said.startswith(f"ccompress: dataset.train={name} ")
+    assert "\n" not in said
+    (typed,) = shlex.split(said.partition("quote it: ")[2])
+    with pytest.raises(SystemExit, match="2"):
+        cli.command([*options, typed])
+    assert f"cannot read {Path(name).expanduser()}: No such file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("argument", ["rate", "a b=1"])
+def test_what_is_no_option_is_said_in_one_line(monkeypatch, capsys, argument):
+    monkeypatch.setattr(sys, "argv", ["ccompress"])
+    assert cli.command(["seed=0", argument]) == 2
+    expected = f"ccompress: {argument} cannot be read as KEY=VALUE; ccompress --help shows how"
+    assert capsys.readouterr().err.startswith(expected)
 
 
 FILES = {
