@@ -177,8 +177,9 @@ def _refused(network: Network, error: BaseException) -> InputError:
 def _quietly() -> Iterator[None]:
     """Keep torch's exporters from unrolling an LSTM, and from notes about their own insides."""
     try:
-        # The operator stays whole, so that sentences may have any length. Of torch 2.13, whose
-        # torch.onnx does the same while it traces, but not afterwards.
+        # Without this an LSTM is unrolled, and sentences have one length. It has no public name:
+        # torch's documentation imports it from here. torch 2.13 brought it; torch.onnx uses it
+        # while it traces, but not afterwards.
         from torch.export._patches import register_lstm_while_loop_decomposition
     except ImportError as error:
         raise InputError(f"export needs torch 2.13 or later, not {torch.__version__}") from error
