@@ -148,8 +148,8 @@ def _task(config: DictConfig) -> dict[str, Any] | None:
         if settings.experiment_name and context.sweeper.params:
             print("one run of the experiment; -m runs all of it", file=sys.stderr)
         if row := finished(settings):
-            here = (settings.folder / RESULT).is_file()
-            note = "" if here else f"a row of {settings.results_dir}, its folder is not here; "
+            elsewhere = f"a row of {settings.results_dir}, its folder is not here; "
+            note = "" if (settings.folder / RESULT).is_file() else elsewhere
             console.show(row, settings, f"finished before; {note}force=true runs it again")
             return row
         with console.epochs(settings.epochs) as on_epoch:

@@ -143,7 +143,7 @@ def _resident() -> int:
 @torch.no_grad()
 def _times(networks: list[Network], rows: int, rounds: int) -> list[dict[str, float]]:
     """Median time of a batch of 1 and of 64, and the median ratio to the first network's."""
-    found: list[dict[str, float]] = [{} for _ in networks]
+    columns: list[dict[str, float]] = [{} for _ in networks]
     for size, sentences in ((1, 100), (64, 640)):
         batches = _batches(rows, sentences, size)
         taken = torch.empty(rounds, len(networks), dtype=torch.double)
@@ -151,10 +151,10 @@ def _times(networks: list[Network], rows: int, rounds: int) -> list[dict[str, fl
             for i, network in enumerate(networks):
                 taken[max(turn, 0), i] = _round(network, batches)
         ratios = (taken / taken[:, :1]).median(0).values
-        for i, column in enumerate(found):
+        for i, column in enumerate(columns):
             column[f"batch{size}_ms"] = 1000 * float(taken[:, i].median())
             column[f"batch{size}_ratio"] = float(ratios[i])
-    return found
+    return columns
 
 
 def _round(network: Network, batches: list[Batch]) -> float:

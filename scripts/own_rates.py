@@ -78,19 +78,19 @@ largest of the grid, a larger one might be better.
 
 def main() -> None:
     """Write the page and its figures, and print the page."""
-    runs = choose_rates.read(RUNS).assign(data=lambda found: found["dataset"])
+    runs = choose_rates.read(RUNS).assign(data=lambda frame: frame["dataset"])
     page, means = "", []
     for rate in aggregation.rates(runs):
-        here = runs[runs["rate"].isin([0, rate])]
-        here = here[here["seed"].isin(here.loc[here["rate"] == rate, "seed"])]
-        dev = here.pivot_table("dev_accuracy", METHOD, "upper", aggfunc="mean")
-        dev = dev.reindex([REFERENCE, *aggregation.methods(here)], level="method")
+        at_rate = runs[runs["rate"].isin([0, rate])]
+        at_rate = at_rate[at_rate["seed"].isin(at_rate.loc[at_rate["rate"] == rate, "seed"])]
+        dev = at_rate.pivot_table("dev_accuracy", METHOD, "upper", aggfunc="mean")
+        dev = dev.reindex([REFERENCE, *aggregation.methods(at_rate)], level="method")
         rates = {"shared": shared_rates(dev.index), "own": dev.apply(choose_rates.chosen, axis=1)}
-        taken = {choice: at(here, chosen) for choice, chosen in rates.items()}
+        taken = {choice: at(at_rate, chosen) for choice, chosen in rates.items()}
         facts = {
             "rate": percent(rate),
             "figure": f"drops_{100 * rate:g}",
-            "seeds": here["seed"].nunique(),
+            "seeds": at_rate["seed"].nunique(),
         }
         means.append(in_the_mean(taken))
         page += SECTION.format(**facts) + markdown(by_cell(taken, rates)) + "\n"
@@ -184,15 +184,15 @@ def figure(taken: dict[str, pd.DataFrame]) -> Figure:
         drops = runs.groupby([*PANEL, "method"])["drop"]
         for line, panel in enumerate(panels.itertuples(index=False, name=None)):
             for place, method in enumerate(methods):
-                found = t_interval(drops.get_group((*panel, method)).to_numpy())
-                reach = [[found.mean - found.low], [found.high - found.mean]]
+                estimate = t_interval(drops.get_group((*panel, method)).to_numpy())
+                reach = [[estimate.mean - estimate.low], [estimate.high - estimate.mean]]
                 height = line + 0.24 * (place - (len(methods) - 1) / 2)
                 style = styles[method].points()
-                if found.mean > DEEPEST:
+                if estimate.mean > DEEPEST:
                     where = {"x": DEEPEST - 0.1, "y": height, "ha": "right", "va": "center"}
-                    ax.text(**where, s=f"{found.mean:.1f} →", color=style["color"], fontsize=7)
+                    ax.text(**where, s=f"{estimate.mean:.1f} →", color=style["color"], fontsize=7)
                     continue
-                ax.errorbar(found.mean, height, xerr=reach, elinewidth=0.8, **style)
+                ax.errorbar(estimate.mean, height, xerr=reach, elinewidth=0.8, **style)
         ax.axvline(0, color=REFERENCE_COLOUR, linewidth=0.8)
         ax.axvline(1, color=REFERENCE_COLOUR, linewidth=0.8, linestyle=(0, (1, 2)))
         ax.grid(False, axis="y")

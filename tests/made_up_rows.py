@@ -42,7 +42,7 @@ def _row(
 ) -> dict[str, Any]:
     accuracy, words, test, classes, vectors = DATA_SETS[dataset]
     shared = np.random.default_rng([seed, *map(ord, dataset + network)])
-    own = np.random.default_rng([seed, round(1000 * rate), *map(ord, dataset + network + method)])
+    noise = np.random.default_rng([seed, round(1000 * rate), *map(ord, dataset + network + method)])
     reached = accuracy + 0.5 * shared.standard_normal()
     dim, left = 300, 1 - rate
     rank = bits = None
@@ -50,7 +50,7 @@ def _row(
     rows_of_network = 4 * (300 * 300 * 2 if network == "dan" else 4 * 150 * 450 + 150 * classes)
     if method != "none":
         loss, power = LOSSES[method]
-        reached += -loss * (0.1 / left) ** power + 0.3 * own.standard_normal()
+        reached += -loss * (0.1 / left) ** power + 0.3 * noise.standard_normal()
         reached = max(reached, 100 / classes)
         if method == "in_training_svd":
             rank = math.floor(round(left * words * dim, 6) / (words + dim))
@@ -96,7 +96,7 @@ def _row(
         "model_bytes": embedding + rows_of_network,
         "model_reduction": 1 - (embedding + rows_of_network) / (original + rows_of_network),
         "flops_per_sentence": 2 * (rank or dim) * 300 * (1 if network == "dan" else 12),
-        "latency_ms": (0.08 if network == "dan" else 0.9) * (1 + 0.05 * own.random() + left / 5),
+        "latency_ms": (0.08 if network == "dan" else 0.9) * (1 + 0.05 * noise.random() + left / 5),
         "train_seconds": 20.0,
         "total_seconds": 25.0,
         "reused_stages": 1,

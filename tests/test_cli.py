@@ -65,9 +65,11 @@ def test_tab_completion(ccompress):
 
 
 def test_a_config_dir_of_ones_own(ccompress, tmp_path, tiny):
-    own = tmp_path / "own" / "schedule"
-    own.mkdir(parents=True)
-    (own / "hot.yaml").write_text("_target_: ccompress.schedules.FixedSchedule\nupper: 0.02\n")
+    schedules = tmp_path / "own" / "schedule"
+    schedules.mkdir(parents=True)
+    (schedules / "hot.yaml").write_text(
+        "_target_: ccompress.schedules.FixedSchedule\nupper: 0.02\n"
+    )
     options = ("--config-dir", str(tmp_path / "own"), "schedule=hot", "save_model=false")
     done = ccompress(*options, *tiny)
     assert done.returncode == 0, done.stderr

@@ -17,9 +17,9 @@ def write(folder: Path, classes: int = 3, words: int = 60) -> list[str]:
         lines = ["text,label"]
         for _ in range(size):
             label = draw.randrange(classes)
-            own = [f"w{draw.randrange(words // classes) * classes + label}" for _ in range(5)]
+            telling = [f"w{draw.randrange(words // classes) * classes + label}" for _ in range(5)]
             other = [f"w{draw.randrange(words)}" for _ in range(draw.randrange(4))]
-            lines.append(f"{' '.join(own + other)},class {label}")
+            lines.append(f"{' '.join(telling + other)},class {label}")
         (folder / f"{split}.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     rows = [" ".join([f"w{i}", *(f"{draw.gauss(0, 1):.4f}" for _ in range(16))]) for i in range(50)]
     (folder / "vectors.txt").write_text("\n".join(rows) + "\n", encoding="utf-8")

@@ -20,8 +20,8 @@ def sources() -> dict[str, Source]:
         importlib.import_module(module.name)
         for module in pkgutil.walk_packages(ccompress.data.__path__, "ccompress.data.")
     )
-    found = [module.SOURCE for module in modules if hasattr(module, "SOURCE")]
-    return {source.name: source for source in sorted(found, key=lambda source: source.name)}
+    declared = [module.SOURCE for module in modules if hasattr(module, "SOURCE")]
+    return {source.name: source for source in sorted(declared, key=lambda source: source.name)}
 
 
 def main(argv: Sequence[str]) -> int:
@@ -147,18 +147,18 @@ def _verified(source: Source, root: Path, fetched: Sequence[Path]) -> str:
 def _check(chosen: Sequence[Source], root: Path) -> int:
     """Print a line per file; exit code 1 if one of them is not what upstream has."""
     for source in chosen:
-        if not source.here(root):
+        if not source.is_there(root):
             source.find(root, *source.checksums())  # raises, naming the command that fetches it
     damaged = 0
     for source in chosen or sources().values():
         for name, sha256 in source.checksums().items():
-            if (found := source.sha256(root, name)) is None:
-                if source.here(root):
+            if (actual := source.sha256(root, name)) is None:
+                if source.is_there(root):
                     continue
                 verdict = "not there"
             elif not sha256:
                 verdict = "there, not verified: no checksum is known"
-            elif found == sha256:
+            elif actual == sha256:
                 verdict = "whole"
             else:
                 damaged += 1

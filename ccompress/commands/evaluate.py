@@ -125,9 +125,9 @@ def _show(matrix: Matrix, classes: pd.DataFrame, labels: Sequence[str]) -> None:
         print("\nconfusion matrix: a row a class, a column a label given")
         print(pd.DataFrame(matrix, list(labels), list(labels)).to_string())
         return
-    found = confusions(matrix, labels)
-    print(f"\nthe most frequent of {len(found)} confusions")
-    print(found.head(_READABLE).to_string(index=False))
+    mistakes = confusions(matrix, labels)
+    print(f"\nthe most frequent of {len(mistakes)} confusions")
+    print(mistakes.head(_READABLE).to_string(index=False))
 
 
 def _write(

@@ -85,12 +85,12 @@ def located(path: str, group: str) -> Any:
         InputError: It cannot be imported, or is no class.
     """
     try:
-        found = locate(path)
+        kind = locate(path)
     except Exception as error:  # whatever a user's module raises when it is imported
         raise InputError(f"{group}._target_={path} cannot be imported: {error}") from error
-    if not isinstance(found, type):
+    if not isinstance(kind, type):
         raise InputError(f"{group}._target_={path} is no class")
-    return found
+    return kind
 
 
 def path_of(kind: type) -> str:

@@ -70,6 +70,6 @@ def keys() -> list[str]:
     root = [field.name for field in dataclasses.fields(Schema)]
     return root + [
         f"{section}.{field.name}"
-        for section, of in SECTIONS.items()
-        for field in dataclasses.fields(of)
+        for section, schema in SECTIONS.items()
+        for field in dataclasses.fields(schema)
     ]

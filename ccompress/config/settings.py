@@ -158,8 +158,8 @@ def check(raw: DictConfig, names: Mapping[str, str]) -> Settings:
             the configuration names cannot be read.
     """
     _check_keys(raw, Schema, "")
-    for section, of in SECTIONS.items():
-        _check_keys(raw[section], of, section)
+    for section, schema in SECTIONS.items():
+        _check_keys(raw[section], schema, section)
     config = merged(Schema, raw, "")
     plain = {group: options_of(raw[group], group, names[group]) for group in GROUPS}
     built = {group: build(plain[group], group) for group in GROUPS if group != "network"}
@@ -232,13 +232,13 @@ def _sources(plain: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     }
     # One of ours has a name without a module.
     modules["tokenizer"] = str(plain["dataset"].get("tokenizer", "")).rpartition(".")[0]
-    found = {owner: source_sha256(module) for owner, module in modules.items() if module}
-    return {owner: sha256 for owner, sha256 in found.items() if sha256}
+    sources = {owner: source_sha256(module) for owner, module in modules.items() if module}
+    return {owner: sha256 for owner, sha256 in sources.items() if sha256}
 
 
-def _check_keys(node: Any, of: type, section: str) -> None:
+def _check_keys(node: Any, schema: type, section: str) -> None:
     """Refuse a section of the configuration that lacks a key or has one that is not known."""
-    known = [field.name for field in dataclasses.fields(of)]
+    known = [field.name for field in dataclasses.fields(schema)]
     if not isinstance(node, DictConfig):
         listed = ", ".join(f"{section}.{name}" for name in known)
         raise InputError(f"{section} takes no value, its options do: {listed}")

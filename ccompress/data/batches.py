@@ -118,14 +118,14 @@ def _batches(split: Encoded, groups: list[Tensor], cpu_lengths: Tensor) -> Itera
         # Whatever follows from the lengths is found on the host: asked for a total, a GPU would
         # first have to finish all that it has been given.
         chosen = torch.cat(block)
-        own = cpu_lengths[chosen]
-        each = torch.split(own, sizes)
+        chosen_lengths = cpu_lengths[chosen]
+        each = torch.split(chosen_lengths, sizes)
         tokens_each = [int(part.sum()) for part in each]
         total = sum(tokens_each)
         from_batch = torch.cat([part.cumsum(0) - part for part in each])
-        from_block = own.cumsum(0) - own
+        from_block = chosen_lengths.cumsum(0) - chosen_lengths
         sentences, lengths, offsets, shift = torch.stack(
-            [chosen, own, from_batch, starts[chosen] - from_block]
+            [chosen, chosen_lengths, from_batch, starts[chosen] - from_block]
         ).to(device)
         number = torch.arange(len(block), device=device)
         batch_of_token = number.repeat_interleave(

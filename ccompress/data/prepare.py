@@ -105,9 +105,9 @@ def prepare(
 
     def make() -> Prepared:
         splits = dataset.load(root)
-        found = vectors.load(root, cache, splits.train.tokens)
-        vocab = vocabulary.build(splits.train.tokens, found, policy, max_size, min_count)
-        return _prepared(splits, found, vocab)
+        word_vectors = vectors.load(root, cache, splits.train.tokens)
+        vocab = vocabulary.build(splits.train.tokens, word_vectors, policy, max_size, min_count)
+        return _prepared(splits, word_vectors, vocab)
 
     prepared = storage.made_once(path, make, _packed, _unpacked)
     if prepared.warning:
@@ -115,11 +115,11 @@ def prepare(
     return prepared
 
 
-def _prepared(splits: Splits, found: WordVectors, vocab: vocabulary.Vocabulary) -> Prepared:
+def _prepared(splits: Splits, word_vectors: WordVectors, vocab: vocabulary.Vocabulary) -> Prepared:
     """The splits as integers, and the table."""
     import torch
 
-    table, with_vector = vocabulary.embedding_table(vocab, found, _VECTORS_SEED)
+    table, with_vector = vocabulary.embedding_table(vocab, word_vectors, _VECTORS_SEED)
     labels = sorted(set(splits.train.labels))
     number = {label: index for index, label in enumerate(labels)}
 
@@ -138,10 +138,10 @@ def _prepared(splits: Splits, found: WordVectors, vocab: vocabulary.Vocabulary) 
         counts=torch.from_numpy(vocab.counts),
         train_rows=vocab.train_rows,
         with_vector=with_vector,
-        vectors_sha256=found.sha256,
+        vectors_sha256=word_vectors.sha256,
         labels=labels,
         splits={name: encode(getattr(splits, name)) for name in ("train", "dev", "test")},
-        warning=vocabulary.coverage_warning(vocab, found),
+        warning=vocabulary.coverage_warning(vocab, word_vectors),
     )
 
 

@@ -173,8 +173,8 @@ def collect(runs_dir: Path) -> list[dict[str, Any]]:
     """The results of all runs in a folder, newest first."""
     if not runs_dir.is_dir():
         return []
-    found = (read_result(folder) for folder in runs_dir.iterdir() if not _hidden(folder))
-    return sorted(filter(None, found), key=lambda row: str(row["created"]), reverse=True)
+    rows = (read_result(folder) for folder in runs_dir.iterdir() if not _hidden(folder))
+    return sorted(filter(None, rows), key=lambda row: str(row["created"]), reverse=True)
 
 
 def committed(results_dir: Path, experiment: str, run_id: str) -> dict[str, Any] | None:
@@ -182,9 +182,9 @@ def committed(results_dir: Path, experiment: str, run_id: str) -> dict[str, Any]
 
     The row is not to be changed.
     """
-    own = results_dir / experiment / RUNS
-    others = sorted(set(results_dir.glob(f"*/{RUNS}")) - {own}, reverse=True)
-    for path in (own, *others):
+    first = results_dir / experiment / RUNS
+    others = sorted(set(results_dir.glob(f"*/{RUNS}")) - {first}, reverse=True)
+    for path in (first, *others):
         if path.is_file():
             status = path.stat()
             if row := _done(path, status.st_mtime_ns, status.st_size).get(run_id):

@@ -159,20 +159,20 @@ def settings_of(config: DictConfig) -> Settings:
     """The checked settings of a configuration that still has Hydra's own node."""
     check_train(config.hydra)
     names = {str(group): str(option) for group, option in config.hydra.runtime.choices.items()}
-    own = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
-    return check(own, names)
+    without_hydra = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+    return check(without_hydra, names)
 
 
 def _refuse_missing_data(jobs: Iterable[Job], lacking: Iterable[MissingData]) -> None:
     """Say at once what these runs would miss, and what others lack already."""
-    found = list(lacking)
+    missing = list(lacking)
     for job in jobs:
         try:
             job.settings.dataset.require(job.settings.root)
         except MissingData as error:
-            found.append(error)
-    if found:
-        raise functools.reduce(operator.add, found)
+            missing.append(error)
+    if missing:
+        raise functools.reduce(operator.add, missing)
 
 
 def _ordered(jobs: Sequence[Job]) -> list[Job]:
@@ -260,29 +260,29 @@ def describe(row: Mapping[str, Any]) -> str:
 
 def _keep(jobs: Sequence[Job], rows: Mapping[str, Mapping[str, Any]]) -> None:
     """Write the rows of each experiment into its runs.csv, beside those that it has."""
-    for folder, own in _experiments(jobs).items():
+    for folder, experiment_jobs in _experiments(jobs).items():
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / ".lock"):
-            _keep_runs(folder / results.RUNS, own, rows)
-            _keep_spectra(folder / results.SPECTRA, own)
+            _keep_runs(folder / results.RUNS, experiment_jobs, rows)
+            _keep_spectra(folder / results.SPECTRA, experiment_jobs)
 
 
 def _experiments(jobs: Sequence[Job]) -> dict[Path, list[Job]]:
     """The folder of each experiment, with its jobs; those of no experiment are left out."""
-    found: defaultdict[Path, list[Job]] = defaultdict(list)
+    experiments: defaultdict[Path, list[Job]] = defaultdict(list)
     for job in jobs:
         if name := job.settings.experiment_name:
-            found[job.settings.results_dir / name].append(job)
-    return found
+            experiments[job.settings.results_dir / name].append(job)
+    return experiments
 
 
 def _refuse_other_protocols(path: Path) -> None:
     """Refuse to add rows to a runs.csv that holds results which do not compare with them."""
     others = {row["protocol"] for row in results.read_runs(path)} - {PROTOCOL}
     if others:
-        found = ", ".join(sorted(map(str, others)))
+        listed = ", ".join(sorted(map(str, others)))
         raise InputError(
-            f"{path} holds runs of protocol {found}; those of this version, {PROTOCOL}, do not "
+            f"{path} holds runs of protocol {listed}; those of this version, {PROTOCOL}, do not "
             f"compare with them: move the file away"
         )
 

@@ -107,9 +107,9 @@ def _refuse_additions(embedding: nn.Embedding, name: str) -> None:
     methods = [
         key
         for key, value in attributes.items()
-        if callable(own := getattr(nn.Embedding, key, None))
+        if callable(inherited := getattr(nn.Embedding, key, None))
         # When its hooks are removed, accelerate leaves the class's own method behind.
-        and getattr(value, "__func__", None) is not own
+        and getattr(value, "__func__", None) is not inherited
     ]
     parts = chain(embedding._parameters, embedding._buffers, embedding._modules)
     added = [*hooks, *methods, *(key for key in parts if key != "weight")]

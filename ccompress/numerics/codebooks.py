@@ -111,10 +111,10 @@ def product(table: Tensor, parts: int) -> tuple[Tensor, Tensor]:
     owner = owners(table.shape[1], parts)
     draw = np.random.default_rng(0)
     for part in range(parts):
-        own = owner == part
-        points = table[:, own.to(table.device)]
+        columns = owner == part
+        points = table[:, columns.to(table.device)]
         k_means = _k_means_in_one_dimension if points.shape[1] == 1 else _k_means
-        centroids[:, own.numpy()], codes[:, part] = k_means(points, draw)
+        centroids[:, columns.numpy()], codes[:, part] = k_means(points, draw)
     return torch.from_numpy(codes).to(table.device), torch.from_numpy(centroids).to(table)
 
 
@@ -131,8 +131,8 @@ def _k_means(table: Tensor, draw: np.random.Generator) -> tuple[Array, Array]:
     assigned = _nearest_points(points, centroids)
     for _ in range(_PRODUCT_ROUNDS):
         counts = np.bincount(assigned, minlength=CENTROIDS)
-        for column, of in zip(centroids.T, points.T, strict=True):
-            sums = np.bincount(assigned, weights=of, minlength=CENTROIDS)
+        for column, coordinates in zip(centroids.T, points.T, strict=True):
+            sums = np.bincount(assigned, weights=coordinates, minlength=CENTROIDS)
             # A centroid that no point is nearest to stays where it is.
             column[:] = np.where(counts > 0, sums / counts.clip(min=1), column)
         before, assigned = assigned, _nearest_points(points, centroids)

@@ -57,13 +57,13 @@ def rank_of_factors(rows: int, dim: int, rate: float) -> int:
     """
     size, factors = rows * dim, rows + dim  # numbers in the table, numbers in the factors a rank
     rank = int(kept_fraction(rate) * size / factors)
-    of = f"a table of {rows} x {dim}"
+    table = f"a table of {rows} x {dim}"
     if rank < 1 or factors >= size:
         largest = 1 - Fraction(factors, size) if factors < size else None
-        raise no_room(rate, f"no rank for factors smaller than {of}", largest)
+        raise no_room(rate, f"no rank for factors smaller than {table}", largest)
     if rank * factors >= size:
         raise InputError(
-            f"rate={rate} gives rank {rank}, at which the factors are no smaller than {of}: "
+            f"rate={rate} gives rank {rank}, at which the factors are no smaller than {table}: "
             "give a larger rate"
         )
     return rank

@@ -126,7 +126,7 @@ def load(
     one = settings(bench, chosen, f"network={network}")
     data = prepare(one)
     train = data.splits["train"]
-    found = Case(
+    case = Case(
         f"{one.names['dataset'] if bench.quick else name}, {network}",
         data.table,
         data.train_rows,
@@ -139,8 +139,8 @@ def load(
         one.network,
     )
     if rows is None:
-        return found
-    return with_rows(found, min(rows, 10_000) if bench.quick else rows)
+        return case
+    return with_rows(case, min(rows, 10_000) if bench.quick else rows)
 
 
 def part(split: Encoded, chosen: Tensor) -> Encoded:

@@ -24,7 +24,7 @@ def measure(bench: Bench) -> list[Row]:
     rank = rank_of_factors(rows, dim, RATE)
     name = f"{rows:,} x {dim}, rank {rank}"
     best = _best(case.table, rank)
-    found = []
+    measured = []
     for device in bench.devices:
         table = case.table.to(device)
         seconds = alternate(
@@ -37,13 +37,13 @@ def measure(bench: Bench) -> list[Row]:
         A, B = (factor.cpu().double().numpy() for factor in factorize(table, rank))
         error = float(np.linalg.norm(A @ B - best) / np.linalg.norm(table.cpu()))
         for contender, values in seconds.items():
-            own = contender == OURS
-            target = f"under {SECONDS:g} s" if own else ""
+            is_ours = contender == OURS
+            target = f"under {SECONDS:g} s" if is_ours else ""
             met = max(values) < SECONDS
-            found.append(
+            measured.append(
                 row(name, device, "decomposition", contender, values, target=target, met=met)
             )
-        found.append(
+        measured.append(
             row(
                 name,
                 device,
@@ -56,7 +56,7 @@ def measure(bench: Bench) -> list[Row]:
                 note="E_k of numpy.linalg.svd in float64",
             )
         )
-    return found
+    return measured
 
 
 def _best(table: Tensor, rank: int) -> np.ndarray:

@@ -51,14 +51,14 @@ def paper(bench: Bench, device: torch.device) -> list[Row]:
     """Seconds of the experiment's 1,550 results, extrapolated from three cells by their steps."""
     seeds = SEEDS[:1] if bench.quick else SEEDS
     steps = {cell: _steps(bench, cell) for cell in CELLS}
-    own, plain = 0.0, 0.0
+    ours, plain = 0.0, 0.0
     for network, cells in groupby(MEASURED, key=lambda cell: cell.network):
         measured = list(cells)
         share = sum(steps[cell] for cell in CELLS if cell.network == network) / sum(
             steps[cell] for cell in measured
         )
         results = len(seeds) * (1 + len(SAMPLE) * (len(METHODS) - 1))
-        own += _ours(bench, measured, seeds) * share * len(SEEDS) * RESULTS / results
+        ours += _ours(bench, measured, seeds) * share * len(SEEDS) * RESULTS / results
         for cell in measured:
             case = load(bench, cell.dataset, cell.data, network, 0.25)
             number = epochs(bench, cell.data, network)
@@ -68,7 +68,7 @@ def paper(bench: Bench, device: torch.device) -> list[Row]:
         f"{' '.join(f'{rate:g}' for rate in SAMPLE)}; ours {PROCESSES} processes"
     )
     title = "paper, 1,550 results"
-    samples = {OURS: [own], PLAIN: [plain]}
+    samples = {OURS: [ours], PLAIN: [plain]}
     return [
         *compare(title, device, "whole", samples, at_least=AT_LEAST, note=note),
         row(
@@ -76,10 +76,10 @@ def paper(bench: Bench, device: torch.device) -> list[Row]:
             device,
             "whole, minutes",
             OURS,
-            [own / 60],
+            [ours / 60],
             unit="min",
             target=f"under {MINUTES:g} min",
-            met=own < 60 * MINUTES,
+            met=ours < 60 * MINUTES,
             note=note,
         ),
     ]

@@ -26,17 +26,17 @@ def measure(bench: Bench) -> list[Row]:
     name = f"{case.name}, {rows:,} x {dim}"
     with get_context("spawn").Pool(1) as pool:
         most = pool.apply(_plain_peak, (bench,))
-    found = [
+    measured = [
         _row(name, PLAIN, most, most, cpu, "two tenths of an epoch, the longest review in them")
     ]
     for method, epochs in RUNS:
         peak = _peak(bench, method, epochs)
-        found.append(_row(f"{name}, {method}", OURS, peak, most, cpu, "result.json"))
-    return found
+        measured.append(_row(f"{name}, {method}", OURS, peak, most, cpu, "result.json"))
+    return measured
 
 
 def _row(case: str, contender: str, peak: int, most: int, device: torch.device, note: str) -> Row:
-    own = contender == OURS
+    is_ours = contender == OURS
     return row(
         case,
         device,
@@ -45,7 +45,7 @@ def _row(case: str, contender: str, peak: int, most: int, device: torch.device, 
         [peak / 1e6],
         unit="MB",
         times=most / peak,
-        target=f"at most {100 * SHARE:g} % of the plain loop's" if own else "",
+        target=f"at most {100 * SHARE:g} % of the plain loop's" if is_ours else "",
         met=peak <= SHARE * most,
         note=f"{100 * peak / most:.0f} %; {note}",
     )

@@ -43,14 +43,14 @@ def measure(bench: Bench) -> list[Row]:
         rates = (0.9, 0.5) if bench.quick else column.rates
         case = load(bench, "sst2", SST2, column.network, 0.25)
         number = epochs(bench, SST2, column.network)
-        own = _ours(bench, column.network, rates, number)
+        ours = _ours(bench, column.network, rates, number)
         apart = separate(bench, case, device, number)
         measured = "whole" if rates == RATES else f"extrapolated from rates {_list(rates)}"
         rows += compare(
             f"{case.name}, {number} epochs, {RESULTS} results",
             device,
             "column",
-            {OURS: [own], PLAIN: [apart]},
+            {OURS: [ours], PLAIN: [apart]},
             at_least=column.at_least,
             note=f"ours {measured}; plain loop extrapolated from rates {_list(SAMPLE)}",
         )
@@ -87,8 +87,8 @@ def extrapolated(seconds: float, results: Sequence[Mapping[str, Any]], missing: 
     what the others share, which is done once however many rates there are.
     """
     for method in METHODS[1:]:
-        own = [result for result in results if result["method"] == method]
-        usual = [r for r in own if r["reused_stages"] or method == "pre_training_svd"]
+        of_method = [result for result in results if result["method"] == method]
+        usual = [r for r in of_method if r["reused_stages"] or method == "pre_training_svd"]
         seconds += missing * fmean(result["total_seconds"] for result in usual)
     return seconds
 

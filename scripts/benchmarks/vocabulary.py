@@ -25,12 +25,12 @@ def measure(bench: Bench) -> list[Row]:
     rows = []
     base = load(bench, "sst2", SST2, "dan")
     for device in bench.devices:
-        own = []
+        ours = []
         for size in QUICK_SIZES if bench.quick else SIZES:
-            found = _epochs(bench, with_rows(base, size), device)
-            rows += found
-            own += [one for one in found if one.contender == OURS]
-        rows.append(_flatness(own, base, device))
+            measured = _epochs(bench, with_rows(base, size), device)
+            rows += measured
+            ours += [one for one in measured if one.contender == OURS]
+        rows.append(_flatness(ours, base, device))
     draw(rows, bench.out)
     return rows
 
@@ -57,9 +57,9 @@ def _first(split: Encoded, sentences: int) -> Encoded:
     return Encoded(split.tokens[: int(lengths.sum())], lengths, split.labels[:sentences])
 
 
-def _flatness(own: Sequence[Row], base: Case, device: torch.device) -> Row:
+def _flatness(ours: Sequence[Row], base: Case, device: torch.device) -> Row:
     """Our longest epoch as a multiple of our shortest."""
-    medians = [one.median for one in own]
+    medians = [one.median for one in ours]
     ratio = max(medians) / min(medians)
     return row(
         base.name,

@@ -21,9 +21,9 @@ FETCHED = {"sst2": "sst", "trec": "trec", "snips": "snips", "clinc150": "clinc15
 
 
 def test_every_real_data_set_and_glove_say_where_they_come_from() -> None:
-    found = sources()
-    assert {*FETCHED, "imdb", "glove"} <= set(found)
-    for source in found.values():
+    known = sources()
+    assert {*FETCHED, "imdb", "glove"} <= set(known)
+    for source in known.values():
         assert source.home
         assert source.licence
         for file in source.files:

@@ -20,7 +20,7 @@ Grid = Callable[..., list[Row]]
 
 
 @pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -32,7 +32,7 @@ def store(name: str, stored: list[Row]) -> None:
 
 
 def test_an_experiments_report_is_written_beside_it(
-    here: Path, grid: Grid, capsys: pytest.CaptureFixture[str]
+    folder: Path, grid: Grid, capsys: pytest.CaptureFixture[str]
 ) -> None:
     stored = grid(["sst2", "books"], ["dan", "lstm"], rates=[0.5, 0.9])
     stored.remove(stored[-1])
@@ -41,7 +41,7 @@ def test_an_experiments_report_is_written_beside_it(
     failed |= {"status": "failed", "error": "Diverged: step 7", "test_accuracy": None}
     store("small", stored)
     assert command.main(["small"]) == 0
-    out = here / "results" / "small"
+    out = folder / "results" / "small"
     page = (out / "tables.md").read_text(encoding="utf-8")
     links = re.findall(r"\]\(([^)]+)\)", page)
     assert len(links) > 12
@@ -63,7 +63,7 @@ def test_an_experiments_report_is_written_beside_it(
     assert "81 finished runs: books (synthetic) and sst2; dan and lstm; calr; " in said
 
 
-def test_the_same_rows_give_the_same_files(here: Path, grid: Grid) -> None:
+def test_the_same_rows_give_the_same_files(folder: Path, grid: Grid) -> None:
     store("twice", grid())
     contents = []
     for out in ("a", "b"):
@@ -71,15 +71,15 @@ def test_the_same_rows_give_the_same_files(here: Path, grid: Grid) -> None:
         files = sorted(path for path in Path(out).rglob("*") if path.is_file())
         contents.append({path.relative_to(out): path.read_bytes() for path in files})
     assert contents[0] == contents[1]
-    assert not (here / "results" / "twice" / "tables.md").exists()
+    assert not (folder / "results" / "twice" / "tables.md").exists()
 
 
 def test_below_three_seeds_nothing_is_tested_and_the_report_says_so(
-    here: Path, grid: Grid, capsys: pytest.CaptureFixture[str]
+    folder: Path, grid: Grid, capsys: pytest.CaptureFixture[str]
 ) -> None:
     store("demo", grid(["books"], seeds=[0, 1]))
     assert command.main(["demo"]) == 0
-    page = (here / "results" / "demo" / "tables.md").read_text(encoding="utf-8")
+    page = (folder / "results" / "demo" / "tables.md").read_text(encoding="utf-8")
     said = capsys.readouterr().out
     for text in (page, said):
         assert "14 finished runs: books (synthetic); dan; calr; " in text
@@ -88,7 +88,7 @@ def test_below_three_seeds_nothing_is_tested_and_the_report_says_so(
         assert "significant" not in text
         assert "comparison" not in text
     assert "[" not in said
-    assert not (here / "results" / "demo" / "tables" / "tests.csv").exists()
+    assert not (folder / "results" / "demo" / "tables" / "tests.csv").exists()
 
 
 def afternoon(grid: Grid) -> list[Row]:
@@ -96,19 +96,19 @@ def afternoon(grid: Grid) -> list[Row]:
     stored = grid(rates=[0.5, 0.9], methods=["in_training_svd", "quantization"], seeds=[0])
     one = next(r for r in stored if (r["method"], r["rate"]) == ("in_training_svd", 0.9))
     for option in ("network.hidden=50", "network.hidden=1000", "method.compress_at=0.25"):
-        own = {"run_id": option, "overrides": f"{one['overrides']} {option}"}
-        own |= {"model_bytes": 2e5 if option.endswith("50") else one["model_bytes"]}
-        stored.append(one | own)
+        changed = {"run_id": option, "overrides": f"{one['overrides']} {option}"}
+        changed |= {"model_bytes": 2e5 if option.endswith("50") else one["model_bytes"]}
+        stored.append(one | changed)
     refused = {"run_id": "typo", "status": "failed", "test_accuracy": None, "rate": 0.999}
     return [*stored, one | refused | {"error": "InputError: rate=0.999 leaves no rank"}]
 
 
 def test_an_afternoon_is_a_short_report_with_a_section_a_question(
-    here: Path, grid: Grid, capsys: pytest.CaptureFixture[str]
+    folder: Path, grid: Grid, capsys: pytest.CaptureFixture[str]
 ) -> None:
     store("mine", afternoon(grid))
     command.main(["mine"])
-    page = (here / "results" / "mine" / "tables.md").read_text(encoding="utf-8")
+    page = (folder / "results" / "mine" / "tables.md").read_text(encoding="utf-8")
     sections = re.findall(r"(?m)^## (.*)$", page)
     assert sections[:4] == [
         "Accuracy against rate",
@@ -130,7 +130,7 @@ def test_an_afternoon_is_a_short_report_with_a_section_a_question(
 
 
 def test_filters_choose_the_runs_of_a_report(
-    here: Path, grid: Grid, capsys: pytest.CaptureFixture[str]
+    folder: Path, grid: Grid, capsys: pytest.CaptureFixture[str]
 ) -> None:
     store("both", grid(["sst2", "trec"]))
     assert cli.command(["report", "both", "dataset=trec", "rate=0.9", "--out", "out"]) == 0
@@ -143,11 +143,11 @@ def test_filters_choose_the_runs_of_a_report(
     assert "no run has dataset=imdb: dataset is sst2, trec" in capsys.readouterr().err
 
 
-def test_a_folder_of_runs_gets_its_own_report(here: Path, grid: Grid) -> None:
+def test_a_folder_of_runs_gets_its_own_report(folder: Path, grid: Grid) -> None:
     for row in grid(seeds=[0]):
-        results.write_result(here / "mine" / row["run_id"], row)
+        results.write_result(folder / "mine" / row["run_id"], row)
     command.main(["mine", "--within", "9"])
-    smallest = pd.read_csv(here / "mine" / "report" / "tables" / "smallest.csv").iloc[0]
+    smallest = pd.read_csv(folder / "mine" / "report" / "tables" / "smallest.csv").iloc[0]
     assert smallest["rate"] == 0.9
     assert smallest["drop"] <= 9
     assert smallest["overrides"].startswith("ccompress dataset=sst2 network=dan method=")
@@ -155,22 +155,22 @@ def test_a_folder_of_runs_gets_its_own_report(here: Path, grid: Grid) -> None:
     command.main(["mine"])
 
 
-def test_what_a_report_no_longer_shows_is_deleted(here: Path, grid: Grid) -> None:
+def test_what_a_report_no_longer_shows_is_deleted(folder: Path, grid: Grid) -> None:
     stored = grid()
     store("lacking", stored[:-1])
-    tables = here / "results" / "lacking" / "tables"
+    tables = folder / "results" / "lacking" / "tables"
     tables.mkdir()
     (tables / "own.csv").write_text("of somebody else")
     command.main(["lacking"])
     assert (tables / "missing.csv").is_file()
-    results.write_runs(here / "results" / "lacking" / "runs.csv", stored)
+    results.write_runs(folder / "results" / "lacking" / "runs.csv", stored)
     command.main(["lacking"])
     assert not (tables / "missing.csv").exists()
     assert (tables / "drops.csv").is_file()
     assert (tables / "own.csv").is_file()
 
 
-def test_the_command_of_the_smallest_model_leaves_it(here: Path, grid: Grid) -> None:
+def test_the_command_of_the_smallest_model_leaves_it(folder: Path, grid: Grid) -> None:
     stored = grid()
     for row in stored:
         row["file_bytes"] = None  # save_model=false, as in the experiments
@@ -184,7 +184,7 @@ def test_the_command_of_the_smallest_model_leaves_it(here: Path, grid: Grid) -> 
     assert "force" not in smallest["overrides"]
 
 
-def test_schedules_stand_side_by_side(here: Path, grid: Grid) -> None:
+def test_schedules_stand_side_by_side(folder: Path, grid: Grid) -> None:
     method = ["in_training_svd"]
     stored = grid(["sst2", "trec", "snips"], rates=[0.9], methods=method, schedules=["clr", "calr"])
     for index, row in enumerate(stored):
@@ -202,7 +202,7 @@ def test_schedules_stand_side_by_side(here: Path, grid: Grid) -> None:
     assert not Path("results/schedules/figures/accuracy_vs_rate.svg").exists()
 
 
-def test_spectra_are_drawn_where_they_are_stored(here: Path, grid: Grid) -> None:
+def test_spectra_are_drawn_where_they_are_stored(folder: Path, grid: Grid) -> None:
     store("paper", grid())
     lines = ["run_id,stage,index,singular_value"]
     for stage in ("before", "after"):
@@ -227,13 +227,13 @@ def test_spectra_are_drawn_where_they_are_stored(here: Path, grid: Grid) -> None
 
 @pytest.mark.parametrize("methods", [[], ["own_method"]])
 def test_less_than_two_methods_make_a_report_too(
-    here: Path, grid: Grid, methods: list[str]
+    folder: Path, grid: Grid, methods: list[str]
 ) -> None:
     store("few", grid(methods=methods, rates=[0.9], seeds=[0]))
     assert command.main(["few"]) == 0
 
 
-def test_bad_input_is_refused(here: Path, grid: Grid) -> None:
+def test_bad_input_is_refused(folder: Path, grid: Grid) -> None:
     with pytest.raises(InputError, match="no experiment has runs here"):
         command.main(["paper"])
     store("demo", grid())
@@ -245,10 +245,10 @@ def test_bad_input_is_refused(here: Path, grid: Grid) -> None:
         command.main(["."])
 
 
-def test_torch_is_not_imported(here: Path, grid: Grid) -> None:
+def test_torch_is_not_imported(folder: Path, grid: Grid) -> None:
     store("light", grid(seeds=[0], schedules=["clr", "calr"]))
     code = (
         "import sys; from ccompress.commands.report import main; main(['light']); "
         "assert 'torch' not in sys.modules"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=here, capture_output=True)
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=folder, capture_output=True)

@@ -18,12 +18,12 @@ from ccompress.errors import InputError
 @pytest.fixture
 def settings(tmp_path, monkeypatch):
     """Compose and check overrides of the tiny data set, as the command line does."""
-    own = tiny_data.write(tmp_path / "data")
+    tiny = tiny_data.write(tmp_path / "data")
     monkeypatch.chdir(tmp_path)
 
     def make(*overrides):
         other_vectors = any(override.startswith("vectors=") for override in overrides)
-        kept = [o for o in own if not (other_vectors and o.startswith("vectors"))]
+        kept = [o for o in tiny if not (other_vectors and o.startswith("vectors"))]
         return composing.settings(*kept, *overrides)
 
     return make
@@ -31,7 +31,7 @@ def settings(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("group", ["network", "method", "schedule", "vectors"])
 def test_every_option_of_every_group_composes_and_builds(settings, group):
-    own = {
+    more = {
         "file": ["vectors.path=data/vectors.txt"],
         "auto": ["dataset.vectors=cooccurrence"],
         "glove": ["data.root=data"],
@@ -40,7 +40,7 @@ def test_every_option_of_every_group_composes_and_builds(settings, group):
     for dim in (100, 300):
         Path(f"data/glove.6B.{dim}d.txt").touch()
     for name in composing.options(group):
-        chosen = settings(f"{group}={name}", *own.get(name, []))
+        chosen = settings(f"{group}={name}", *more.get(name, []))
         assert chosen.names[group] == name
 
 

@@ -25,14 +25,14 @@ def test_an_epoch_holds_every_sentence_once_as_it_was(device, sentences, size):
     batches = list(training_batches(split, size, torch.Generator().manual_seed(0)))
     assert len(batches) == -(-len(sentences) // size)
     assert sum(len(batch.labels) for batch in batches) == len(sentences)
-    found = {}
+    read = {}
     for batch in batches:
         assert batch.labels.tolist() == batch.sentences.tolist()
         assert batch.words.tolist() == sorted(set(batch.words.tolist()))
         assert sorted(set(batch.positions.tolist())) == list(range(len(batch.words)))
         assert batch.longest == int(batch.lengths.max())
-        found |= unpacked(batch)
-    assert found == dict(enumerate(sentences))
+        read |= unpacked(batch)
+    assert read == dict(enumerate(sentences))
 
 
 def test_sentences_of_a_batch_are_neighbours_in_length(device):
@@ -57,7 +57,7 @@ def test_the_order_is_the_generators(device):
 def test_more_batches_than_one_block_of_them(monkeypatch, tokens, device):
     monkeypatch.setattr("ccompress.data.batches._BLOCK_TOKENS", tokens)
     split = encoded([[2 + i % 7, 3] for i in range(500)]).to(device)
-    found = {}
+    read = {}
     for batch in evaluation_batches(split, 3):
-        found |= unpacked(batch)
-    assert found == {i: [2 + i % 7, 3] for i in range(500)}
+        read |= unpacked(batch)
+    assert read == {i: [2 + i % 7, 3] for i in range(500)}

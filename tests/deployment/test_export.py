@@ -113,8 +113,8 @@ class Undecided(DAN):
 def test_a_network_that_cannot_be_exported_is_refused_by_name(tmp_path, network, message, form):
     if form == "onnx":
         pytest.importorskip("onnxscript", reason="needs the extra [export]")
-    own = {**OPTIONS["dan"], "_target_": f"{__name__}.{network.__name__}"}
-    path, _ = store(tmp_path, own)
+    options = {**OPTIONS["dan"], "_target_": f"{__name__}.{network.__name__}"}
+    path, _ = store(tmp_path, options)
     with pytest.raises(InputError, match=message) as caught:
         main([str(path), "--format", form])
     assert "\n" not in str(caught.value)

@@ -67,8 +67,8 @@ def test_a_stored_model_is_the_network_that_was_stored(tmp_path, network, kind):
 
 
 def test_classes_of_a_users_own_are_stored_by_their_dotted_paths(tmp_path):
-    own = {"_target_": f"{OwnNetwork.__module__}.OwnNetwork", "hidden": 4}
-    path, net = store(tmp_path, own, Scaled(40, 3, scale=2.5))
+    options = {"_target_": f"{OwnNetwork.__module__}.OwnNetwork", "hidden": 4}
+    path, net = store(tmp_path, options, Scaled(40, 3, scale=2.5))
     loaded = model.load(path, trust=__name__)
     assert isinstance(loaded.network, OwnNetwork)
     assert loaded.network.embedding.scale == 2.5

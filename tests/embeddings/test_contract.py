@@ -59,7 +59,7 @@ MADE = {
 
 def concrete(kind):
     """All classes below one that can be made."""
-    below = {found for one in kind.__subclasses__() for found in (one, *concrete(one))}
+    below = {subclass for one in kind.__subclasses__() for subclass in (one, *concrete(one))}
     return {one for one in below if not inspect.isabstract(one)}
 
 

@@ -191,10 +191,13 @@ def test_product_quantized_reads_the_nearest_centroid_of_every_part(parts):
     read = embedding(torch.arange(400))
     assert not read[0].any()
     lengths = [len(part) for part in torch.arange(D).tensor_split(parts)]
-    own = codebooks.owners(D, parts).bincount().tolist()
-    assert sorted(own) == sorted(lengths)
+    widths = codebooks.owners(D, parts).bincount().tolist()
+    assert sorted(widths) == sorted(lengths)
     for part, there, centroids in zip(
-        table.split(own, 1), read.split(own, 1), embedding.centroids.split(own, 1), strict=True
+        table.split(widths, 1),
+        read.split(widths, 1),
+        embedding.centroids.split(widths, 1),
+        strict=True,
     ):
         distances = (part.unsqueeze(1) - centroids).norm(dim=2)
         torch.testing.assert_close((part - there).norm(dim=1)[1:], distances.amin(1)[1:])

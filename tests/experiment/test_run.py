@@ -182,14 +182,14 @@ def test_a_model_that_is_asked_for_later_is_made(ccompress, tiny, tmp_path):
 def test_reusing_a_stage_gives_the_numbers_of_training_it_again(ccompress, tiny, tmp_path):
     rows = {}
     for where in ("alone", "shared"):
-        own = [*tiny, f"runs_dir={where}", "rate=0.75"]
+        options = [*tiny, f"runs_dir={where}", "rate=0.75"]
         if where == "shared":
-            ccompress(*own, "method=in_training_svd", "rate=0.5")
-            ccompress(*own, "method=none")
+            ccompress(*options, "method=in_training_svd", "rate=0.5")
+            ccompress(*options, "method=none")
         for method in ("in_training_svd", "quantization"):
-            assert ccompress(*own, f"method={method}").returncode == 0
-        found = results.collect(tmp_path / where)
-        rows[where] = {row["method"]: row for row in found if row["rate"] == 0.75}
+            assert ccompress(*options, f"method={method}").returncode == 0
+        stored = results.collect(tmp_path / where)
+        rows[where] = {row["method"]: row for row in stored if row["rate"] == 0.75}
         if where == "shared":
             assert {row["reused_stages"] for row in rows["shared"].values()} == {1}
     for method, alone in rows["alone"].items():

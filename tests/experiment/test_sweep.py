@@ -48,8 +48,8 @@ def test_each_run_is_done_once_and_finished_ones_are_skipped(ccompress, tiny, tm
     assert f"{RUNS} runs: 0 finished before, {RUNS} to do" in first.stdout
     rows = results.collect(tmp_path / "results" / "runs")
     assert len(rows) == RUNS
-    stages = list((tmp_path / "results" / "runs" / ".stages").glob("*.safetensors"))
-    assert len(stages) == 3 * 2  # a seed: one epoch, which in_training_svd begins with, and two
+    trainings = list((tmp_path / "results" / "runs" / ".stages").glob("*.safetensors"))
+    assert len(trainings) == 3 * 2  # a seed: one epoch, which in_training_svd begins with, and two
     assert sum(row["reused_stages"] for row in rows) == 3 * (3 + 3)  # all but the first
 
     written = unmeasured(tmp_path)
@@ -167,9 +167,9 @@ def test_each_schedule_leaves_its_spectra(ccompress, tiny, tmp_path):
     runs = pd.read_csv(tmp_path / "results" / "mine" / "runs.csv")
     spectra = spectra.merge(runs[["run_id", "schedule", "seed"]], on="run_id", how="left")
     assert set(spectra["seed"]) == {0}
-    stages = spectra.groupby(["schedule", "stage"])["singular_value"].agg(list)
-    assert stages["fixed", "before"] == stages["clr", "before"]
-    assert stages["fixed", "after"] != stages["clr", "after"]
+    values = spectra.groupby(["schedule", "stage"])["singular_value"].agg(list)
+    assert values["fixed", "before"] == values["clr", "before"]
+    assert values["fixed", "after"] != values["clr", "after"]
 
 
 def test_parallel_processes_give_the_same_rows_and_share_stages(ccompress, tiny, tmp_path):
@@ -258,10 +258,10 @@ def test_a_truncated_result_and_a_damaged_stage_are_made_again(ccompress, tiny, 
     results_files[0].write_text(results_files[0].read_text()[:100])
     results_files[1].write_text("")
     results_files[2].unlink()
-    for stage in (runs / ".stages").glob("*.safetensors"):
-        contents = bytearray(stage.read_bytes())
+    for training in (runs / ".stages").glob("*.safetensors"):
+        contents = bytearray(training.read_bytes())
         contents[-9] ^= 4
-        stage.write_bytes(contents)
+        training.write_bytes(contents)
     done = ccompress(*tiny, *GRID)
     assert done.returncode == 0
     assert f"{RUNS - 3} finished before, 3 to do" in done.stdout

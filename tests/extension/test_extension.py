@@ -19,13 +19,13 @@ LABELS = ("call", "play", "stop")
 
 
 def request(label, draw):
-    own = [f"{label}ing{draw.randrange(15)}" for _ in range(4)]
+    telling = [f"{label}ing{draw.randrange(15)}" for _ in range(4)]
     other = [f"word{draw.randrange(40)}" for _ in range(3)]
-    return " ".join(own + other)
+    return " ".join(telling + other)
 
 
 @pytest.fixture
-def own(ccompress, tmp_path):
+def extended(ccompress, tmp_path):
     """Runs the real command where `my_package` is installed and `conf` is named."""
     shutil.copy(HERE / "requests.txt", tmp_path)  # made by `request`: synthetic
 
@@ -35,8 +35,8 @@ def own(ccompress, tmp_path):
     return run
 
 
-def test_an_experiment_with_nothing_but_ones_own(own, tmp_path):
-    done = own("--config-dir", str(HERE / "conf"), "+experiment=mine", "-m")
+def test_an_experiment_with_nothing_but_ones_own(extended, tmp_path):
+    done = extended("--config-dir", str(HERE / "conf"), "+experiment=mine", "-m")
     assert done.returncode == 0, done.stderr
     rows = {
         (row["method"], row["rate"]): row
@@ -56,7 +56,7 @@ def test_an_experiment_with_nothing_but_ones_own(own, tmp_path):
     assert reference["epochs"] == 10
     assert all(row["achieved_reduction"] >= rate for (_, rate), row in rows.items())
 
-    again = own("--config-dir", str(HERE / "conf"), "+experiment=mine", "-m")
+    again = extended("--config-dir", str(HERE / "conf"), "+experiment=mine", "-m")
     assert "5 finished before, 0 to do" in again.stdout
 
     draw = random.Random(1)
@@ -64,17 +64,17 @@ def test_an_experiment_with_nothing_but_ones_own(own, tmp_path):
     sentences = "".join(f"{request(label, draw)}\n" for label in labels)
     (tmp_path / "sentences.txt").write_text(sentences.upper(), encoding="utf-8")
     predict = ["predict", rows["frequent_words", 0.5]["run_id"], "sentences.txt"]
-    refused = own(*predict)
+    refused = extended(*predict)
     assert refused.returncode == 2
     for name in ("network.MaxPooling", "method.SharedRows", "dataset.lower"):
         assert f" my_package.{name}" in refused.stderr
     assert "give --trust my_package (" in refused.stderr
-    said = own(*predict, "--trust", "my_package")
+    said = extended(*predict, "--trust", "my_package")
     assert said.returncode == 0, said.stderr
     guesses = [line.split("\t")[0] for line in said.stdout.splitlines()]
     assert sum(map(str.__eq__, guesses, labels)) > 20
 
-    reported = own("report", "mine")
+    reported = extended("report", "mine")
     assert reported.returncode == 0, reported.stderr
     assert "frequent_words" in (tmp_path / "results" / "mine" / "tables.md").read_text()
 
@@ -87,8 +87,8 @@ def test_an_experiment_with_nothing_but_ones_own(own, tmp_path):
         (["rate=0.99"], "rate=0.99 leaves no word of "),
     ],
 )
-def test_ones_own_options_are_checked_like_ours(own, overrides, message):
-    done = own(
+def test_ones_own_options_are_checked_like_ours(extended, overrides, message):
+    done = extended(
         "--config-dir",
         str(HERE / "conf"),
         "dataset=requests",

@@ -123,8 +123,8 @@ def test_frequent_words_weigh_by_the_root_of_their_count(table, counts):
     ],
 )
 def test_what_a_run_has_tested_is_what_it_ships(ccompress, tmp_path, method, rate, words):
-    own = tiny_data.write(tmp_path / "data", words=words)
-    done = ccompress(*own, f"method={method}", f"rate={rate}", "network=lstm")
+    tiny = tiny_data.write(tmp_path / "data", words=words)
+    done = ccompress(*tiny, f"method={method}", f"rate={rate}", "network=lstm")
     assert done.returncode == 0, done.stderr
     (row,) = results.collect(tmp_path / "results" / "runs")
     assert row["achieved_reduction"] >= rate

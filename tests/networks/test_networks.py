@@ -121,10 +121,10 @@ def test_gradients_are_those_of_the_cpu_and_cudnn_has_nothing_to_complain_of(nam
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # of weights that do not lie in one piece of memory
-            found = gradients(name, factors, device)
+            read = gradients(name, factors, device)
     finally:
         torch.set_warn_always(False)
-    for gradient, expected in zip(found, gradients(name, factors, CPU), strict=True):
+    for gradient, expected in zip(read, gradients(name, factors, CPU), strict=True):
         torch.testing.assert_close(gradient, expected, rtol=1e-3, atol=1e-6)
 
 

@@ -81,8 +81,8 @@ def test_as_many_rows_as_centroids_are_read_exactly():
 
 
 def read(codes, centroids, parts):
-    own = owners(centroids.shape[1], parts)
-    return torch.stack([centroids[row.long()[own], torch.arange(len(own))] for row in codes])
+    owner = owners(centroids.shape[1], parts)
+    return torch.stack([centroids[row.long()[owner], torch.arange(len(owner))] for row in codes])
 
 
 @pytest.mark.parametrize("parts", [2, 6, 10, 12])
@@ -93,8 +93,8 @@ def test_product_quantization_is_deterministic_and_better_than_where_it_begins(p
     assert torch.equal(codes, again[0])
     assert torch.equal(centroids, again[1])
     error = (read(codes, centroids, parts) - table).square().sum()
-    own = owners(12, parts).bincount().tolist()
-    begun = sum(torch.cdist(p, p[:256]).amin(1).square().sum() for p in table.split(own, 1))
+    widths = owners(12, parts).bincount().tolist()
+    begun = sum(torch.cdist(p, p[:256]).amin(1).square().sum() for p in table.split(widths, 1))
     assert error < 0.9 * begun
 
 

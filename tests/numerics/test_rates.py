@@ -118,14 +118,14 @@ BYTES = {
 }
 
 
-@pytest.mark.parametrize("of", BYTES)
+@pytest.mark.parametrize("largest_size", BYTES)
 @settings(deadline=None)
 @given(st.integers(1, 10**6), st.integers(1, 1000), st.integers(0, 999))
-def test_sizes_with_their_codebooks_are_the_largest_that_fit(of, rows, dim, thousandths):
-    size, largest = BYTES[of]
+def test_sizes_with_their_codebooks_are_the_largest_that_fit(largest_size, rows, dim, thousandths):
+    size, largest = BYTES[largest_size]
     budget = Fraction(1000 - thousandths, 1000) * 4 * rows * dim
     try:
-        left = of(rows, dim, thousandths / 1000)
+        left = largest_size(rows, dim, thousandths / 1000)
     except InputError:
         assert size(1, rows, dim) > budget
     else:
@@ -134,16 +134,16 @@ def test_sizes_with_their_codebooks_are_the_largest_that_fit(of, rows, dim, thou
         assert left == largest(dim) or size(left + 1, rows, dim) > budget
 
 
-@pytest.mark.parametrize("of", BYTES)
+@pytest.mark.parametrize("largest_size", BYTES)
 @settings(deadline=None)
 @given(st.integers(300, 10**6), st.integers(3, 1000))
-def test_the_largest_rate_of_sizes_with_codebooks_works(of, rows, dim):
+def test_the_largest_rate_of_sizes_with_codebooks_works(largest_size, rows, dim):
     with pytest.raises(InputError) as error:
-        of(rows, dim, 0.99999)
+        largest_size(rows, dim, 0.99999)
     named = float(str(error.value).rsplit(" ", 1)[1])
-    assert of(rows, dim, named) >= 1
+    assert largest_size(rows, dim, named) >= 1
     with pytest.raises(InputError):
-        of(rows, dim, round(named + 0.00001, 5))
+        largest_size(rows, dim, round(named + 0.00001, 5))
 
 
 @pytest.mark.parametrize(("rows", "dim"), [(10_000, 300), (15_000, 300), (100_000, 300)])

@@ -22,13 +22,13 @@ def test_a_cell_is_the_mean_over_its_seeds(grid: Grid, read: Read) -> None:
         },
     )
     table = aggregation.summarize(read(stored))
-    found = cell(table, "in_training_svd", 0.9)
-    assert found["accuracy"] == pytest.approx(81.0)
-    assert found["drop"] == pytest.approx(1.0)
+    row = cell(table, "in_training_svd", 0.9)
+    assert row["accuracy"] == pytest.approx(81.0)
+    assert row["drop"] == pytest.approx(1.0)
     half = stats.t.ppf(0.975, 2) / 3**0.5  # drops 1, 0, 2: standard deviation 1
-    assert found["drop_high"] == pytest.approx(1 + half)
-    assert (found["n"], found["drop_n"]) == (3, 3)
-    assert found["overrides"].endswith("seed=0 vectors=file")
+    assert row["drop_high"] == pytest.approx(1 + half)
+    assert (row["n"], row["drop_n"]) == (3, 3)
+    assert row["overrides"].endswith("seed=0 vectors=file")
     # the sampling error is the reference's, in every cell: 82 % of 1,821 examples
     assert table["sampling_error"].tolist() == pytest.approx([0.9003] * len(table), abs=1e-4)
 
@@ -116,8 +116,8 @@ def test_the_smallest_model_within_so_many_points(
         ("pre_training_svd", 0.9): [78.9],
     }
     done = read(accuracies(grid(seeds=[0]), table))
-    found = aggregation.smallest_within(aggregation.summarize(done), within).iloc[0]
-    assert (found["method"], found["rate"]) == (method, rate)
+    smallest = aggregation.smallest_within(aggregation.summarize(done), within).iloc[0]
+    assert (smallest["method"], smallest["rate"]) == (method, rate)
 
 
 def test_rounding_decides_nothing(grid: Grid, read: Read) -> None:
@@ -126,6 +126,6 @@ def test_rounding_decides_nothing(grid: Grid, read: Read) -> None:
         ("in_training_svd", 0.9): [63.4],  # 64.4 - 63.4 > 1 in binary floating point
         ("quantization", 0.9): [63.4 - 1e-14],
     }
-    found = aggregation.summarize(read(accuracies(grid(seeds=[0]), table)))
-    assert aggregation.smallest_within(found, 1.0).iloc[0]["rate"] == 0.9
-    assert comparisons.standings(found)["best"].tolist() == [1, 1]
+    cells = aggregation.summarize(read(accuracies(grid(seeds=[0]), table)))
+    assert aggregation.smallest_within(cells, 1.0).iloc[0]["rate"] == 0.9
+    assert comparisons.standings(cells)["best"].tolist() == [1, 1]

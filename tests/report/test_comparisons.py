@@ -14,8 +14,8 @@ def test_comparisons_are_paired_and_corrected_within_a_rate(grid: Grid, read: Re
     assert len(tests) == 6 * 2 * 2  # panels, rates, other methods
     one = tests[(tests["data"] == "trec") & (tests["network"] == "lstm") & (tests["rate"] == 0.9)]
     one = one[one["other"] == "quantization"].iloc[0]
-    here = done[(done["data"] == "trec") & (done["network"] == "lstm") & (done["rate"] == 0.9)]
-    by_method = here.sort_values("seed").groupby("method")["test_accuracy"]
+    runs = done[(done["data"] == "trec") & (done["network"] == "lstm") & (done["rate"] == 0.9)]
+    by_method = runs.sort_values("seed").groupby("method")["test_accuracy"]
     ours, theirs = by_method.get_group("in_training_svd"), by_method.get_group("quantization")
     expected = stats.ttest_rel(ours, theirs)
     assert one["t"] == pytest.approx(expected.statistic)
@@ -34,8 +34,8 @@ def test_the_mean_over_panels_is_tested_seed_by_seed(grid: Grid, read: Read) -> 
     expected = stats.ttest_rel(by_seed["in_training_svd"], by_seed["quantization"])
     assert table.loc["quantization", "p"] == pytest.approx(expected.pvalue)
     between = expected.confidence_interval()
-    found = table.loc["quantization", ["low", "high"]].tolist()
-    assert found == pytest.approx([between.low, between.high])
+    interval = table.loc["quantization", ["low", "high"]].tolist()
+    assert interval == pytest.approx([between.low, between.high])
     assert table["p_holm"].tolist() == pytest.approx(holm(table["p"].to_numpy()).tolist())
     # a seed that one panel lacks is left out of the mean; a panel without a method as a whole
     lstm = (done["data"] == "sst2") & (done["network"] == "lstm")
@@ -92,10 +92,10 @@ def test_standings_count_places_and_ties(grid: Grid, read: Read) -> None:
         ("quantization", 0.95): [60.0],  # alone at this rate: no place
     }
     done = read(accuracies(grid(rates=[0.5, 0.9, 0.95], seeds=[0]), table))
-    found = comparisons.standings(aggregation.summarize(done)).set_index("method")
-    assert found.loc["in_training_svd"].tolist() == [2, 0, 0, 2]
-    assert found.loc["pre_training_svd"].tolist() == [1, 1, 1, 2]
-    assert found.loc["quantization"].tolist() == [0, 0, 1, 1]
+    places = comparisons.standings(aggregation.summarize(done)).set_index("method")
+    assert places.loc["in_training_svd"].tolist() == [2, 0, 0, 2]
+    assert places.loc["pre_training_svd"].tolist() == [1, 1, 1, 2]
+    assert places.loc["quantization"].tolist() == [0, 0, 1, 1]
 
 
 def test_the_best_other_method_is_chosen_in_each_panel(grid: Grid, read: Read) -> None:
@@ -113,10 +113,10 @@ def test_mean_drop_averages_panels_before_seeds(grid: Grid, read: Read) -> None:
     lost = (done["data"] == "trec") & (done["seed"] == 2) & (done["rate"] == 0.9)
     done = done[~lost]
     chosen = [("sst2", "dan", "calr", "quantization"), ("trec", "dan", "calr", "quantization")]
-    found = comparisons.mean_drop(done, 0.9, chosen)
+    drop = comparisons.mean_drop(done, 0.9, chosen)
     by_seed = done[(done["method"] == "quantization") & (done["rate"] == 0.9)].groupby("seed")
-    assert found.n == 2  # seed 2 lacks a panel
-    assert found.mean == pytest.approx(by_seed["drop"].mean().loc[[0, 1]].mean())
+    assert drop.n == 2  # seed 2 lacks a panel
+    assert drop.mean == pytest.approx(by_seed["drop"].mean().loc[[0, 1]].mean())
 
 
 def test_headline_rates(grid: Grid, read: Read) -> None:

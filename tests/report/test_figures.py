@@ -105,15 +105,15 @@ def panel(figure: Figure, title: str) -> Axes:
 def test_accuracy_is_drawn_at_the_achieved_reduction(done: pd.DataFrame) -> None:
     table = summarize(done)
     figure, _ = drawn(lambda: figures.accuracy_against_rate(done, table, 1.0))
-    here = table[(table["data"] == "sst2") & (table["network"] == "lstm")]
+    panel_cells = table[(table["data"] == "sst2") & (table["network"] == "lstm")]
     lines = [c for c in panel(figure, "sst2, lstm").containers if isinstance(c, ErrorbarContainer)]
     assert len(lines) == len(METHODS)
     for method, container in zip(aggregation.methods(done), lines, strict=True):
-        run = here[here["method"] == method]
+        run = panel_cells[panel_cells["method"] == method]
         x, y = container.lines[0].get_data()
         assert np.asarray(x) == pytest.approx(100 * run["achieved"].to_numpy())
         assert np.asarray(y) == pytest.approx(run["accuracy"].to_numpy())
-    reference = here.loc[here["method"] == "none", "accuracy"].item()
+    reference = panel_cells.loc[panel_cells["method"] == "none", "accuracy"].item()
     levels = {line.get_ydata()[0] for line in panel(figure, "sst2, lstm").lines}
     assert {reference, reference - 1.0} <= levels
 
@@ -184,8 +184,10 @@ def test_a_line_that_leaves_its_panel_says_so_and_flattens_nothing(done: pd.Data
     assert len(arrows) == 1
     x, y = arrows[0][0]
     assert y == ax.get_ylim()[0]
-    here = table[(table["data"] == "sst2") & (table["network"] == "dan")]
-    before, after = here.loc[here["method"] == "quantization", "achieved"].nlargest(2)[::-1]
+    panel_cells = table[(table["data"] == "sst2") & (table["network"] == "dan")]
+    before, after = panel_cells.loc[panel_cells["method"] == "quantization", "achieved"].nlargest(
+        2
+    )[::-1]
     assert 100 * before < x < 100 * after
 
 
@@ -238,17 +240,17 @@ def test_spectra_are_of_the_panel_of_their_run_and_averaged_over_its_seeds(
     run = "sst2-dan-none-0-calr-"
     lines = [f"{run}0,after,0,8", f"{run}1,after,0,4", f"{run}0-,after,0,2", "gone,after,0,1"]
     path.write_text("\n".join(["run_id,stage,index,singular_value", *lines]))
-    found = spectra.read(path, done).set_index("data")
-    assert found["singular_value"].to_dict() == {
+    values = spectra.read(path, done).set_index("data")
+    assert values["singular_value"].to_dict() == {
         "sst2, vocab=train": 6,
         "sst2, vocab=train+vectors": 2,
     }
-    assert spectra.averaged(found) == "averaged over 1 to 2 seeds"
+    assert spectra.averaged(values) == "averaged over 1 to 2 seeds"
     # An ID of digits alone is text too.
     path.write_text("run_id,stage,index,singular_value\n002345678901,after,0,3\n")
     digits = done.assign(run_id=["002345678901", *done["run_id"].iloc[1:]])
     assert spectra.read(path, digits)["singular_value"].tolist() == [3]
-    assert spectra.averaged(found[found["seeds"] == 1]) == "of one seed"
+    assert spectra.averaged(values[values["seeds"] == 1]) == "of one seed"
 
 
 def test_spectra_use_the_ranks_of_the_runs(done: pd.DataFrame) -> None:

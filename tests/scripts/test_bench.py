@@ -51,15 +51,15 @@ def case(name, sentences=400, rows=60):
 @pytest.mark.parametrize("name", NETWORKS)
 def test_the_plain_network_is_ours(name):
     torch.manual_seed(0)
-    own = network(name, torch.randn(30, 8), **OPTIONS[name]).eval()
+    network_of_ours = network(name, torch.randn(30, 8), **OPTIONS[name]).eval()
     other = NETWORKS[name](torch.nn.Embedding(30, 8, 0), 8, 2, **OPTIONS[name]).eval()
-    pairs = zip(other.parameters(), own.parameters(), strict=True)
+    pairs = zip(other.parameters(), network_of_ours.parameters(), strict=True)
     with torch.no_grad():
         for theirs, ours in pairs:
             theirs.copy_(ours)
     split = encoded([[2, 3, 4], [5], [7, 7, 9, 2, 29]])
     tokens, lengths, _ = collate([Sentences(split)[i] for i in range(3)])
-    torch.testing.assert_close(other(tokens, lengths), predict(own, split))
+    torch.testing.assert_close(other(tokens, lengths), predict(network_of_ours, split))
 
 
 @pytest.mark.parametrize("rank", [None, 12])
@@ -111,10 +111,10 @@ def test_contenders_take_turns_and_the_warm_up_does_not_count():
 @pytest.mark.parametrize(("ours", "met"), [(2.0, "yes"), (2.1, "no")])
 def test_a_target_is_a_ratio_of_medians(ours, met):
     samples = {OURS: [ours, 0.1, 50.0], PLAIN: [10.0, 9.0, 99.0]}
-    own, plain = compare("tiny", CPU, "epoch", samples, at_least=5)
-    assert own.times == pytest.approx(10 / ours)
-    assert (own.median, own.low, own.high, own.n) == (ours, 0.1, 50.0, 3)
-    assert own.met == met
+    our_row, plain = compare("tiny", CPU, "epoch", samples, at_least=5)
+    assert our_row.times == pytest.approx(10 / ours)
+    assert (our_row.median, our_row.low, our_row.high, our_row.n) == (ours, 0.1, 50.0, 3)
+    assert our_row.met == met
     assert (plain.times, plain.met) == (1.0, "")
 
 
@@ -125,8 +125,8 @@ def test_speed_bought_with_accuracy_shows(accuracy, met):
         OURS: [Epoch(1, 0, 60), Epoch(1, 0, accuracy)],
         PLAIN: [Epoch(1, 0, 80), Epoch(1, 0, 70)],
     }
-    own, plain = accuracies("tiny", CPU, results, 1000)
-    assert (own.median, own.met) == (accuracy, met)
+    ours, plain = accuracies("tiny", CPU, results, 1000)
+    assert (ours.median, ours.met) == (accuracy, met)
     assert plain.median == 80
 
 
@@ -185,10 +185,10 @@ def test_the_whole_experiment_is_extrapolated_from_runs_of_many_processes(tmp_pa
     monkeypatch.setattr(gpu, "SAMPLE", (0.9,))
     monkeypatch.setattr(gpu, "separate", lambda *_: 100.0)
     bench = Bench(quick=True, threads=1, runs=tmp_path, out=tmp_path)
-    own, plain, minutes = gpu.paper(bench, CPU)
+    ours, plain, minutes = gpu.paper(bench, CPU)
     done = collect(tmp_path)
     assert sorted(row["method"] for row in done) == sorted(sweep.METHODS)
     # Each of the five data sets is the embedded one here, and five seeds are meant.
     assert plain.median == pytest.approx(100.0 * 5 * 5)
-    assert own.median > sum(row["total_seconds"] for row in done) / 2 * 5 * 5 * 31 / 4
-    assert minutes.median == pytest.approx(own.median / 60)
+    assert ours.median > sum(row["total_seconds"] for row in done) / 2 * 5 * 5 * 31 / 4
+    assert minutes.median == pytest.approx(ours.median / 60)

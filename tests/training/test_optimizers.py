@@ -51,14 +51,14 @@ def test_rows_without_a_gradient_stay_as_they_are(device):
 
 def test_however_many_rows_are_moved_at_a_time_the_numbers_are_the_same(monkeypatch, device):
     start = random(40, 16, device)
-    found = []
+    tables = []
     for rows in (1, 3, 1024):
         monkeypatch.setattr("ccompress.training.optimizers._ROWS", rows)
         table = start.clone().requires_grad_()
         steps(RowwiseAdam([table], lr=0.1), table, [[1, 4, 7, 9, 30], [4, 9], [0, 7]] * 3)
-        found.append(table.detach())
-    assert torch.equal(found[0], found[2])
-    assert torch.equal(found[1], found[2])
+        tables.append(table.detach())
+    assert torch.equal(tables[0], tables[2])
+    assert torch.equal(tables[1], tables[2])
 
 
 def test_only_the_rows_that_can_be_named_have_moments(device):

@@ -80,13 +80,13 @@ class Imdb(Published):
         tokenize = tokenizers.get(self.tokenizer)
 
         def examples(split: str) -> Examples:
-            found = sorted(by_split.pop(split, []))  # archives and folders come in any order
-            if len(found) != REVIEWS_PER_SPLIT:
+            reviews = sorted(by_split.pop(split, []))  # archives and folders come in any order
+            if len(reviews) != REVIEWS_PER_SPLIT:
                 raise InputError(
-                    f"{path} holds {len(found):,} {split} reviews, not {REVIEWS_PER_SPLIT:,};"
+                    f"{path} holds {len(reviews):,} {split} reviews, not {REVIEWS_PER_SPLIT:,};"
                     " unpack it again, or run: ccompress data fetch imdb"
                 )
-            return examples_from(((text, label) for label, _, text in found), tokenize)
+            return examples_from(((text, label) for label, _, text in reviews), tokenize)
 
         train, dev = hold_out(examples("train"))
         return Splits(train, dev, examples("test"))

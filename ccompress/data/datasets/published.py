@@ -55,10 +55,10 @@ class Published(Dataset):
     def verify(self, root: Path) -> None:
         """Refuse files with other contents than the published ones; see `Dataset.verify`."""
         for path, sha256 in self.source.chosen(root).items():
-            found = self.source.sha256(root, path)
-            if found not in (None, sha256):
+            actual = self.source.sha256(root, path)
+            if actual not in (None, sha256):
                 raise InputError(
-                    f"{root / path} is not what {self.name} was published with (SHA-256 {found},"
+                    f"{root / path} is not what {self.name} was published with (SHA-256 {actual},"
                     f" not {sha256}); run: ccompress data fetch {self.name}; texts of your own are"
                     " dataset=custom"
                 )

@@ -110,9 +110,9 @@ def _refuse_page(path: Path, url: str) -> None:
 
 def _verify(path: Path, sha256: str, url: str) -> None:
     """Hold a file's contents against their checksum, where one is known."""
-    if sha256 and (found := file_sha256(path)) != sha256:
+    if sha256 and (fetched := file_sha256(path)) != sha256:
         raise InputError(
-            f"{url} gave contents other than expected ({path.name} has SHA-256 {found}, not"
+            f"{url} gave contents other than expected ({path.name} has SHA-256 {fetched}, not"
             f" {sha256}): try again, or see whether upstream has changed it"
         )
 

@@ -100,7 +100,7 @@ class Source:
         """Every path under the data root that may hold this source -> SHA-256, or ""."""
         return {file.path: file.sha256 for file in self.files} | dict(self.alternatives)
 
-    def here(self, root: Path) -> bool:
+    def is_there(self, root: Path) -> bool:
         """Whether it can be read: all its files are there, or one of the alternatives."""
         return self.state(root).startswith(("there", "built in"))
 

@@ -187,7 +187,7 @@ def _distinct(
     return list(rows), matrix if len(rows) == len(words) else matrix[list(rows.values())]
 
 
-def _bad_line(path: Path, number: int, line: bytes, found: str, dim: int) -> InputError:
+def _bad_line(path: Path, number: int, line: bytes, fault: str, dim: int) -> InputError:
     """The error for a line that is not a word and `dim` numbers."""
     try:
         binary = "\0" in line.decode()
@@ -200,6 +200,6 @@ def _bad_line(path: Path, number: int, line: bytes, found: str, dim: int) -> Inp
         )
     truncated = "" if line.endswith(b"\n") else ", and the file ends there: is it truncated?"
     return InputError(
-        f"{path}, line {number}: {found}; it should be a word and {dim or 'its'} numbers,"
+        f"{path}, line {number}: {fault}; it should be a word and {dim or 'its'} numbers,"
         f" with spaces between{truncated}"
     )

@@ -61,8 +61,8 @@ GOOD = zipped({"inner/": b"", "inner/one.txt": ONE, "inner/two.txt": TWO, "more/
 
 def left(root: Path) -> set[str]:
     """Everything in the root but the lock."""
-    found = {str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()}
-    return found - {".fetching.lock"}
+    paths = {str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()}
+    return paths - {".fetching.lock"}
 
 
 @pytest.mark.parametrize("kind", ["archive", "archive with its checksum", "plain"])
@@ -78,7 +78,7 @@ def test_a_good_answer_is_put_into_place(upstream: Upstream, tmp_path: Path, kin
     (root / "any").touch()  # with the rights that umask gives
     rights = {path.stat().st_mode for path in (root / "any", *(root / "set").iterdir())}
     assert len(rights) == 1
-    assert source.here(root)
+    assert source.is_there(root)
     asked = len(upstream.asked)
     assert fetch(source, root) == []
     assert len(upstream.asked) == asked

@@ -78,14 +78,14 @@ def test_treebank_gives_raw_text_the_treebanks_own_tokens(real_data: Path) -> No
     splits = SST2(name="sst2", tokenizer="treebank", vectors="glove").load(real_data)
     sentences = splits.train.tokens + splits.dev.tokens + splits.test.tokens
     pairs = [(tokens, treebank(detokenized(tokens))) for tokens in sentences]
-    different = [(own, ours) for own, ours in pairs if own != ours]
+    different = [(theirs, ours) for theirs, ours in pairs if theirs != ours]
     # What is left cannot be told from the text: "Jason X." ends in an initial or a full stop.
     assert len(different) <= 0.003 * len(pairs)
-    own, ours = (Counter(token for pair in pairs for token in pair[side]) for side in (0, 1))
-    assert (own - ours).total() + (ours - own).total() <= 0.0005 * own.total()
+    theirs, ours = (Counter(token for pair in pairs for token in pair[side]) for side in (0, 1))
+    assert (theirs - ours).total() + (ours - theirs).total() <= 0.0005 * theirs.total()
     clitics = ("n't", "'s", "'re", "``", "''", "`", "'", "(", ")", "...", "--")
-    assert all(abs(own[token] - ours[token]) <= 0.01 * own[token] for token in clitics)
-    assert "-lrb-" not in own
+    assert all(abs(theirs[token] - ours[token]) <= 0.01 * theirs[token] for token in clitics)
+    assert "-lrb-" not in theirs
 
 
 def test_treebank_leaves_tokenized_questions_as_they_are(real_data: Path) -> None:
