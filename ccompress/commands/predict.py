@@ -109,7 +109,8 @@ def classified(small: "Model", texts: Sequence[str]) -> Iterator[Row]:
 
 
 def _text(rows: Iterable[Row]) -> str:
-    return "".join(f"{label}\t{p:.4f}\t{text}\n" for label, p, text in rows)
+    # A label of a user's own may hold a tab or a line break, which part columns and lines here.
+    return "".join(f"{' '.join(label.split())}\t{p:.4f}\t{text}\n" for label, p, text in rows)
 
 
 def _csv(rows: Iterable[Row]) -> str:

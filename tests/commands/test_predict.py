@@ -136,3 +136,15 @@ def test_a_run_predicts_and_evaluates_as_it_was_tested(ccompress, tmp_path, monk
 
 def rows(text):
     return list(csv.DictReader(io.StringIO(text)))
+
+
+@pytest.mark.parametrize("name", predict.FORMATS)
+def test_a_label_s_line_breaks_part_no_lines(name):
+    row = ("very\tgood\nindeed", 0.5, "so it is")
+    rendered = predict.FORMATS[name]([row])
+    if name == "jsonl":
+        assert json.loads(rendered)["label"] == row[0]
+        return
+    dialect = csv.excel if name == "csv" else csv.excel_tab
+    ((label, _, text),) = csv.reader(io.StringIO(rendered, newline=""), dialect)
+    assert (label.split(), text) == (["very", "good", "indeed"], row[2])
