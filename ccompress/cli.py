@@ -31,6 +31,7 @@ from ccompress.experiment.results import RESULT, command_line
 
 # verb -> module with main(arguments) -> exit code
 VERBS = {
+    "baseline": "ccompress.commands.baseline",
     "data": "ccompress.commands.data",
     "evaluate": "ccompress.commands.evaluate",
     "export": "ccompress.commands.export",

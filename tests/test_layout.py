@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parents[1] / "ccompress"
 # after it. `ccompress` is the library's list of names.
 ORDER = """
     ccompress cli commands report experiment deployment config training
-    networks methods library data schedules embeddings numerics
+    networks methods library baselines data schedules embeddings numerics
     machine cores storage locate errors
 """.split()
 

@@ -27,11 +27,12 @@ from hydra.core.plugins import Plugins
 from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from tqdm import tqdm
 
 from ccompress import cores
-from ccompress.config.settings import PROTOCOL, Settings, check, check_train, digest
+from ccompress.config.composition import settings_of
+from ccompress.config.settings import PROTOCOL, Settings, digest
 from ccompress.errors import InputError, MissingData
 from ccompress.experiment import results
 
@@ -153,14 +154,6 @@ class Sweep(Sweeper):
         if processes < 0:  # joblib counts down from all cores: -1 is as many, -2 one less
             processes = max(1, cores.available() + 1 + processes)
         return cores.threads(processes)
-
-
-def settings_of(config: DictConfig) -> Settings:
-    """The checked settings of a configuration that still has Hydra's own node."""
-    check_train(config.hydra)
-    names = {str(group): str(option) for group, option in config.hydra.runtime.choices.items()}
-    without_hydra = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
-    return check(without_hydra, names)
 
 
 def _refuse_missing_data(jobs: Iterable[Job], lacking: Iterable[MissingData]) -> None:

@@ -13,13 +13,13 @@ from torch import Tensor, nn
 
 from benchmarks.measuring import LIGHTNING, OURS, PLAIN, Bench
 from benchmarks.plain import BATCH_SIZE, LEARNING_RATE, NETWORKS, Epoch, PlainLoop
+from ccompress.config.composition import settings_of
 from ccompress.config.settings import Settings, register_resolvers
 from ccompress.data.batches import Encoded
 from ccompress.data.text.vocabulary import PAD, UNK
 from ccompress.deployment import model
 from ccompress.embeddings.low_rank import LowRankEmbedding
 from ccompress.experiment.run import prepare
-from ccompress.experiment.sweep import settings_of
 from ccompress.methods.none import NoCompression
 from ccompress.numerics.svd import factorize
 from ccompress.training.evaluation import predict

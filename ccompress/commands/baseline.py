@@ -1,0 +1,59 @@
+"""`ccompress baseline`: what TF-IDF and a linear classifier reach on a data set."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from ccompress import storage
+from ccompress.baselines import tfidf
+from ccompress.config.composition import settings_from
+from ccompress.config.settings import Settings
+from ccompress.errors import InputError
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Train the baseline in all sizes, show what each reaches, and keep the files."""
+    parser = argparse.ArgumentParser(
+        prog="ccompress baseline",
+        description="TF-IDF of words and word pairs with a linear classifier, chosen on dev: "
+        "whether word embeddings pay on your data.",
+    )
+    parser.add_argument(
+        "overrides",
+        nargs="*",
+        metavar="KEY=VALUE",
+        help="the data set, as for a run: dataset=sst2, or dataset=custom dataset.train=a.csv …",
+    )
+    parser.add_argument(
+        "--out", type=Path, metavar="FOLDER", help="default: results/baseline/DATASET"
+    )
+    given = parser.parse_args(arguments)
+    # The baseline reads no vectors: none need to be there.
+    settings = settings_from([*given.overrides, "vectors=random", "method=none"])
+    out = given.out or settings.results_dir / "baseline" / settings.names["dataset"]
+    try:
+        points = tfidf.train(settings.dataset.load(settings.root), out)
+    except OSError as error:
+        raise InputError(f"cannot write {out}: {error.strerror}; give --out FOLDER") from error
+    table = pd.DataFrame(vars(point) for point in points)
+    storage.write_text(out / "baseline.csv", table.to_csv(index=False))
+    _show(settings, table, out)
+    return 0
+
+
+def _show(settings: Settings, table: pd.DataFrame, out: Path) -> None:
+    """Print the line from the smallest file to the largest."""
+    print(f"{settings.names['dataset']}: TF-IDF and a linear classifier, chosen on dev")
+    shown = pd.DataFrame(
+        {
+            "file": [f"{size / 1000:.1f} kB" for size in table["file_bytes"]],
+            "dev": table["dev_accuracy"].map("{:.2f} %".format),
+            "test": table["test_accuracy"].map("{:.2f} %".format),
+            "features": table["features"],
+            "classifier": table["classifier"],
+        }
+    )
+    print(shown.to_string(index=False))
+    print(f"each size is a file in {out}; none larger is kept unless it is better on dev")

@@ -1,0 +1,36 @@
+"""Settings from a command line's overrides, as Hydra composes them, without running anything."""
+
+from collections.abc import Sequence
+
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import DictConfig, OmegaConf
+
+from ccompress.config import files
+from ccompress.config.settings import Settings, check, check_train, register_resolvers
+
+
+def settings_from(overrides: Sequence[str]) -> Settings:
+    """The checked settings of `ccompress OVERRIDES`.
+
+    Raises:
+        InputError: An option is unknown or wrong.
+        HydraException: Hydra cannot compose the overrides.
+    """
+    return settings_of(composed(overrides))
+
+
+def composed(overrides: Sequence[str]) -> DictConfig:
+    """The configuration of `ccompress OVERRIDES`, with Hydra's own node."""
+    register_resolvers()
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(files.CONF), version_base="1.3"):
+        return compose("config", list(overrides), return_hydra_config=True)
+
+
+def settings_of(config: DictConfig) -> Settings:
+    """The checked settings of a configuration that still has Hydra's own node."""
+    check_train(config.hydra)
+    names = {str(group): str(option) for group, option in config.hydra.runtime.choices.items()}
+    without_hydra = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+    return check(without_hydra, names)
