@@ -69,6 +69,11 @@ def refuse_untrusted(paths: Iterable[str], trusted: Iterable[str], source: objec
         )
 
 
+def path_of(kind: type) -> str:
+    """The dotted path at which a class is today."""
+    return f"{kind.__module__}.{kind.__qualname__}"
+
+
 def first_path(path: str) -> str:
     """The dotted path by which the identity of a run knows what is at `path` today."""
     module, _, name = path.rpartition(".")

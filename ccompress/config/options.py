@@ -1,6 +1,7 @@
 """The options of a group: keyword parameters of the class that its YAML names, and their types."""
 
 import dataclasses
+import functools
 import inspect
 import typing
 from collections.abc import Mapping
@@ -65,15 +66,20 @@ def options_of(node: Any, group: str, name: str) -> dict[str, Any]:
     return {"_target_": str(node["_target_"]), **typing.cast(dict[str, Any], checked)}
 
 
+def factory(options: Mapping[str, Any], group: str) -> functools.partial[Any]:
+    """What builds the object that options with their `_target_` describe, given the rest."""
+    arguments = dict(options)
+    return functools.partial(located(arguments.pop("_target_"), group), **arguments)
+
+
 def build(options: Mapping[str, Any], group: str) -> Any:
     """The object that options with their `_target_` describe.
 
     Raises:
         InputError: The class cannot be built from its keyword parameters alone, or is abstract.
     """
-    target = located(options["_target_"], group)
     try:
-        return target(**{key: value for key, value in options.items() if key != "_target_"})
+        return factory(options, group)()
     except TypeError as error:
         raise InputError(f"{group}._target_={options['_target_']}: {error}") from error
 
@@ -91,11 +97,6 @@ def located(path: str, group: str) -> Any:
     if not isinstance(kind, type):
         raise InputError(f"{group}._target_={path} is no class")
     return kind
-
-
-def path_of(kind: type) -> str:
-    """The dotted path of a class."""
-    return f"{kind.__module__}.{kind.__qualname__}"
 
 
 def refuse_unknown(node: Any, known: list[str], section: str) -> None:

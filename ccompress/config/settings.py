@@ -21,10 +21,10 @@ from omegaconf import DictConfig, OmegaConf
 from ccompress import cores, storage
 from ccompress.config.options import (
     build,
+    factory,
     located,
     merged,
     options_of,
-    path_of,
     refuse_unknown,
 )
 from ccompress.config.schema import SECTIONS, Schedule, Schema, Vocab
@@ -32,7 +32,7 @@ from ccompress.config.source_code import source_sha256
 from ccompress.data.base import Dataset, default_root
 from ccompress.data.vectors.sources import Auto, ImdbGlove, Vectors
 from ccompress.errors import InputError, MissingData, nearest
-from ccompress.locate import first_path
+from ccompress.locate import first_path, path_of
 from ccompress.numerics.rates import kept_fraction
 
 if TYPE_CHECKING:
@@ -163,9 +163,7 @@ def check(raw: DictConfig, names: Mapping[str, str]) -> Settings:
     config = merged(Schema, raw, "")
     plain = {group: options_of(raw[group], group, names[group]) for group in GROUPS}
     built = {group: build(plain[group], group) for group in GROUPS if group != "network"}
-    target = plain["network"]["_target_"]
-    options = {key: value for key, value in plain["network"].items() if key != "_target_"}
-    built["network"] = functools.partial(located(target, "network"), **options)
+    built["network"] = factory(plain["network"], "network")
     _check_kinds(built)
     root = Path(config.data.root).expanduser()
     built["dataset"].verify(root)

@@ -16,7 +16,7 @@ from ccompress.data.batches import Encoded
 from ccompress.data.text import tokenizers
 from ccompress.data.text.vocabulary import PAD, UNK, rows_by_word
 from ccompress.errors import InputError
-from ccompress.locate import locate, refuse_untrusted
+from ccompress.locate import locate, path_of, refuse_untrusted
 from ccompress.networks.base import Network, tensor_bytes
 from ccompress.networks.folding import fold
 from ccompress.training.evaluation import predict
@@ -202,7 +202,7 @@ def _described(module: nn.Module) -> dict[str, Any]:
     They are read from the attributes of the same names, where torch's modules and ours keep them.
     """
     kind = type(module)
-    described: dict[str, Any] = {"_target_": f"{kind.__module__}.{kind.__qualname__}"}
+    described: dict[str, Any] = {"_target_": path_of(kind)}
     for name, parameter in inspect.signature(kind).parameters.items():
         optional = parameter.default is not parameter.empty
         if optional and not hasattr(module, name):
