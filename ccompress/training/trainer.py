@@ -22,7 +22,18 @@ class Diverged(RuntimeError):
 
 @dataclass(frozen=True)
 class EpochRow:
-    """What one epoch gave; the columns of metrics.csv."""
+    """What one epoch gave; the columns of metrics.csv.
+
+    Attributes:
+        stage: What was trained: `reference`, the uncompressed network; `prepared`, what a method's
+            own `prepare` made, before its compression; `compressed`.
+        epoch: Counted from 1 over the whole training.
+        step: Steps taken so far.
+        lr: Learning rate of the epoch's last step.
+        train_loss: Mean loss of its steps.
+        dev_accuracy: In percent.
+        seconds: For training and evaluation on dev.
+    """
 
     stage: str
     epoch: int
