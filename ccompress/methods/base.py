@@ -1,4 +1,4 @@
-"""What a method of compression is asked by a run."""
+"""The contract between a run and a compression method."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -21,16 +21,16 @@ class Size:
 class Method(ABC):
     """A way to make the embedding table smaller; its dataclass fields are the options of its YAML.
 
-    A run trains the network over the embedding that `prepare` makes for `reference_epochs` epochs,
-    replaces the embedding by what `compress` makes of its table, and goes on training for the rest
-    of the budget; what `finish` makes of the embedding is tested.
+    A run calls `prepare` and trains the network over that embedding for `reference_epochs` epochs.
+    It then calls `compress`, puts the result in the embedding's place, and trains for the remaining
+    epochs. Finally it calls `finish`, and tests and ships what that returns.
     """
 
-    # False for a method that removes nothing: one run stands for all rates.
+    # False for a method that removes nothing: then one run serves all rates.
     uses_rate: ClassVar[bool] = True
 
     def __init_subclass__(cls, **options: Any) -> None:
-        """Let methods that define `stages`, the former name of `reference_epochs`, work on."""
+        """Keep methods working that define `stages`, the former name of `reference_epochs`."""
         super().__init_subclass__(**options)
         if "reference_epochs" in vars(cls):
             cls.stages = cls.reference_epochs  # type: ignore[attr-defined]
@@ -50,13 +50,13 @@ class Method(ABC):
     def reference_epochs(self, epochs: int) -> int:
         """How many of the `epochs` train the uncompressed network, before `compress`.
 
-        They do not depend on the rate. They are the first epochs of the reference training
-        (`none`), so that runs share them; a method with a `prepare` of its own trains them itself.
-        0: `prepare` compresses already, and there is no later step.
+        The number does not depend on the rate. These are the first epochs of the reference training
+        (`none`), so runs share them, unless the method overrides `prepare`. With 0, `prepare`
+        already compresses and `compress` is never called.
         """
 
     def shared_epochs(self, epochs: int) -> int:
-        """How many of the `epochs` are the reference's, to the last bit, and so shared by runs."""
+        """How many of the `epochs` equal the reference's to the last bit, so that runs share them."""
         begins_as_reference = type(self).prepare is Method.prepare
         return self.reference_epochs(epochs) if begins_as_reference else 0
 
@@ -68,8 +68,9 @@ class Method(ABC):
     def compress(self, table: Tensor, rate: float, counts: Tensor) -> nn.Module:
         """The embedding that takes the place of the trained `table` (V, d).
 
-        It maps ids to vectors of the same d columns. Only asked for where 0 < `reference_epochs`.
-        `counts` (V,) says how often each row's word occurs in the training split, 0 for many.
+        It maps word ids to vectors of the same d columns. A run calls it only where
+        `reference_epochs` is above 0. `counts` (V,) says how often each row's word occurs in the
+        training split; with a vocabulary larger than that of the training text, many are 0.
         """
         raise NotImplementedError(f"{type(self).__name__} has no step after training begins")
 
@@ -80,6 +81,6 @@ class Method(ABC):
     def shipped_size(self, embedding: nn.Module, planned: Size) -> Size:
         """Rank and bits of the embedding that is shipped, for the row of results.
 
-        Override it where they depend on the trained table, so that `size` cannot tell them.
+        Override it where they depend on the trained table and `size` cannot know them.
         """
         return planned

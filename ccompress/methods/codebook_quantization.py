@@ -14,17 +14,16 @@ from ccompress.numerics import rates
 class CodebookQuantization(Method):
     """The trained table rounded to 2^b reference values of its own, without retraining.
 
-    Minimised: the squared error of rounding, over the places of the 2^b values (Lloyd 1982, Max
-    1960; k-means in one dimension). `quantization` spaces its values evenly between the smallest
-    and the largest number, so this is rounding "to a limited number of reference values" at its
-    best.
+    What it minimises: the squared error of rounding, over where the 2^b values lie (Lloyd 1982, Max
+    1960; k-means in one dimension). `quantization` instead spaces its values evenly between the
+    smallest and the largest number of the table.
 
-    Bytes: b bits a number, rows filled up to whole bytes, and 4 2^b for the values; b is the
-    largest that fits, so at rates like 0.75, where even quantization has just 8 bits, it has 7. The
-    error is always the smaller at equal bits, and tells below 5, where evenly spaced values are
-    wasted on the table's few large numbers; at 7 and more both are as good as float32. At 1 bit
-    little but signs is left, and a smaller error need not mean a higher accuracy. There it ends: it
-    never removes more than 31/32.
+    Bytes: b bits a number, with rows padded to whole bytes, and 4 2^b bytes for the values. b is
+    the largest that fits. At a rate like 0.75, where even quantization has exactly 8 bits, b is 7.
+
+    When to use it: at 2 to 4 bits, where even spacing wastes values on the table's few large
+    numbers. From 7 bits on both are as good as float32. At 1 bit little more than the signs is
+    left, and the smaller error does not give a higher accuracy. It cannot remove more than 31/32.
     """
 
     def size(self, rows: int, dim: int, rate: float) -> Size:

@@ -1,4 +1,4 @@
-"""The paper's method: the table is factored during training, and the factors train on."""
+"""The paper's method: factor the table during training, then train both factors."""
 
 from dataclasses import dataclass
 
@@ -15,17 +15,21 @@ from ccompress.numerics import rates
 class InTrainingSVD(Method):
     """Acharya et al. 2019: E (V x d) becomes A (V x k) and B (k x d), two linear layers.
 
-    Minimised at the step itself: the Frobenius norm of E - A B over all matrices of rank k, solved
-    by the truncated SVD (Eckart and Young 1936); its singular values are shared evenly,
+    What it minimises: at the step, the Frobenius norm of E - A B over all matrices of rank k. The
+    truncated SVD solves this (Eckart and Young 1936). The singular values are shared evenly:
     A = U_k sqrt(S_k), B = sqrt(S_k) V_k^T. Afterwards both factors train on the task's own loss.
 
-    Every other parameter and its optimizer state are carried over, and the schedule's step counts
-    on; A and B get a fresh optimizer state. Bytes: 4 k (V + d) of 4 V d. It wins when k is small,
-    since training mends what the truncation lost; at low rates it has nothing to mend.
+    The step carries over every other parameter with its optimizer state, and the schedule counts
+    on. A and B start with a fresh optimizer state.
+
+    Bytes: 4 k (V + d) of 4 V d.
+
+    When to use it: when k is small, because training repairs what the truncation lost. At low rates
+    there is nothing to repair, and quantization is as good without training.
 
     Args:
-        compress_at: Share of the epochs before the step: the first round(compress_at * epochs), at
-            least 1 and at most all but one.
+        compress_at: Share of the epochs before the step. The step comes after the first
+            round(compress_at * epochs) epochs, at least 1 and at most all but one.
     """
 
     compress_at: float = 0.5

@@ -1,4 +1,4 @@
-"""The paper's two ideas together: factors that train on, and are rounded to 8 bits at the end."""
+"""The paper's two ideas combined: trained factors, rounded to 8 bits at the end."""
 
 from dataclasses import dataclass
 
@@ -15,15 +15,17 @@ from ccompress.numerics import rates
 class InTrainingSVDInt8(InTrainingSVD):
     """`in_training_svd`, whose factors are stored in one byte a number.
 
-    Minimised at the step: as there, ||E - A B|| at rank k; then the task's loss, in float32. After
-    the last epoch nothing more is: each number moves to the nearest of 256 evenly spaced values,
-    once every column of A and row of B is scaled to use their whole range (Acharya et al. 2019 have
-    both parts, the factors and the quantization of their baseline, not together).
+    What it minimises: as `in_training_svd`, ||E - A B|| at rank k at the step, then the task's loss
+    in float32. After the last epoch each number moves to the nearest of 256 evenly spaced values,
+    with each column of A and each row of B scaled to use the whole range. Nothing trains after
+    that. (Acharya et al. 2019 have both parts, but not together.)
 
-    Bytes: k (V + d + 4) + 16 of 4 V d, scales included, so that a rate leaves four times the rank:
-    0.975 the one that `in_training_svd` has at 0.9. It wins wherever that rank is what is missing,
-    at 0.95 and above; at low rates the rank is full (k = d, a quarter of the bytes) and the factors
-    are nothing but an 8-bit table that takes longer to train.
+    Bytes: k (V + d + 4) + 16 of 4 V d, scales included. So a rate leaves four times the rank: at
+    0.975 it has the rank that `in_training_svd` has at 0.9.
+
+    When to use it: at rates of 0.95 and above, where `in_training_svd` lacks rank. At low rates the
+    rank is full (k = d, a quarter of the bytes), and it is an 8-bit table that takes longer to
+    train.
     """
 
     def size(self, rows: int, dim: int, rate: float) -> Size:

@@ -19,18 +19,22 @@ from ccompress.numerics.svd import factorize
 class InTrainingSVDMixed(InTrainingSVD):
     """`in_training_svd`, whose factors have 0 to 4 bits a number and train through the rounding.
 
-    At the step the table is decomposed as in `in_training_svd`. Rows fall into tiers by how often
-    their word occurs in training, and each (tier, column) gets the bits that cost the least
-    expected error within the bytes that the rate leaves: see `numerics.allocation`. A tier's error
-    counts (its mean count + 0.5)^0.5 a row, since training and test read frequent words more often.
-    From the step on every reading is rounded (`embeddings.fake_quantized`), and the steps between
-    levels train too; after the last epoch the numbers are packed as they were read.
+    What it minimises: at the step, the weighted squared error of the rounded factors within the
+    bytes that the rate leaves. The table is decomposed as in `in_training_svd`. Rows fall into
+    tiers by how often their word occurs in training, and each (tier, column) gets its own number of
+    bits (`numerics.allocation`). A row's error weighs (mean count of its tier + 0.5)^0.5, because
+    text reads frequent words more often. Afterwards the factors train on the task's loss through
+    the rounding (`embeddings.fake_quantized`), and so do the distances between levels. After the
+    last epoch the numbers are packed exactly as training read them.
 
     Bytes: those of `numerics.allocation.stored_bytes`.
+
+    When to use it: for the smallest tables, 97.5 % and above. No committed experiment has measured
+    it yet.
     """
 
     def size(self, rows: int, dim: int, rate: float) -> Size:
-        """Neither: they follow from the trained table, see `shipped_size`."""
+        """Neither rank nor bits: both follow from the trained table, see `shipped_size`."""
         allocation.check_room(rows, dim, rate)
         return Size()
 

@@ -19,7 +19,7 @@ class NoCompression(Method):
         return Size()
 
     def reference_epochs(self, epochs: int) -> int:
-        """All epochs: this is the training that other methods begin with."""
+        """All epochs: other methods begin with this training."""
         return epochs
 
     def compress(self, table: Tensor, rate: float, counts: Tensor) -> nn.Module:

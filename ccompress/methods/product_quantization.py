@@ -12,17 +12,18 @@ from ccompress.numerics import rates
 
 @dataclass(kw_only=True)
 class ProductQuantization(Method):
-    """Every vector of the trained table cut into n parts, each one of 256 centroids; no retraining.
+    """Each vector of the trained table cut into n parts, each part one of 256 centroids.
 
-    Minimised: the squared error, for each part over the places of its 256 centroids, by k-means
-    (Jegou, Douze and Schmid 2011, section II.B; for embeddings fastText, Joulin et al. 2016). The
-    parts are the d columns cut as evenly as they can be; n is the largest that fits, so that they
-    are as short as the rate allows.
+    What it minimises: for each part, the squared error over its 256 centroids, by k-means (Jegou,
+    Douze and Schmid 2011, section II.B; for embeddings fastText, Joulin et al. 2016). The d columns
+    are cut into parts as evenly as possible. n is the largest number of parts that fits.
 
-    Bytes: n a word, and 1024 d for the centroids. It wins against the other two kinds of
-    quantization below 2 bits a number, since a code covers several correlated numbers, and goes
-    below 1 bit, where they end. The centroids are what limits it: a table of few words has no rate
-    left for them (below 256 rows none at all), and no code is shared between parts.
+    Bytes: n a word, and 1024 d for the centroids. Nothing is retrained.
+
+    When to use it: below 2 bits a number, where it beats the other two kinds of quantization
+    because one code covers several correlated numbers. It also works below 1 bit, where they end.
+    The centroids limit it: in a table of few words they take the whole budget, and below 256 rows
+    it does not work at all.
     """
 
     def size(self, rows: int, dim: int, rate: float) -> Size:

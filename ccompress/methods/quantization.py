@@ -14,10 +14,14 @@ from ccompress.numerics import rates
 class Quantization(Method):
     """The trained table rounded to 2^b evenly spaced reference values, b = floor(32 (1 - p)).
 
-    Minimised: nothing over the data; each number moves to the nearest of the reference values
-    between the table's smallest and largest (the baseline of Acharya et al. 2019), so the largest
-    number decides how coarse all are. Bytes: b bits a number, rows filled up to whole bytes, and
-    the two ends of the scale. It costs nothing down to 8 bits and fails suddenly below 4.
+    What it minimises: nothing. Each number moves to the nearest of the reference values between the
+    table's smallest and largest (the baseline of Acharya et al. 2019), so the largest number
+    decides how coarse all of them are.
+
+    Bytes: b bits a number, with rows padded to whole bytes, and the two ends of the scale.
+
+    When to use it: down to 6 bits (80 %) it costs nothing and needs no retraining. Below 4 bits it
+    fails suddenly.
     """
 
     def size(self, rows: int, dim: int, rate: float) -> Size:

@@ -1,9 +1,9 @@
-"""Codebooks: reference values, and reference vectors, placed where a table's numbers are.
+"""Codebooks: reference values and reference vectors that lie where a table's numbers are.
 
-Both are k-means, which alternates two steps that never increase the squared error: every point goes
-to its nearest centroid, every centroid to the mean of its points (Lloyd 1982, written in 1957). All
-is computed on the CPU by numpy, whose argmin is several times faster than torch's, and is the same
-for every seed of a run.
+Both come from k-means, which alternates two steps that never increase the squared error: each point
+goes to its nearest centroid, and each centroid to the mean of its points (Lloyd 1982, written in
+1957). Everything runs on the CPU in numpy, whose argmin is several times faster than torch's. The
+result does not depend on a run's seed.
 """
 
 from typing import Any
@@ -17,8 +17,8 @@ from ccompress.numerics.packing import refuse_unusable
 from ccompress.numerics.rates import CENTROIDS
 from ccompress.numerics.svd import BLOCK
 
-# Bins of a histogram of the table's numbers. More would follow the chance of a few large numbers,
-# where the cube root makes much of single ones: rounding is then up to 10 times worse.
+# Bins of a histogram of the table's numbers. With more bins, single large numbers would get bins of
+# their own, which the cube root magnifies: rounding is then up to 10 times worse.
 _BINS = 256
 _ROUNDS = 300  # of Lloyd-Max at most; 3 bits of a table of word vectors take 41
 _PRODUCT_ROUNDS = 25  # as in fastText
@@ -32,16 +32,16 @@ def lloyd_max(table: Tensor, bits: int) -> Tensor:
 
     Lloyd (1982) and Max (1960): each value is the mean of the numbers that are nearer to it than to
     any other. It begins at the optimum for many values, whose density is the cube root of the
-    numbers' density (Panter and Dite 1951), and ends where no number changes its value. Rounds take
-    a binary search a value, over sorted numbers and their cumulative sums, whatever their count.
+    numbers' density (Panter and Dite 1951), and ends when no number changes its value. The numbers
+    are sorted once, so that a round takes one binary search per value.
 
     Args:
         table: E, of any shape and floating dtype.
         bits: b, 1 to 16.
 
     Returns:
-        The values, ascending, of shape (2^b,), in the table's dtype and on its device. One that no
-        number is nearest to stays where it began.
+        The values, ascending, of shape (2^b,), in the table's dtype and on its device. A value that
+        is nearest to no number stays where it began.
 
     Raises:
         InputError: if the table is empty or holds NaN or infinity.
@@ -71,7 +71,7 @@ def _spread(numbers: Array, count: int) -> Array:
 
 @torch.no_grad()
 def nearest(table: Tensor, values: Tensor) -> Tensor:
-    """For every number of a table the index of the nearest of `values`, which ascend; int32."""
+    """For each number of a table, the index (int32) of the nearest of the ascending `values`."""
     middles = (values[1:].double() + values[:-1].double()) / 2
     indices = torch.empty(table.shape, dtype=torch.int32, device=table.device)
     for out, block in zip(torch.split(indices, BLOCK), torch.split(table, BLOCK), strict=True):
@@ -80,7 +80,7 @@ def nearest(table: Tensor, values: Tensor) -> Tensor:
 
 
 def owners(dim: int, parts: int, device: torch.device | None = None) -> Tensor:
-    """The sub-vector that each of d columns belongs to, (d,); sizes differ by one at most."""
+    """For each of d columns, the sub-vector it belongs to (d,). Sizes differ by one at most."""
     return torch.arange(dim, device=device) * parts // dim
 
 
@@ -88,9 +88,9 @@ def owners(dim: int, parts: int, device: torch.device | None = None) -> Tensor:
 def product(table: Tensor, parts: int) -> tuple[Tensor, Tensor]:
     """Product quantization (Jegou, Douze and Schmid 2011, section II.B).
 
-    Every vector is cut into sub-vectors, and each is replaced by the nearest of 256 centroids of
-    its own, which k-means places so that the squared error is small. As in fastText (Joulin et al.
-    2016) k-means begins at 256 rows drawn at random and takes 25 rounds.
+    Each vector is cut into sub-vectors, and each sub-vector is replaced by the nearest of 256
+    centroids, which k-means places so that the squared error is small. As in fastText (Joulin et
+    al. 2016), k-means begins at 256 rows drawn at random and takes 25 rounds.
 
     Args:
         table: E, of shape (V, d), any floating dtype, of at least 256 rows.
@@ -125,7 +125,7 @@ def _k_means_in_one_dimension(table: Tensor, draw: np.random.Generator) -> tuple
 
 
 def _k_means(table: Tensor, draw: np.random.Generator) -> tuple[Array, Array]:
-    """256 centroids (256, m) of points (V, m), and the index of each point's nearest (V,)."""
+    """256 centroids (256, m) of points (V, m), and for each point the index of its nearest (V,)."""
     points = table.float().cpu().numpy()
     centroids = points[draw.choice(len(points), CENTROIDS, replace=False)]
     assigned = _nearest_points(points, centroids)
@@ -144,8 +144,8 @@ def _k_means(table: Tensor, draw: np.random.Generator) -> tuple[Array, Array]:
 def _nearest_points(points: Array, centroids: Array) -> Array:
     """The index of the centroid nearest to each point, (V,)."""
     half, turned = torch.from_numpy(np.square(centroids).sum(1) / 2), torch.from_numpy(centroids).T
-    # |x - c|^2 / 2 less |x|^2 / 2, which is the same for every c; a block stays in the cache.
-    # The product is torch's, which keeps to the run's number of threads.
+    # |x - c|^2 / 2 without |x|^2 / 2, which is the same for every c. A block stays in the cache.
+    # torch takes the product, because it keeps to the run's number of threads.
     blocks = torch.split(torch.from_numpy(points), 1024)
     distances = (torch.addmm(half, block, turned, alpha=-1) for block in blocks)
     return np.concatenate([block.numpy().argmin(1) for block in distances])

@@ -1,13 +1,13 @@
 """Quantization to evenly spaced reference values, and the packing of b-bit numbers into bytes.
 
-A quantized table is V rows of d indices of b bits. Each row is packed by itself into
-ceil(d b / 8) bytes, so that rows can be gathered as bytes and unpacked alone. The last byte of a
-row is padded with at most 7 bits, so the achieved reduction falls short of the requested rate by
-at most 7 / (32 d) (0.0004 at d = 300, 0.00125 at d = 100, whose rows need 4 bits), and that only
-at rates close to a multiple of 1/32.
+A quantized table is V rows of d indices of b bits. Each row is packed on its own into ceil(d b / 8)
+bytes, so that rows can be gathered as bytes and unpacked one by one. The last byte of a row has at
+most 7 unused bits. So the achieved reduction falls short of the requested rate by at most 7 / (32
+d) (0.0004 at d = 300, 0.00125 at d = 100, where a row wastes 4 bits), and only at rates close to a
+multiple of 1/32.
 
-Number j of a row occupies the bits j b to (j + 1) b - 1, where bit i is bit i mod 8 of byte
-i // 8, the least significant first.
+Number j of a row occupies bits j b to (j + 1) b - 1, where bit i is bit i mod 8 of byte i // 8,
+least significant first.
 """
 
 from math import gcd
@@ -24,17 +24,17 @@ from ccompress.numerics.svd import BLOCK
 def quantize(table: Tensor, bits: int) -> tuple[Tensor, Tensor, Tensor]:
     """Rounds a table to 2^b evenly spaced reference values (fixed-point, arXiv 1811.00641).
 
-    Index q stands for lower + q (upper - lower) / (2^b - 1). Indices are computed in float64:
-    in float32 the largest would overflow from 25 bits on.
+    Index q stands for lower + q (upper - lower) / (2^b - 1). Indices are computed in float64,
+    because in float32 the largest would overflow from 25 bits on.
 
     Args:
         table: of shape (V, d), any floating dtype.
         bits: b, 1 to 32.
 
     Returns:
-        indices of shape (V, d), 0 to 2^b - 1, in the smallest of uint8, int32 and int64 that
-        holds them; and the smallest and the largest value of the table, scalars in its dtype. A
-        table of one value has indices of 0.
+        Indices of shape (V, d), 0 to 2^b - 1, in the smallest of uint8, int32 and int64 that holds
+        them; then the smallest and the largest value of the table, scalars in its dtype. If all
+        numbers of the table are equal, all indices are 0.
 
     Raises:
         InputError: if the table is empty or holds NaN or infinity.
@@ -96,7 +96,7 @@ def pack(indices: Tensor, bits: int) -> Tensor:
     for out, block in zip(torch.split(packed, BLOCK), torch.split(indices, BLOCK), strict=True):
         shifted = block.long() << shift
         total = torch.zeros(len(block), width + spans, dtype=torch.int64, device=indices.device)
-        for span in range(spans):  # neighbours share bytes but no bits, so adding is or-ing
+        for span in range(spans):  # neighbours share bytes but no bits: a sum is an or
             total.index_add_(1, first + span, (shifted >> 8 * span) & 0xFF)
         out.copy_(total[:, :width])
     return packed
@@ -114,21 +114,21 @@ def unpack(packed: Tensor, bits: int, count: int) -> Tensor:
         An integer tensor of shape (..., count).
     """
     first, shift, spans = _positions(bits, count, packed.device)
-    # a byte past the end of the row only adds bits that the mask takes off
+    # A byte past the end of the row would only add bits that the mask removes.
     last = packed.shape[-1] - 1
     word = torch.int32 if spans < 4 else torch.int64
     total = packed[..., first].to(word)
     for span in range(1, spans):
         total = total | packed[..., (first + span).clamp(max=last)].to(word) << 8 * span
-    # by name, since torch's exporter to ONNX knows the function and not the operator >>
+    # Called by name, because torch's ONNX exporter knows the function but not the operator >>.
     numbers: Tensor = torch.bitwise_right_shift(total, shift.to(word)) & (2**bits - 1)
     return numbers
 
 
 def _positions(bits: int, count: int, device: torch.device) -> tuple[Tensor, Tensor, int]:
-    """Where each number of a row begins: its first byte (count,) and its shift in that (count,).
+    """For each number of a row, its first byte (count,) and the shift within that byte (count,).
 
-    The third is the number of bytes over which a number of b bits can spread.
+    The third result is the number of bytes that a number of b bits can touch.
     """
     begin = torch.arange(count, device=device) * bits
     return begin // 8, begin % 8, (bits + 15 - gcd(bits, 8)) // 8

@@ -1,16 +1,16 @@
-"""What a rate leaves of a table: exact arithmetic of ranks and bits. No torch is imported."""
+"""Which rank or how many bits a rate leaves of a table, in exact arithmetic. Imports no torch."""
 
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 
 from ccompress.errors import InputError
 
-CENTROIDS = 256  # of each sub-vector in product quantization: what a byte can name
-LARGEST_CODEBOOK = 16  # bits of a number that names one of a codebook's values
+CENTROIDS = 256  # for each sub-vector in product quantization: a byte tells them apart
+LARGEST_CODEBOOK = 16  # the most bits of an index into a codebook
 
 
 def kept_fraction(rate: float) -> Fraction:
-    """The fraction 1 - p of the bytes that stays, exact from the rate's decimal text.
+    """The fraction 1 - p of the bytes that stays, exactly as the rate's decimal text says.
 
     In binary floating point floor((1 - 0.9) * 300) is 29; here it is 30.
 
@@ -26,13 +26,13 @@ def kept_fraction(rate: float) -> Fraction:
     return 1 - Fraction(removed)
 
 
-kept = kept_fraction  # its former name, which users' methods call
+kept = kept_fraction  # the former name, which users' methods may call
 
 
 def no_room(rate: float, what: str, largest: Fraction | None) -> InputError:
-    """The error for a rate that leaves `what` ("no rank"), naming the largest rate that does not.
+    """The error for a rate that leaves `what` ("no rank"). It names the largest rate that works.
 
-    `largest` is that rate, exactly; None where every rate leaves nothing.
+    `largest` is that rate, exactly, or None where no rate works.
     """
     if largest is None:
         return InputError(f"rate={rate} leaves {what}, and so does every other rate")
@@ -43,8 +43,8 @@ def no_room(rate: float, what: str, largest: Fraction | None) -> InputError:
 def rank_of_factors(rows: int, dim: int, rate: float) -> int:
     """The rank k = floor((1-p) V d / (V+d)) of two factors V x k and k x d (Acharya et al. 2019).
 
-    It is the largest k with k (V+d) <= (1-p) V d. V = 10,000, d = 300 and rate 0.9 give 29; the
-    worked example of arXiv 1811.00641 takes rank 30, which removes 89.7 %.
+    It is the largest k with k (V+d) <= (1-p) V d. For V = 10,000, d = 300 and rate 0.9 that is 29.
+    The worked example of arXiv 1811.00641 takes rank 30, which removes 89.7 %.
 
     Args:
         rows: V, the number of words.
@@ -55,7 +55,7 @@ def rank_of_factors(rows: int, dim: int, rate: float) -> int:
         InputError: if the rate leaves no rank, or only one at which the factors are no smaller
             than the table.
     """
-    size, factors = rows * dim, rows + dim  # numbers in the table, numbers in the factors a rank
+    size, factors = rows * dim, rows + dim  # numbers in the table; numbers per rank
     rank = int(kept_fraction(rate) * size / factors)
     table = f"a table of {rows} x {dim}"
     if rank < 1 or factors >= size:
@@ -72,10 +72,10 @@ def rank_of_factors(rows: int, dim: int, rate: float) -> int:
 def rank_of_byte_factors(rows: int, dim: int, rate: float) -> int:
     """The rank k of two factors V x k and k x d of one byte a number, at most d.
 
-    It is the largest whose bytes fit: k (V+d+4) + 16 <= 4 (1-p) V d, since each column of the first
-    factor and row of the second share a float32 scale, and each factor has two reference values
+    It is the largest whose bytes fit: k (V+d+4) + 16 <= 4 (1-p) V d. Each column of the first
+    factor shares a float32 scale with a row of the second, and each factor has two reference values
     (`ccompress.embeddings.QuantizedLowRankEmbedding`). So rate 0.975 has the rank that
-    `rank_of_factors` has at 0.9, unless the scales take the last of its bytes.
+    `rank_of_factors` has at 0.9, or one less because of the scales.
 
     Raises:
         InputError: if the rate leaves no rank.
@@ -129,10 +129,11 @@ def quantized_bits(rows: int, dim: int, rate: float, width: int = 32) -> int:
 
 
 def codebook_bits(rows: int, dim: int, rate: float) -> int:
-    """The bits b that a rate leaves of each number where 2^b float32 reference values are stored.
+    """The bits b that a rate leaves of each number beside 2^b stored float32 values.
 
-    It is the largest, 1 to 16, at which V rows of ceil(d b / 8) bytes and 4 2^b bytes of reference
-    values fit into 4 (1-p) V d bytes. More than 16 would be finer than any table needs.
+    It is the largest b, 1 to 16, at which V rows of ceil(d b / 8) bytes and 4 2^b bytes of
+    reference values fit into 4 (1-p) V d bytes. More than 16 bits would be finer than any table
+    needs.
 
     Raises:
         InputError: if the rate leaves no bit.
@@ -148,13 +149,13 @@ def codebook_bits(rows: int, dim: int, rate: float) -> int:
 
 
 def subvectors(rows: int, dim: int, rate: float) -> int:
-    """The sub-vectors n into which product quantization can cut each vector, 1 to d.
+    """The number n of sub-vectors into which product quantization can cut each vector, 1 to d.
 
-    It is the largest at which V rows of n codes of a byte, and 256 float32 centroids for each
-    sub-vector, together 4 256 d bytes however the vectors are cut, fit into 4 (1-p) V d bytes.
+    It is the largest n at which the codes (V rows of n bytes) and the centroids (4 x 256 d bytes,
+    however the vectors are cut) fit into 4 (1-p) V d bytes.
 
     Raises:
-        InputError: if the rate leaves not one code a vector.
+        InputError: if the rate leaves no code at all.
     """
     centroids = 4 * CENTROIDS * dim
     parts = int((kept_fraction(rate) * 4 * rows * dim - centroids) // rows)
@@ -173,6 +174,6 @@ def bytes_per_row(bits: int, dim: int) -> int:
 
 
 def _largest_rate(rows: int, dim: int, least: int) -> Fraction | None:
-    """The rate that leaves just `least` bytes of a table; None where a table has fewer."""
+    """The rate that leaves exactly `least` bytes of a table; None if the table has fewer."""
     rate = 1 - Fraction(least, 4 * rows * dim)
     return rate if rate >= 0 else None
