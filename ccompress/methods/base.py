@@ -56,7 +56,7 @@ class Method(ABC):
         """
 
     def shared_epochs(self, epochs: int) -> int:
-        """How many of the `epochs` equal the reference's to the last bit, so that runs share them."""
+        """How many of the `epochs` equal the reference to the last bit, so that runs share them."""
         begins_as_reference = type(self).prepare is Method.prepare
         return self.reference_epochs(epochs) if begins_as_reference else 0
 
