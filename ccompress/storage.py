@@ -1,7 +1,7 @@
-"""Files that are whole or absent: atomic writes, tensor files with a checksum, things made once.
+"""Files that are either whole or absent: atomic writes, tensor files with checksums, caches.
 
-Tensor files are safetensors (nothing is read with pickle). A SHA-256 over all tensors and metadata
-stands in the metadata under `sha256` and is checked on loading.
+Tensor files are safetensors; nothing is read with pickle. The metadata hold a SHA-256 over all
+tensors and metadata under `sha256`. Loading checks it.
 """
 
 import functools
@@ -46,7 +46,7 @@ class DamagedFile(ValueError):
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; on success it takes the place of `path`, atomically.
+    """Yield a temporary path beside `path`. On success it replaces `path` atomically.
 
     A kill at any moment leaves the old file or the new one, never a part of either.
     """
@@ -120,10 +120,10 @@ def save(
 
 
 class TensorFile(Mapping[str, "torch.Tensor"]):
-    """What `save` stored: named tensors on the CPU, each read when it is asked for.
+    """The named tensors of a stored file, on the CPU. Each is read when it is used.
 
-    So no more of them are in memory than are used. They are read, not mapped: a mapped file counts
-    as memory a second time.
+    So only the tensors in use are in memory. They are read, not mapped, because a mapped file
+    counts as memory a second time.
 
     Attributes:
         metadata: As given to `save`.

@@ -10,11 +10,11 @@ from ccompress.numerics.rates import LARGEST_CODEBOOK
 
 
 class CodebookEmbedding(PackedEmbedding):
-    """A frozen embedding of b bits a number, whose 2^b reference values lie where the numbers are.
+    """A frozen embedding of b bits a number, with 2^b reference values placed to fit the numbers.
 
-    It is kept packed in memory and unpacked by row when read. Its tensors are the buffers `packed`,
-    uint8 of shape (V, ceil(d b / 8)), and `codebook`, of shape (2^b,). Made afresh it is all zeros,
-    ready for `load_state_dict`; a table is quantized by `from_table`.
+    It stays packed in memory and is unpacked row by row when read. Its tensors are the buffers
+    `packed`, uint8 of shape (V, ceil(d b / 8)), and `codebook`, of shape (2^b,). `from_table`
+    quantizes a table. A new one is all zeros, ready for `load_state_dict`.
 
     Args:
         num_embeddings: V, the number of rows.
@@ -59,7 +59,7 @@ class CodebookEmbedding(PackedEmbedding):
     def from_table(
         cls, table: Tensor, bits: int, padding_idx: int | None = None
     ) -> "CodebookEmbedding":
-        """Rounds a (V, d) table to 2^b values of its own; its dtype and device are kept.
+        """Round a (V, d) table to 2^b values that fit it best; keeps its dtype and device.
 
         Raises:
             InputError: if bits or padding_idx is out of range, the table is empty or holds NaN.
@@ -71,5 +71,5 @@ class CodebookEmbedding(PackedEmbedding):
         return embedding
 
     def values(self, numbers: Tensor) -> Tensor:
-        """Those of the codebook."""
-        return self.codebook[numbers.long()]  # ONNX gathers by int64 alone
+        """The values of the codebook at these indices."""
+        return self.codebook[numbers.long()]  # ONNX gathers by int64 only

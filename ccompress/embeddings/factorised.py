@@ -43,7 +43,7 @@ class FactorisedEmbedding(CompressedEmbedding):
         return rows @ B
 
     def read_factors(self, indices: Tensor) -> tuple[Tensor, Tensor]:
-        """Rows of A, of shape (..., k), and B: what reads both can leave out the product."""
+        """Rows of A, of shape (..., k), and B, for a reader that can leave out the product."""
         A, B = self.factors()
         return A(indices), B
 

@@ -11,9 +11,9 @@ from ccompress.numerics.svd import factorize
 class LowRankEmbedding(FactorisedEmbedding):
     """An embedding whose table is the product of two trainable factors A (V, k) and B (k, d).
 
-    It reads row i as A[i] B, in place of the V x d numbers of `torch.nn.Embedding` (Acharya et
-    al. 2019, arXiv 1811.00641). Begin from a trained table with `from_table`; made afresh, its
-    rows have the unit variance of `torch.nn.Embedding`.
+    It reads row i as A[i] B instead of storing the V x d numbers of `torch.nn.Embedding` (Acharya
+    et al. 2019, arXiv 1811.00641). `from_table` begins from a trained table. The rows of a new one
+    have unit variance, as those of `torch.nn.Embedding` do.
 
     Args:
         num_embeddings: V, the number of rows.
@@ -68,8 +68,8 @@ class LowRankEmbedding(FactorisedEmbedding):
     ) -> "LowRankEmbedding":
         """The best factors of a (V, d) table: see `ccompress.numerics.svd.factorize`.
 
-        `weights` (V,) says how much each row counts; without it all count alike. The factors have
-        the table's dtype and device. A row of zeros is read as exact zeros.
+        `weights` (V,) says how much each row counts; without it all rows count the same. The
+        factors have the table's dtype and device. A row of zeros reads as exact zeros.
 
         Raises:
             InputError: if the rank or padding_idx is out of range or the table holds NaN.
@@ -81,7 +81,7 @@ class LowRankEmbedding(FactorisedEmbedding):
         return embedding
 
     def reset_parameters(self) -> None:
-        """Draws the factors afresh, so that a number of A B has mean 0 and variance 1."""
+        """Draw new factors, such that the numbers of A B have mean 0 and variance 1."""
         deviation = self.rank**-0.25  # a sum of k products, each of variance k**-0.5 squared
         nn.init.normal_(self.A, std=deviation)
         nn.init.normal_(self.B, std=deviation)
@@ -90,7 +90,7 @@ class LowRankEmbedding(FactorisedEmbedding):
                 self.A[self.padding_idx] = 0
 
     def read_factors(self, indices: Tensor) -> tuple[Tensor, Tensor]:
-        """Rows of A, of shape (..., k), and B: what reads both can leave out the product."""
+        """Rows of A, of shape (..., k), and B, for a reader that can leave out the product."""
         return F.embedding(indices, self.A, self.padding_idx, sparse=self.sparse), self.B
 
     def factors(self) -> tuple[nn.Module, Tensor]:

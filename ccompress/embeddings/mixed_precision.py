@@ -1,6 +1,6 @@
-"""Factors of mixed precision as they are shipped: packed, and unpacked by row when read.
+"""Factors of mixed precision as they are shipped: packed, and unpacked row by row when read.
 
-How many bits a number of A has depends on its row's tier and on its column: see
+The bits of a number of A depend on its row's tier and its column: see
 `ccompress.numerics.allocation`.
 """
 
@@ -19,8 +19,8 @@ class MixedPrecisionEmbedding(CompressedEmbedding):
 
     Tiers are runs of rows. A number with b bits is one of 2^b evenly spaced values around 0; its
     step is the product of its column's step, its tier's step and `STEPS[b]`. A number without bits
-    reads as 0. The codes of a tier are a stream of bits, row after row, which begins on a whole
-    byte. Made afresh, everything is zero, ready for `load_state_dict`.
+    reads as 0. The codes of a tier form a stream of bits, row after row, that begins on a whole
+    byte. In a new one everything is zero, ready for `load_state_dict`.
 
     Args:
         num_embeddings: V, the number of rows.

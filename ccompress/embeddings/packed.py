@@ -1,4 +1,4 @@
-"""Embeddings whose numbers are kept packed and unpacked by row when read."""
+"""Embeddings that stay packed in memory and are unpacked row by row when read."""
 
 from abc import abstractmethod
 from typing import ClassVar
@@ -13,11 +13,10 @@ from ccompress.numerics.rates import bytes_per_row
 
 
 class PackedEmbedding(CompressedEmbedding):
-    """A frozen embedding of b bits a number, kept packed in memory and unpacked by row when read.
+    """A frozen embedding of b bits a number that stays packed and is unpacked row by row when read.
 
-    Its numbers are indices of reference values, in the buffer `packed`, uint8 of shape
-    (V, ceil(d b / 8)); a subclass says which values. Made afresh it is all zeros, ready for
-    `load_state_dict`.
+    The buffer `packed`, uint8 of shape (V, ceil(d b / 8)), holds indices of reference values. A
+    subclass says which values. A new one is all zeros, ready for `load_state_dict`.
     """
 
     size_name = "bits"

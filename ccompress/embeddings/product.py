@@ -10,11 +10,11 @@ from ccompress.numerics.rates import CENTROIDS
 
 
 class ProductQuantizedEmbedding(CompressedEmbedding):
-    """A frozen embedding of n bytes a row, each the number of a centroid of a part of the vector.
+    """A frozen embedding of n bytes a row: each byte names the centroid of one part of the vector.
 
     Its tensors are the buffers `codes`, uint8 of shape (V, n), and `centroids`, of shape (256, d):
-    see `numerics.codebooks.product`. Made afresh it is all zeros, ready for `load_state_dict`; a
-    table is quantized by `from_table`.
+    see `numerics.codebooks.product`. `from_table` quantizes a table. A new one is all zeros, ready
+    for `load_state_dict`.
 
     Args:
         num_embeddings: V, the number of rows.
@@ -63,7 +63,7 @@ class ProductQuantizedEmbedding(CompressedEmbedding):
     def from_table(
         cls, table: Tensor, parts: int, padding_idx: int | None = None
     ) -> "ProductQuantizedEmbedding":
-        """Quantizes a (V, d) table of 256 rows or more; its dtype and device are kept.
+        """Quantize a (V, d) table of 256 rows or more; keeps its dtype and device.
 
         Raises:
             InputError: if parts or padding_idx is out of range, or the table has too few rows or

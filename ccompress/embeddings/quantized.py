@@ -10,10 +10,10 @@ from ccompress.numerics.packing import dequantize, pack, quantize
 class QuantizedEmbedding(PackedEmbedding):
     """A frozen embedding of b bits a number, whose 2^b reference values are spaced evenly.
 
-    It is kept packed in memory and unpacked by row when read. Its tensors are the buffers `packed`,
-    uint8 of shape (V, ceil(d b / 8)), and the scalars `lower` and `upper`, between which the
-    reference values lie: see `ccompress.numerics.packing`. Made afresh it is all zeros, ready for
-    `load_state_dict` of an embedding of as many bits; a table is quantized by `from_table`.
+    It stays packed in memory and is unpacked row by row when read. Its tensors are the buffers
+    `packed`, uint8 of shape (V, ceil(d b / 8)), and the scalars `lower` and `upper`, between which
+    the reference values lie: see `ccompress.numerics.packing`. `from_table` quantizes a table. A
+    new one is all zeros, ready for `load_state_dict` of an embedding with as many bits.
 
     Args:
         num_embeddings: V, the number of rows.
@@ -62,7 +62,7 @@ class QuantizedEmbedding(PackedEmbedding):
     def from_table(
         cls, table: Tensor, bits: int, padding_idx: int | None = None
     ) -> "QuantizedEmbedding":
-        """Rounds a (V, d) table to 2^b reference values; its dtype and device are kept.
+        """Round a (V, d) table to 2^b reference values; keeps its dtype and device.
 
         Raises:
             InputError: if bits or padding_idx is out of range, the table is empty or holds NaN.
@@ -74,5 +74,5 @@ class QuantizedEmbedding(PackedEmbedding):
         return embedding
 
     def values(self, numbers: Tensor) -> Tensor:
-        """Evenly spaced, the first at `lower`, the last at `upper`."""
+        """Evenly spaced values, the first at `lower`, the last at `upper`."""
         return dequantize(numbers, self.lower, self.upper, self.bits)

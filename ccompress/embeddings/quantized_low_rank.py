@@ -11,11 +11,10 @@ from ccompress.embeddings.quantized import QuantizedEmbedding
 class QuantizedLowRankEmbedding(FactorisedEmbedding):
     """A frozen embedding whose table is the product of two factors of one byte a number.
 
-    It reads row i as A[i] diag(scale) B. A (V, k) and B (k, d) are `QuantizedEmbedding`s of 8 bits;
-    before they are rounded, each column of A and each row of B is divided by its largest magnitude,
-    so that all of them use the whole range of the 256 values, and `scale` (k,) holds the products
-    of these. Made afresh it is all zeros, ready for `load_state_dict`; trained factors are rounded
-    by `from_factors`.
+    It reads row i as A[i] diag(scale) B. A (V, k) and B (k, d) are `QuantizedEmbedding`s of 8 bits.
+    Before rounding, each column of A and each row of B is divided by its largest magnitude, so that
+    it uses the whole range of the 256 values. `scale` (k,) holds the products of these magnitudes.
+    `from_factors` rounds trained factors. A new one is all zeros, ready for `load_state_dict`.
 
     Args:
         num_embeddings: V, the number of rows.
@@ -59,7 +58,7 @@ class QuantizedLowRankEmbedding(FactorisedEmbedding):
     @classmethod
     @torch.no_grad()
     def from_factors(cls, factors: LowRankEmbedding) -> "QuantizedLowRankEmbedding":
-        """Rounds trained factors; their dtype and device are kept.
+        """Round trained factors; keeps their dtype and device.
 
         Raises:
             InputError: if a factor holds NaN or infinity.

@@ -1,10 +1,10 @@
-"""The two networks of the paper: a deep averaging network and an LSTM.
+"""What all networks have in common: they read a `Batch` through an embedding.
 
-Both read a `Batch`: the distinct words of some sentences, and for every token which of these words
-it is. So the table is read once a word, its gradient names each row once, and whatever stands
-between the table and the network (unpacking) is done once a word as well. A second factor B is not
-multiplied by every word, but where it costs least: the DAN multiplies it by its means, the LSTM
-into its weights, (x A) B W^T = (x A) (W B^T)^T, so that in training, too, it reads k columns.
+A batch holds the distinct words of its sentences and, for each token, the index of its word. So the
+table is read once per distinct word, its gradient names each row once, and unpacking is done once
+per distinct word too. A network multiplies by the second factor B where that costs least: the DAN
+after averaging, the LSTM by multiplying B into its weights, (x A) B W^T = (x A) (W B^T)^T. So in
+training, too, the first layer reads k columns.
 
 The embedding is any module that turns word ids (n,) into vectors (n, width).
 """
@@ -39,10 +39,10 @@ class Network(nn.Module, ABC):
         """Scores before the softmax, (sentences, classes)."""
 
     def read(self, words: Tensor) -> tuple[Tensor, Tensor | None]:
-        """What the first layer reads of `words` (n,): vectors, and the factor that is left out.
+        """Read `words` (n,): their vectors, and the factor that is not yet multiplied in.
 
-        Rows of A (n, k) and B (k, width) where the embedding has `read_factors`, as
-        `ccompress.LowRankEmbedding` has; else its vectors (n, width) and None.
+        If the embedding has `read_factors`, as `ccompress.LowRankEmbedding` does, these are rows of
+        A (n, k) and B (k, width). Otherwise they are vectors (n, width) and None.
         """
         read_factors = getattr(self.embedding, "read_factors", None)
         if read_factors is None:
@@ -52,29 +52,31 @@ class Network(nn.Module, ABC):
 
     @abstractmethod
     def flops(self, tokens: float, width: int) -> float:
-        """Floating point operations for a sentence of `tokens` words, 2 a multiply-add.
+        """Floating point operations for a sentence of `tokens` words; a multiply-add counts 2.
 
-        Counted are the matrix products, for an embedding of `width` columns that are read without
-        arithmetic: a factorised one is folded, its B multiplied into the first layer once and for
-        all, so that `width` is its rank.
+        Only matrix products count. Reading an embedding of `width` columns counts nothing. A
+        factorised embedding is folded, with B multiplied into the first layer, so its `width` is
+        its rank.
         """
 
     def first_layer(self) -> nn.Module | None:
-        """The `nn.Linear`, `nn.LSTM`, `nn.GRU` or `nn.RNN` that alone reads the embedding.
+        """The one layer that reads the embedding: `nn.Linear`, `nn.LSTM`, `nn.GRU` or `nn.RNN`.
 
-        Or reads means of it: nothing but linear maps stands between. A second factor is then
-        multiplied into this layer (`ccompress.networks.folding`); None, as here, keeps it apart.
+        It may read means of vectors, or anything else that is linear in them. A second factor is
+        then multiplied into this layer (`ccompress.networks.folding`). None, as here, keeps the
+        factor apart.
         """
         return None
 
     def read_padded(self, words: Tensor, inside: Tensor) -> Tensor:
-        """Scores before the softmax, of sentences filled up at their end to one length.
+        """Scores before the softmax, for sentences padded at their end to one length.
 
-        What is exported; a network without it cannot be. Equal to `forward`, with dropout off.
+        `ccompress export` exports this function, so a network without it cannot be exported. It
+        equals `forward` with dropout off.
 
         Args:
-            words: The vector of every place (sentences, longest, width).
-            inside: Which places are words of the sentence (sentences, longest).
+            words: The vector of each position (sentences, longest, width).
+            inside: Which positions are words of the sentence (sentences, longest).
         """
         raise NotImplementedError(f"{type(self).__name__} has no read_padded")
 
@@ -87,12 +89,12 @@ def check_sizes(**sizes: int) -> None:
 
 
 def check_probabilities(**probabilities: float) -> None:
-    """Refuse probabilities that are none, or that leave nothing."""
+    """Refuse values below 0, and those at which nothing would be left."""
     for name, probability in probabilities.items():
         if not 0 <= probability < 1:
             raise InputError(f"network.{name}={probability}: it is at least 0 and below 1")
 
 
 def tensor_bytes(module: nn.Module) -> int:
-    """Bytes of all tensors that are stored with a module."""
+    """Bytes of all tensors in a module's state."""
     return sum(t.numel() * t.element_size() for t in module.state_dict().values())

@@ -13,8 +13,8 @@ from ccompress.networks.base import Network, check_probabilities, check_sizes
 class DAN(Network):
     """Deep averaging network (Iyyer et al. 2015, section 3): mean of the words, then dense layers.
 
-    In training each token is dropped with probability `word_dropout` (section 3.1 there); the mean
-    is taken over those that are left.
+    In training each token is dropped with probability `word_dropout` (section 3.1 there), and the
+    mean is taken over the remaining ones.
 
     Args:
         hidden: Units of each ReLU layer.
@@ -52,7 +52,7 @@ class DAN(Network):
         return self.classify(mean if factor is None else mean @ factor)
 
     def average(self, words: Tensor, batch: Batch) -> Tensor:
-        """Mean of each sentence's words (sentences, width); of those kept, in training."""
+        """Mean of each sentence's words (sentences, width), in training of those that are kept."""
         if not (self.training and self.word_dropout):
             return F.embedding_bag(batch.positions, words, batch.offsets, mode="mean")
         kept = torch.rand(batch.positions.shape, device=words.device) >= self.word_dropout
@@ -60,7 +60,7 @@ class DAN(Network):
         total = F.embedding_bag(
             batch.positions, words, batch.offsets, mode="sum", per_sample_weights=weights
         )
-        # A sentence that lost every word reads as zeros, not as 0 / 0.
+        # A sentence that lost all its words reads as zeros, not as 0 / 0.
         count = torch.segment_reduce(weights, "sum", lengths=batch.lengths, unsafe=True)
         return total / count.clamp(min=1).unsqueeze(1)
 
@@ -72,7 +72,7 @@ class DAN(Network):
         return scores
 
     def first_layer(self) -> nn.Module:
-        """The first dense layer, since the mean of A[i] B is the mean of A[i], times B."""
+        """The first dense layer: the mean of the A[i] B equals the mean of the A[i], times B."""
         return self.hidden[0]
 
     def read_padded(self, words: Tensor, inside: Tensor) -> Tensor:

@@ -1,9 +1,9 @@
-"""Folding: a factorised embedding's second factor, multiplied into the layer that reads it.
+"""Folding: multiplying a factorised embedding's second factor into the layer that reads it.
 
-A network that reads A[i] B by a linear layer W computes W (B^T A[i]), and W B^T is a matrix like W
-of k columns. With it the network reads A[i] alone: an ordinary embedding of k columns, with neither
-B nor its product, and a first layer of k inputs in place of d. Such a network is no slower than the
-uncompressed one, while the two layers that Acharya et al. (2019) train take a product a word more.
+A linear layer W that reads A[i] B computes W (B^T A[i]), and W B^T is a matrix with k columns. With
+that matrix as its first layer, the network reads A[i] alone: an ordinary embedding of k columns,
+without B. Such a network is no slower than the uncompressed one, while the two layers that Acharya
+et al. (2019) train need one more product per word.
 """
 
 import copy
@@ -15,17 +15,17 @@ from ccompress.networks.base import Network
 
 
 def fold(network: Network) -> Network:
-    """An equal network without the second factor; the network itself where there is nothing to do.
+    """An equal network without the second factor, or the network itself if nothing can be folded.
 
-    Folded is an embedding that has `factors()`, as `ccompress.LowRankEmbedding` has, below a
-    network that names its `first_layer()`. The product is taken in float64, so that scores differ
-    by float32's rounding only. A's tensors are shared, the rest is copied.
+    Folding needs an embedding with `factors()`, such as `ccompress.LowRankEmbedding`, and a network
+    that names its `first_layer()`. The product is taken in float64, so scores differ only by
+    float32's rounding. The result shares A's tensors and copies the rest.
     """
     factors = getattr(network.embedding, "factors", None)
     if factors is None or network.first_layer() is None:
         return network
     table, factor = factors()
-    # deepcopy takes what its memo names for copied: the table is neither copied nor kept.
+    # deepcopy takes what its memo holds as copied already, so the table itself is not copied.
     folded = copy.deepcopy(network, {id(network.embedding): table})
     layer = folded.first_layer()
     assert layer is not None
@@ -36,7 +36,7 @@ def fold(network: Network) -> Network:
 
 @torch.no_grad()
 def _read_factor(layer: nn.Module, factor: Tensor) -> None:
-    """Let `layer` read x (k) in the place of x `factor` (d), whose shape is (k, d)."""
+    """Let `layer` read x (k) where it read x @ factor (d); the factor's shape is (k, d)."""
     if isinstance(layer, nn.Linear):
         names, layer.in_features = ["weight"], len(factor)
     elif isinstance(layer, nn.RNNBase):

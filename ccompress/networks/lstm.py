@@ -11,10 +11,10 @@ from ccompress.networks.base import Network, check_probabilities, check_sizes
 
 
 def flat(weights: Sequence[Tensor]) -> list[Tensor]:
-    """Equal tensors that lie one after another in one piece of memory; gradients pass through.
+    """Copy tensors into one piece of memory, one after another; gradients pass through.
 
-    So cuDNN wants the weights of a layer, in torch's order: W_ih, W_hh, b_ih, b_hh. Others it
-    copies together by itself at every call, with a warning.
+    cuDNN wants the weights of a layer like this, in torch's order: W_ih, W_hh, b_ih, b_hh.
+    Otherwise it copies them together at each call and warns.
     """
     whole = torch.cat([weight.reshape(-1) for weight in weights])
     parts = torch.split(whole, [weight.numel() for weight in weights])
@@ -24,10 +24,10 @@ def flat(weights: Sequence[Tensor]) -> list[Tensor]:
 class LSTM(Network):
     """One LSTM layer, the mean of its states over the words, dropout, softmax layer.
 
-    Sentences are laid side by side and padded at their end; a state never depends on what comes
-    after it and the mean runs over the sentence's own words, so padding changes no output. With
-    batches of similar lengths there is little of it, and one padded call is several times faster
-    than packed sequences.
+    Sentences are laid side by side and padded at their end. A state does not depend on what comes
+    after it, and the mean runs over the sentence's own words, so padding changes no output. Batches
+    hold sentences of similar lengths, so there is little padding, and one padded call is several
+    times faster than packed sequences.
 
     Args:
         hidden: Units of the layer.
@@ -62,7 +62,7 @@ class LSTM(Network):
     def states(self, words: Tensor, factor: Tensor | None = None) -> Tensor:
         """States (longest, sentences, hidden) from words (longest, sentences, width).
 
-        With a factor B (k, width), from rows of A (longest, sentences, k).
+        With a factor B (k, width), `words` are rows of A (longest, sentences, k).
         """
         lstm = self.lstm
         if factor is None:

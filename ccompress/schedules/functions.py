@@ -13,8 +13,8 @@ from ccompress.errors import InputError
 def clr(step: int, lower: float, upper: float, half_cycle: int) -> float:
     """The triangular cyclical learning rate (Smith 2017, arXiv 1506.01186, section 3.1).
 
-    It rises in a straight line from `lower` to `upper` in `half_cycle` steps and falls back in as
-    many, again and again.
+    It rises linearly from `lower` to `upper` in `half_cycle` steps, falls back in as many, and
+    repeats.
     """
     position = step % (2 * half_cycle)
     height = 1 - abs(position / half_cycle - 1)
@@ -24,8 +24,8 @@ def clr(step: int, lower: float, upper: float, half_cycle: int) -> float:
 def calr(step: int, lower: float, upper: float, half_cycle: int, decay: float) -> float:
     """The cyclically annealed learning rate (Acharya et al. 2019, arXiv 1811.00641).
 
-    The triangle of `clr`, whose peak in cycle c is upper * decay**(c mod n): each is lower than
-    the last until the next would not stand above `lower`, then it is pumped back up to `upper`.
+    This is the triangle of `clr` with a peak of upper * decay**(c mod n) in cycle c. Each peak is
+    lower than the last one. When the next peak would not be above `lower`, it returns to `upper`.
     """
     cycle = step // (2 * half_cycle)
     peak = upper * decay ** (cycle % annealed_cycles(lower, upper, decay))
@@ -33,8 +33,8 @@ def calr(step: int, lower: float, upper: float, half_cycle: int, decay: float) -
 
 
 def annealed_cycles(lower: float, upper: float, decay: float) -> int:
-    """The cycles n of CALR from one highest peak to the next: upper * decay**n <= lower."""
-    # log(lower/upper) / log(decay) can lie a rounding error above a whole number
+    """The number n of cycles from one highest peak to the next: upper * decay**n <= lower."""
+    # Rounding can put log(lower/upper) / log(decay) just above a whole number.
     return max(1, ceil(log(lower / upper) / log(decay) - 1e-9))
 
 

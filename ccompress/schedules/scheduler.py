@@ -14,10 +14,10 @@ from ccompress.schedules.functions import calr, check_bounds, check_decay
 class CALR(LRScheduler):
     """Cyclically annealed learning rate (Acharya et al. 2019, arXiv 1811.00641).
 
-    Each cycle rises in a straight line from `lower` to its peak in `step_size` calls of `step()`
-    and falls back in as many. Each peak is `decay` times the one before, until the next would not
-    stand above `lower`; then it is pumped back up to `upper`. Call `step()` after every batch.
-    The optimizer's own learning rate is not used.
+    Each cycle rises linearly from `lower` to its peak in `step_size` calls of `step()` and falls
+    back in as many. Each peak is `decay` times the previous one. When the next peak would not be
+    above `lower`, the peak returns to `upper`. Call `step()` after each batch. The optimizer's own
+    learning rate is ignored.
 
     Args:
         optimizer: whose learning rates to set.
@@ -60,7 +60,7 @@ class CALR(LRScheduler):
         for bounds in zip(self.lower, self.upper, strict=True):
             check_bounds(*bounds)
         check_decay(decay)
-        # numpy's numbers become plain ones, which torch.load reads back with weights_only
+        # torch.load(weights_only=True) reads plain numbers back, but not numpy's.
         self.step_size = _whole_number(step_size)
         self.decay = float(decay)
         super().__init__(optimizer, last_epoch)
