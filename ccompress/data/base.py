@@ -1,4 +1,4 @@
-"""What every data set gives: three splits of tokenized, labelled examples, checked."""
+"""The contract of a data set: three checked splits of tokenized, labelled examples."""
 
 import hashlib
 import json
@@ -17,13 +17,13 @@ from ccompress.errors import InputError
 
 @dataclass(frozen=True)
 class Examples:
-    """Tokenized texts and their labels, in order; the two lists are of one length.
+    """Tokenized texts and their labels, in order. Both lists have the same length.
 
     Attributes:
         tokens: The tokens of each text.
-        labels: The label of each.
-        path: The file that they were read from, if errors are to name it.
-        lines: The line of that file that each stands on; empty without a file.
+        labels: The label of each text.
+        path: The file that they were read from, where errors should name it.
+        lines: The line of that file on which each text begins; empty without a file.
     """
 
     tokens: list[list[str]]
@@ -41,7 +41,7 @@ class Examples:
         return len(self.labels)
 
     def place(self, index: int) -> str:
-        """Where an example stands, as errors name it."""
+        """The place of an example, as errors name it."""
         return f"{self.path} line {self.lines[index]}" if self.path else f"example {index + 1}"
 
 
@@ -114,22 +114,22 @@ class Dataset(ABC):
         return {}
 
     def require(self, root: Path) -> None:  # noqa: B027, a data set may need nothing there
-        """See whether what `load` reads from the data root is there.
+        """Check that the data root holds what `load` reads.
 
         Raises:
-            MissingData: It is not.
+            MissingData: It does not.
         """
 
-    def verify(self, root: Path) -> None:  # noqa: B027, nor know what it contains
-        """Hold what is in the data root against what the data set is known to contain.
+    def verify(self, root: Path) -> None:  # noqa: B027, a data set may not know its contents
+        """Compare the data root's files with the known contents of the data set.
 
         Raises:
-            InputError: Something is there, but with other contents.
+            InputError: A file is there but has other contents.
         """
 
 
 def default_root() -> Path:
-    """The data root where no option names one: `CCOMPRESS_DATA`, else the user's cache folder."""
+    """The default data root: `CCOMPRESS_DATA` if set, otherwise the user's cache folder."""
     named = os.environ.get("CCOMPRESS_DATA")
     return Path(named).expanduser() if named else Path(user_cache_dir("ccompress")) / "data"
 
@@ -169,8 +169,8 @@ def parse_json(
 
     Args:
         text: The text.
-        where: What it comes from: a file, a line.
-        from_pairs: Makes an object from its keys and values, as they stand.
+        where: Its source, for errors: a file, a line.
+        from_pairs: Makes an object from its keys and values, in their order.
 
     Raises:
         InputError: It is not JSON, or more than can be parsed: thousands of digits or of brackets.
@@ -185,7 +185,7 @@ def examples_from(
     pairs: Iterable[tuple[str, str]], tokenize: Callable[[str], list[str]]
 ) -> Examples:
     """Tokenize (text, label) pairs."""
-    # One object for all copies of a word: the 13 million tokens of IMDB fit in 0.1 GB, not 0.8.
+    # All copies of a word share one object: IMDB's 13 million tokens then take 0.1 GB, not 0.8.
     shared: dict[str, str] = {}
     tokens, labels = [], []
     for text, label in pairs:
@@ -197,9 +197,9 @@ def examples_from(
 def hold_out(examples: Examples) -> tuple[Examples, Examples]:
     """Split the examples into train and dev where upstream has no dev split.
 
-    Of every label, a tenth (at least one, where there are two or more) becomes dev: those whose
-    text has the smallest SHA-256. So the choice is the same for every seed, machine and order of
-    the file, and copies of a text stay on one side (up to one text per label, at the tenth).
+    A tenth of each label's texts (at least one, if there are two or more) becomes dev: those with
+    the smallest SHA-256. So the choice does not depend on the seed, the machine or the order of the
+    file. Copies of a text stay on one side, except possibly for one text per label.
 
     Returns:
         Train (nine tenths) and dev (one tenth), each in the order of `examples`.

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
-# `ccompress data` imports every module of this folder, and does without torch's two seconds.
+# `ccompress data` imports every module of this folder and should not wait two seconds for torch.
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-# Batches made at a time: one sort finds the distinct words of all of them, and the host looks at
-# the device once for all of them, not once a step. Of long texts fewer, since all of a block's
-# tokens are in memory several times over.
+# Batches made at a time. One sort finds the distinct words of all of them, and the host waits for
+# the device once per block, not once per step. Long texts get fewer, because all tokens of a block
+# are in memory several times.
 _BLOCK_BATCHES = 16
 _BLOCK_TOKENS = 1 << 17
 
@@ -24,7 +24,7 @@ class Batch(NamedTuple):
 
     Attributes:
         words: Distinct words' rows of the table, ascending (n,).
-        positions: Of every token the index of its word in `words`, sentence after sentence.
+        positions: For each token, the index of its word in `words` (tokens,), by sentence.
         offsets: Where each sentence begins in `positions` (sentences,).
         lengths: Tokens of each sentence (sentences,), at least 1.
         longest: The largest of `lengths`.
@@ -67,10 +67,10 @@ class Encoded:
 def training_batches(
     split: Encoded, batch_size: int, generator: torch.Generator
 ) -> Iterator[Batch]:
-    """One epoch of `split`: every sentence once, neighbours in length together, in random order.
+    """One epoch of `split`: each sentence once, in batches of similar length, in random order.
 
-    Sentences are shuffled, then sorted by length (stably, so that equal lengths stay shuffled), cut
-    into batches, and the batches shuffled. `generator` is a generator on the CPU: the order is the
+    Sentences are shuffled, sorted by length (stably, so that equal lengths stay shuffled) and cut
+    into batches; then the batches are shuffled. `generator` lives on the CPU, so the order is the
     same on every device.
     """
     import torch
@@ -84,7 +84,7 @@ def training_batches(
 
 
 def evaluation_batches(split: Encoded, batch_size: int = 256) -> Iterator[Batch]:
-    """Every sentence of `split` once, from the shortest to the longest."""
+    """Each sentence of `split` once, from the shortest to the longest."""
     import torch
 
     lengths = split.lengths.cpu()
@@ -107,7 +107,7 @@ def _blocks(groups: list[Tensor], lengths: Tensor) -> Iterator[list[Tensor]]:
 
 
 def _batches(split: Encoded, groups: list[Tensor], cpu_lengths: Tensor) -> Iterator[Batch]:
-    """The batches of the sentences named by `groups`, a block of them made at a time."""
+    """The batches of the sentences that `groups` name, made block by block."""
     import torch
 
     device = split.tokens.device
@@ -115,8 +115,8 @@ def _batches(split: Encoded, groups: list[Tensor], cpu_lengths: Tensor) -> Itera
     rows = int(split.tokens.max()) + 1
     for block in _blocks(groups, cpu_lengths):
         sizes = [len(group) for group in block]
-        # Whatever follows from the lengths is found on the host: asked for a total, a GPU would
-        # first have to finish all that it has been given.
+        # Everything that follows from the lengths is computed on the host: a GPU that is asked for
+        # a total must first finish all its queued work.
         chosen = torch.cat(block)
         chosen_lengths = cpu_lengths[chosen]
         each = torch.split(chosen_lengths, sizes)
@@ -136,7 +136,7 @@ def _batches(split: Encoded, groups: list[Tensor], cpu_lengths: Tensor) -> Itera
         places += shift.repeat_interleave(lengths, output_size=total)
         tokens = split.tokens[places]
 
-        # (batch, word) pairs as one number, sorted: the distinct words of every batch at once.
+        # Each (batch, word) pair as one number: sorting finds the distinct words of all batches.
         pairs, positions = torch.unique(tokens + batch_of_token * rows, return_inverse=True)
         first_word = torch.searchsorted(pairs, number * rows)
         positions -= first_word[batch_of_token]

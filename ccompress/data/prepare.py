@@ -1,4 +1,4 @@
-"""From a data set and vectors to integers and a table, once: later runs read the stored result."""
+"""Turn a data set and vectors into integers and a table, once; later runs read the result."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# Raised whenever a change alters what is prepared from the same data, or how it is stored.
+# Raise it whenever a change alters what is prepared from the same data, or how it is stored.
 _FORMAT = 3
-# The vectors are data: words without one start the same in every run, whatever its seed.
+# Vectors are data: words without one start the same in every run, whatever its seed.
 _VECTORS_SEED = 0
 _FIELDS = ("tokens", "lengths", "labels")  # of `Encoded`
 

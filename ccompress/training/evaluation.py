@@ -14,7 +14,7 @@ def accuracy(scores: Tensor, labels: Tensor) -> float:
 
 @torch.no_grad()
 def predict(network: Network, split: Encoded) -> Tensor:
-    """Scores of every sentence of `split`, in its order (sentences, classes); dropout is off."""
+    """Scores of the sentences of `split`, in its order (sentences, classes), without dropout."""
     network.eval()
     batches = [(batch.sentences, network(batch)) for batch in evaluation_batches(split)]
     sentences, scores = (torch.cat(parts) for parts in zip(*batches, strict=True))

@@ -1,11 +1,11 @@
-"""Adam for tables: a step costs what the touched rows cost, not what the table costs.
+"""Adam for tables: the cost of a step depends on the rows it touches, not on the table's size.
 
-A dense Adam moves all V x d numbers of the table and of its two moments at every step; with
-V = 15,000 that is most of the time of a small network's step. A row that no word of the batch uses
-has a gradient of exact zeros, so only its decaying momentum would move it. Here such rows stay as
-they are: Adam (Kingma and Ba 2015) applied lazily. `torch.optim.SparseAdam` does that too, in three
-times the time; it adds eps before the bias correction, not after it as Adam does, which tells for
-gradients near eps.
+A dense Adam moves all V x d numbers of the table and of its two moments at each step. With
+V = 15,000 that is most of the time of a small network's step. A row whose word is not in the batch
+has a gradient of exact zeros, so only its decaying momentum would move it. Here such rows do not
+move: Adam (Kingma and Ba 2015) applied lazily. `torch.optim.SparseAdam` does the same but takes
+three times as long. It also adds eps before the bias correction, not after it as Adam does, which
+matters for gradients near eps.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -15,21 +15,21 @@ import torch
 from torch import Tensor, nn
 from torch.optim.adam import adam
 
-# Rows moved at a time on a CPU: copies of them, of their gradients and of their moments stay in the
-# cache, and a batch of long texts does not copy much of the table. A GPU moves all rows at once: a
-# turn costs it a dozen launches, which take longer than the arithmetic.
+# Rows moved at a time on a CPU, so that copies of them, their gradients and their moments stay in
+# the cache, and a batch of long texts does not copy much of the table. A GPU moves all rows at
+# once: each turn costs a dozen launches, which take longer than the arithmetic.
 _ROWS = 1024
 
 
 class RowwiseAdam(torch.optim.Optimizer):
-    """Adam over the rows named by a sparse gradient; a row always named moves as under Adam.
+    """Adam over the rows that a sparse gradient names. A row named at each step moves as in Adam.
 
-    Each gradient must name a row at most once, as `nn.Embedding(sparse=True)` gives when it is
-    asked for distinct rows; the moments are only read and written at those rows.
+    A gradient must name each row at most once, as that of `nn.Embedding(sparse=True)` does when
+    only distinct rows are read. The moments are read and written at those rows only.
 
     Args:
         params: Tensors (V, width), their gradients sparse with one sparse dimension.
-        rows: Gradients name rows before this one only, and no others have moments; None: any row.
+        rows: Gradients name only rows before this one, and only those have moments. None: any row.
         lr: Learning rate.
         betas: Decay of the first and of the second moment.
         eps: Added to the square root of the second moment.
@@ -76,7 +76,7 @@ class RowwiseAdam(torch.optim.Optimizer):
                 [first],
                 [second],
                 [],
-                [state["step"].clone()],  # it counts one step on
+                [state["step"].clone()],  # adam counts it up
                 fused=True,
                 amsgrad=False,
                 beta1=group["betas"][0],
@@ -92,9 +92,9 @@ class RowwiseAdam(torch.optim.Optimizer):
 
 
 class Optimizers:
-    """Adam for every parameter of a network; for tables with sparse gradients, over touched rows.
+    """Adam for each parameter of a network, row by row for tables with sparse gradients.
 
-    There is no weight decay: it would move every row of a table at every step.
+    There is no weight decay, because it would move every row of a table at each step.
 
     Args:
         network: The network, on its device.

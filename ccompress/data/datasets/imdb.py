@@ -93,7 +93,7 @@ class Imdb(Published):
 
 
 def _from_archive(path: Path) -> Iterator[tuple[str, str, str, bytes]]:
-    """The split, label, file name and contents of every labelled review in a tar archive."""
+    """The split, label, file name and contents of each labelled review in a tar archive."""
     try:
         with tarfile.open(path, "r|gz") as archive:
             for member in archive:

@@ -90,7 +90,7 @@ class Snips(Published):
 
 
 def _texts(path: Path, intent: str) -> Iterator[str]:
-    """The text of every request, put together from its parts with and without a slot."""
+    """The text of each request, joined from its parts with and without a slot."""
     try:
         # train_PlayMusic_full.json holds an emoji as two surrogates, which UTF-8 proper forbids.
         # Read as ISO-8859-1, as is often done, the file loses all its accented letters instead.

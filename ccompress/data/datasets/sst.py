@@ -87,7 +87,7 @@ def _trees(root: Path, split: str) -> list[list[tuple[str, str]]]:
 
 
 def _phrases(tree: str, where: str) -> Iterator[tuple[str, str]]:
-    """The (text, label 0 to 4) of every node of a tree, children first, so the sentence is last."""
+    """The (text, label 0 to 4) of each node of a tree, children first, so the sentence is last."""
     words: list[str] = []
     open_nodes: list[tuple[str, int]] = []  # label, position of the first word
     for match in _NODE.finditer(tree):

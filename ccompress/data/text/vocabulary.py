@@ -1,4 +1,4 @@
-"""Which words have a row of the embedding table, and what the table starts from."""
+"""Which words have a row in the embedding table, and the table's initial values."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -48,14 +48,14 @@ class Vocabulary:
         return rows_by_word(self.words)
 
     def encode(self, tokens: list[str]) -> list[int]:
-        """The row of each token; of one that has none, that of `<unk>`."""
+        """The row of each token, or that of `<unk>` for a token without one."""
         rows = self._rows
         return [rows.get(token, UNK) for token in tokens]
 
 
 def rows_by_word(words: list[str]) -> dict[str, int]:
     """The row of each word that a text can hold."""
-    # A text may hold "<pad>" itself: it is an unknown word like another, not padding.
+    # A text may contain "<pad>" itself: there it is an unknown word, not padding.
     return {word: row for row, word in enumerate(words) if row != PAD}
 
 
@@ -88,7 +88,7 @@ def build(
         taken = {*SPECIAL, *trained}
         new = (word for word in vectors.words[: vectors.frequent] if word not in taken)
         added = list(islice(new, room - len(trained)))
-        # Words below min_count that the vectors bring in are read, and so touched, in training.
+        # Training reads, and so changes, words below min_count that the vectors bring in.
         trained += by_frequency(word for word in added if word in seen)
         added = [word for word in added if word not in seen]
     if not trained:
