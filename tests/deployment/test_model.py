@@ -81,10 +81,7 @@ def test_an_embedding_that_cannot_be_described_is_refused_by_name(tmp_path):
         store(tmp_path, table=nn.Sequential(nn.Embedding(40, 3)))
 
 
-@pytest.mark.parametrize("device", ["cpu", "cuda"])
 def test_probabilities_are_those_of_each_text_alone(tmp_path, device):
-    if device == "cuda" and not torch.cuda.is_available():
-        pytest.skip("no CUDA device")
     small = model.load(store(tmp_path)[0], device).folded()
     texts = ["w5 W7 w39 w2", "", "unseen", "w3", "<pad> w9", "  w3 "]
     assert [small.encode(text) for text in texts] == [[5, 7, 39, 2], [0], [1], [3], [1, 9], [3]]

@@ -92,8 +92,11 @@ def whole(embedding):
 
 
 @pytest.mark.parametrize("indices", INDICES, ids=lambda indices: str(tuple(indices.shape)))
-def test_reads_what_nn_embedding_reads(embedding, indices):
-    torch.testing.assert_close(embedding(indices), whole(embedding)(indices))
+def test_reads_what_nn_embedding_reads(embedding, indices, device):
+    expected = whole(embedding)(indices)
+    read = embedding.to(device)(indices.to(device))
+    assert read.device.type == device.type
+    torch.testing.assert_close(read.cpu(), expected)
 
 
 @pytest.mark.parametrize(
@@ -106,9 +109,10 @@ def test_refuses_what_nn_embedding_refuses(embedding, indices):
         embedding(torch.tensor(indices))
 
 
-def test_padding_reads_exact_zeros(embedding):
-    assert not embedding(torch.tensor([0, 3, 0]))[[0, 2]].any()
-    assert embedding(torch.tensor([3])).any()
+def test_padding_reads_exact_zeros(embedding, device):
+    read = embedding.to(device)(torch.tensor([0, 3, 0], device=device))
+    assert not read[[0, 2]].any()
+    assert read[1].any()
 
 
 # Those whose constructor takes three sizes and a padding_idx.
@@ -211,9 +215,3 @@ def test_printed(embedding, table):
 @pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__)
 def test_doctests(module):
     assert doctest.testmod(module).failed == 0
-
-
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-def test_on_cuda(embedding):
-    expected = embedding(INDICES[1])
-    torch.testing.assert_close(embedding.cuda()(INDICES[1].cuda()).cpu(), expected)

@@ -211,9 +211,14 @@ def test_product_quantized_refuses_impossible_parts(parts):
         ProductQuantizedEmbedding(V, D, parts)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 @pytest.mark.parametrize("bits", [1, 7, 31, 32])
-def test_quantized_on_cuda(table, bits):
-    embedding = QuantizedEmbedding.from_table(table.cuda(), bits)
-    expected = QuantizedEmbedding.from_table(table, bits)
-    assert torch.equal(embedding.packed.cpu(), expected.packed)
+def test_every_device_quantizes_to_the_same_numbers(table, bits, device):
+    made = QuantizedEmbedding.from_table(table.to(device), bits)
+    assert made.packed.device.type == device.type
+    assert torch.equal(made.packed.cpu(), QuantizedEmbedding.from_table(table, bits).packed)
+
+
+def test_every_device_makes_the_same_codebook(table, device):
+    made, expected = (CodebookEmbedding.from_table(t, 3) for t in (table.to(device), table))
+    assert torch.equal(made.codebook.cpu(), expected.codebook)
+    assert torch.equal(made.packed.cpu(), expected.packed)

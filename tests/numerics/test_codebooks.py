@@ -22,9 +22,9 @@ def squared_error(table, bits):
     ("bits", "error", "outermost"),
     [(1, 0.3634, 0.7980), (2, 0.1175, 1.510), (3, 0.03454, 2.152), (4, 0.009497, 2.733)],
 )
-def test_lloyd_max_finds_the_known_optimum_of_a_normal_distribution(bits, error, outermost):
+def test_lloyd_max_finds_the_known_optimum_of_a_normal_distribution(bits, error, outermost, device):
     count = 200_000
-    table = torch.tensor(norm.ppf((np.arange(count) + 0.5) / count)).reshape(-1, 100)
+    table = torch.tensor(norm.ppf((np.arange(count) + 0.5) / count)).reshape(-1, 100).to(device)
     assert squared_error(table, bits) == pytest.approx(error, rel=2e-3)
     values = lloyd_max(table, bits)
     assert values[-1].item() == pytest.approx(outermost, rel=5e-3)
@@ -47,8 +47,8 @@ def test_every_value_is_the_mean_of_the_numbers_that_are_nearest_to_it(array, bi
 
 @pytest.mark.parametrize("bits", range(1, 13))
 @pytest.mark.parametrize("power", [1, 3], ids=["normal", "heavy tails"])
-def test_its_error_is_below_that_of_evenly_spaced_values(bits, power):
-    table = torch.randn(500, 60, generator=torch.Generator().manual_seed(0)) ** power
+def test_its_error_is_below_that_of_evenly_spaced_values(bits, power, device):
+    table = torch.randn(500, 60, generator=torch.Generator().manual_seed(0)).to(device) ** power
     even = dequantize(*quantize(table, bits), bits)
     assert squared_error(table, bits) < (even - table).square().mean().item()
 
@@ -58,8 +58,8 @@ def test_a_table_of_one_number_is_read_exactly():
     assert squared_error(table, 3) == 0
 
 
-def test_numbers_are_rounded_alike_in_every_block():
-    table = torch.randn(50, 4, generator=torch.Generator().manual_seed(0))
+def test_numbers_are_rounded_alike_in_every_block(device):
+    table = torch.randn(50, 4, generator=torch.Generator().manual_seed(0)).to(device)
     many = table.repeat(BLOCK // 50 + 2, 1)
     values = lloyd_max(table, 3)
     assert torch.equal(nearest(many, values)[-50:], nearest(table, values)[-50:])
@@ -74,20 +74,21 @@ def test_parts_are_cut_as_evenly_as_they_can_be(dim):
         assert (owners(dim, parts).diff() >= 0).all()
 
 
-def test_as_many_rows_as_centroids_are_read_exactly():
-    table = torch.randn(256, 7, generator=torch.Generator().manual_seed(0))
+def test_as_many_rows_as_centroids_are_read_exactly(device):
+    table = torch.randn(256, 7, generator=torch.Generator().manual_seed(0)).to(device)
     codes, centroids = product(table, 2)
     assert torch.equal(read(codes, centroids, 2), table)
 
 
 def read(codes, centroids, parts):
-    owner = owners(centroids.shape[1], parts)
-    return torch.stack([centroids[row.long()[owner], torch.arange(len(owner))] for row in codes])
+    owner = owners(centroids.shape[1], parts, codes.device)
+    columns = torch.arange(len(owner), device=codes.device)
+    return torch.stack([centroids[row.long()[owner], columns] for row in codes])
 
 
 @pytest.mark.parametrize("parts", [2, 6, 10, 12])
-def test_product_quantization_is_deterministic_and_better_than_where_it_begins(parts):
-    table = torch.randn(600, 12, generator=torch.Generator().manual_seed(0))
+def test_product_quantization_is_deterministic_and_better_than_where_it_begins(parts, device):
+    table = torch.randn(600, 12, generator=torch.Generator().manual_seed(0)).to(device)
     codes, centroids = product(table, parts)
     again = product(table, parts)
     assert torch.equal(codes, again[0])

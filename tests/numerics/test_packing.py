@@ -19,8 +19,8 @@ def indices_of(bits, rows, dim, seed=0):
 
 
 @pytest.mark.parametrize("b", ALL_BITS)
-def test_packing_is_exact(b):
-    indices = indices_of(b, rows=5, dim=13)
+def test_packing_is_exact(b, device):
+    indices = indices_of(b, rows=5, dim=13).to(device)
     packed = pack(indices, b)
     assert packed.dtype == torch.uint8
     assert packed.shape == (5, bytes_per_row(b, 13))
@@ -28,8 +28,8 @@ def test_packing_is_exact(b):
 
 
 @pytest.mark.parametrize("b", ALL_BITS)
-def test_layout_is_a_little_endian_bit_string_a_row(b):
-    indices = indices_of(b, rows=3, dim=9, seed=b)
+def test_layout_is_a_little_endian_bit_string_a_row(b, device):
+    indices = indices_of(b, rows=3, dim=9, seed=b).to(device)
     for row, numbers in zip(pack(indices, b).tolist(), indices.tolist(), strict=True):
         string = sum(number << (b * place) for place, number in enumerate(numbers))
         assert bytes(row) == string.to_bytes(bytes_per_row(b, 9), "little")
@@ -45,8 +45,8 @@ def test_packing_is_exact_for_any_shape(data):
 
 
 @pytest.mark.parametrize("b", [3, 31])
-def test_rows_unpack_by_themselves_and_in_any_shape(b):
-    indices = indices_of(b, rows=BLOCK + 2, dim=5)
+def test_rows_unpack_by_themselves_and_in_any_shape(b, device):
+    indices = indices_of(b, rows=BLOCK + 2, dim=5).to(device)
     rows = torch.tensor([[BLOCK + 1, 0], [7, BLOCK]])
     assert torch.equal(unpack(pack(indices, b)[rows], b, 5).long(), indices[rows])
     nothing = torch.empty(0, dtype=torch.long)
@@ -75,19 +75,18 @@ def reference(table, b):
 
 
 @pytest.mark.parametrize("b", [1, 2, 3, 8])
-def test_quantize_takes_the_nearest_reference_value(b):
+def test_quantize_takes_the_nearest_reference_value(b, device):
     table = np.random.default_rng(b).normal(size=(20, 10))
-    indices, lower, upper = quantize(torch.tensor(table), b)
-    np.testing.assert_allclose(
-        dequantize(indices, lower, upper, b), reference(table, b), rtol=1e-12
-    )
+    indices, lower, upper = quantize(torch.tensor(table, device=device), b)
+    values = dequantize(indices, lower, upper, b)
+    np.testing.assert_allclose(values.cpu(), reference(table, b), rtol=1e-12)
 
 
 @pytest.mark.parametrize("b", ALL_BITS)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_quantization_error_is_at_most_half_a_step(b, dtype):
+def test_quantization_error_is_at_most_half_a_step(b, dtype, device):
     generator = torch.Generator().manual_seed(b)
-    table = torch.randn(50, 20, generator=generator, dtype=dtype)
+    table = torch.randn(50, 20, generator=generator, dtype=dtype).to(device)
     indices, lower, upper = quantize(table, b)
     assert (indices.min(), indices.max()) == (0, 2**b - 1)
     values = dequantize(indices, lower, upper, b)
