@@ -10,7 +10,7 @@ import torch
 
 from benchmarks import decomposition, gpu, lstm, memory, preparing, steps, sweep, vocabulary
 from benchmarks.measuring import Bench, machine_name, show, write
-from ccompress import cores
+from ccompress import cores, machine
 from ccompress.errors import InputError
 
 PARTS = {
@@ -37,6 +37,8 @@ def main(argv: Sequence[str]) -> int:
     if unknown := set(options.parts) - PARTS.keys():
         parser.error(f"{', '.join(unknown)} is no part; parts are {', '.join(PARTS)}")
     torch.set_num_threads(options.threads)
+    # A GPU computes for every contender as it does in a run.
+    machine.use_device(machine.choose_device("auto"), "float32")
     print(f"{machine_name()}; {options.threads} threads, torch {torch.__version__}")
     with tempfile.TemporaryDirectory() as work:
         bench = Bench(options.quick, options.threads, Path(work), options.out)

@@ -1,14 +1,19 @@
-"""The whole `paper` experiment on one GPU, many runs at a time, against the plain loop in turn."""
+"""The whole `paper` experiment on one GPU, many runs at a time, against the plain loop in turn.
+
+And what bounds a single run there: how long a step takes, how many kernels it launches, and how
+long the GPU works on them. The rest of the step is the host's, which CUDA graphs would save.
+"""
 
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 
 import torch
 
-from benchmarks.cases import VECTORS, epochs, load, overrides
+from benchmarks import cases
+from benchmarks.cases import VECTORS, epochs, load, overrides, part
 from benchmarks.measuring import OURS, PLAIN, Bench, Row, compare, row
 from benchmarks.sweep import METHODS, RESULTS, SAMPLE, separate
 from ccompress import cores
@@ -44,7 +49,35 @@ MEASURED = [Cell("sst2", "dan"), Cell("trec", "lstm"), Cell("clinc150", "lstm")]
 
 def measure(bench: Bench) -> list[Row]:
     """Nothing where there is no CUDA device."""
-    return paper(bench, torch.device("cuda")) if torch.cuda.is_available() else []
+    if not torch.cuda.is_available():
+        return []
+    device = torch.device("cuda")
+    return [row for cell in MEASURED for row in launches(bench, cell, device)] + paper(
+        bench, device
+    )
+
+
+def launches(bench: Bench, cell: Cell, device: torch.device) -> list[Row]:
+    """A step of a cell's reference training: its time, its kernels, the time these take."""
+    case = load(bench, cell.dataset, cell.data, cell.network, 0.25)
+    case = replace(case, dev=part(case.dev, torch.tensor([0])))  # an epoch is little but its steps
+    epoch = cases.ours(case, device)
+    warm_up = 2
+    steps = [1000 * case.step(epoch()) for _ in range(warm_up + bench.rounds(5))][warm_up:]
+    with torch.profiler.profile() as seen:
+        epoch()
+    kernels = [
+        event.time_range.elapsed_us()
+        for event in seen.events() or []
+        if event.device_type.name == "CUDA"
+    ]
+    working = sum(kernels) / 1000 / case.steps
+    title = f"{case.name}, one process"
+    return [
+        row(title, device, "step", OURS, steps, unit="ms"),
+        row(title, device, "kernels of a step", OURS, [len(kernels) / case.steps], unit=""),
+        row(title, device, "of it the GPU works", OURS, [working], unit="ms"),
+    ]
 
 
 def paper(bench: Bench, device: torch.device) -> list[Row]:
@@ -58,7 +91,7 @@ def paper(bench: Bench, device: torch.device) -> list[Row]:
             steps[cell] for cell in measured
         )
         results = len(seeds) * (1 + len(SAMPLE) * (len(METHODS) - 1))
-        ours += _ours(bench, measured, seeds) * share * len(SEEDS) * RESULTS / results
+        ours += _ours(bench, measured, seeds, device) * share * len(SEEDS) * RESULTS / results
         for cell in measured:
             case = load(bench, cell.dataset, cell.data, network, 0.25)
             number = epochs(bench, cell.data, network)
@@ -91,7 +124,7 @@ def _steps(bench: Bench, cell: Cell) -> int:
     return case.whole_steps * epochs(bench, cell.data, cell.network)
 
 
-def _ours(bench: Bench, cells: list[Cell], seeds: tuple[int, ...]) -> float:
+def _ours(bench: Bench, cells: list[Cell], seeds: tuple[int, ...], device: torch.device) -> float:
     """Seconds of the commands that run these cells at a few rates, their start included.
 
     Raises:
@@ -107,6 +140,7 @@ def _ours(bench: Bench, cells: list[Cell], seeds: tuple[int, ...]) -> float:
             f"rate={','.join(map(str, SAMPLE))}",
             f"train.epochs={epochs(bench, cell.data, cell.network)}",
             f"seed={','.join(map(str, seeds))}",
+            f"device={device.type}",
             "force=true",  # other parts may have run some of these
             "hydra/launcher=joblib",
             f"hydra.launcher.n_jobs={PROCESSES}",

@@ -15,7 +15,7 @@ import torch
 
 from ccompress import cores
 from ccompress.experiment.measure import git_commit
-from ccompress.machine import device_name, versions
+from ccompress.machine import choose_device, device_name, versions
 
 OURS, PLAIN, LIGHTNING = "ccompress", "plain loop", "lightning"
 
@@ -186,7 +186,7 @@ def write(path: Path, rows: Sequence[Row], threads: int) -> None:
     machine = {
         "threads": threads,
         "machine": machine_name(),
-        "versions": versions(),
+        "versions": versions(choose_device("auto")),
         "git_commit": git_commit(),
         "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
     }

@@ -152,7 +152,7 @@ def test_the_script_writes_a_table_and_a_figure(tmp_path):
     command = [root / "scripts" / "bench", "--quick", "--threads=1", f"--out={tmp_path}", *parts]
     done = subprocess.run(
         command,
-        env={**os.environ, "PYTHON": sys.executable},
+        env={**os.environ, "PYTHON": sys.executable, "CUDA_VISIBLE_DEVICES": ""},
         capture_output=True,
         text=True,
         check=False,
@@ -192,3 +192,12 @@ def test_the_whole_experiment_is_extrapolated_from_runs_of_many_processes(tmp_pa
     assert plain.median == pytest.approx(100.0 * 5 * 5)
     assert ours.median > sum(row["total_seconds"] for row in done) / 2 * 5 * 5 * 31 / 4
     assert minutes.median == pytest.approx(ours.median / 60)
+
+
+def test_what_a_gpu_does_of_a_step(tmp_path, device):
+    """On the CPU, where there are no kernels to count, only that it is measured."""
+    bench = Bench(quick=True, threads=1, runs=tmp_path, out=tmp_path)
+    step, kernels, working = gpu.launches(bench, gpu.CELLS[0], device)
+    assert step.median > 0
+    assert (kernels.median > 0) == (device.type == "cuda")
+    assert working.median <= step.median
