@@ -26,7 +26,7 @@ from ccompress.config.settings import (
     check_train,
     register_resolvers,
 )
-from ccompress.errors import InputError, nearest
+from ccompress.errors import DeviceLost, InputError, OutOfMemory, nearest
 from ccompress.experiment.results import RESULT, command_line
 
 # verb -> module with main(arguments) -> exit code
@@ -48,6 +48,9 @@ def main() -> None:
     # that spin as long as they like, the default, made a step ten times slower. OpenMP (GNU's, on
     # Linux) reads this once, when torch is imported.
     os.environ.setdefault("GOMP_SPINCOUNT", "3000")
+    # With this much memory of its own for each stream, cuBLAS repeats its numbers to the last bit;
+    # it reads this once, when torch first uses a GPU.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     sys.exit(command(sys.argv[1:]))
 
 
@@ -65,6 +68,8 @@ def command(arguments: list[str]) -> int:
         return _complain(str(error), 2)
     except (HydraException, OmegaConfBaseException) as error:
         return _complain(_explained(error), 2)
+    except (OutOfMemory, DeviceLost) as error:
+        return _complain(str(error), 1)
     except _Terminated:
         return _complain(f"terminated{_going_on(arguments)}", 143)
     except KeyboardInterrupt:
@@ -114,7 +119,14 @@ def _verb(verb: str, arguments: list[str]) -> int:
             f"{verb!r} is no verb{nearest(verb, VERBS)}; verbs are {', '.join(sorted(VERBS))}, "
             f"options are KEY=VALUE (ccompress --help)"
         )
-    return int(importlib.import_module(VERBS[verb]).main(arguments))
+    module = importlib.import_module(VERBS[verb])
+    try:
+        return int(module.main(arguments))
+    except (MemoryError, RuntimeError):
+        from ccompress.machine import errors_told
+
+        with errors_told("fewer or shorter texts need less, --device cpu none of a GPU's"):
+            raise
 
 
 def _hydra(arguments: list[str]) -> int:
@@ -157,8 +169,8 @@ def _task(config: DictConfig) -> dict[str, Any] | None:
             row = run(settings, _line(settings), on_epoch)
     except InputError as error:
         raise SystemExit(_complain(str(error), 2)) from error
-    except (Diverged, MemoryError) as error:
-        raise SystemExit(_complain(str(error) or "out of memory", 1)) from error
+    except (Diverged, OutOfMemory, DeviceLost) as error:
+        raise SystemExit(_complain(str(error), 1)) from error
     console.show(row, settings, "")
     return row
 

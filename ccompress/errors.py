@@ -1,4 +1,4 @@
-"""The one kind of error that the user can mend, and what helps to mend it."""
+"""Errors that are told in one line: what the user can mend, and what ends a run."""
 
 import difflib
 from collections.abc import Iterable, Mapping
@@ -46,6 +46,27 @@ class MissingData(InputError):
             self.names | other.names,
             dict.fromkeys([*self.others, *other.others]),
         )
+
+
+class OutOfMemory(RuntimeError):
+    """Memory ran out; the message is one line and says what would need less."""
+
+
+class DeviceLost(BaseException):
+    """A GPU reported an error after which this process can use it no more, and has to end.
+
+    No Exception, so that nothing on the way takes it for the failure of one run and goes on.
+
+    Attributes:
+        process: The number of the process.
+    """
+
+    def __init__(self, message: str, process: int) -> None:
+        super().__init__(message, process)  # both, so that it comes whole from another process
+        self.process = process
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -2,27 +2,114 @@
 
 import contextlib
 import functools
+import multiprocessing
+import os
 import platform
+import re
+import subprocess
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 
 import torch
 
-from ccompress.errors import InputError
+from ccompress.errors import DeviceLost, InputError, OutOfMemory
 
 
 def choose_device(name: str) -> torch.device:
-    """The device that `name` (auto, cpu or cuda) means on this machine.
+    """The device that `name` (auto, cpu, cuda or cuda:N) means to this process.
+
+    Of several GPUs, the processes of a parallel sweep take turns; any other process has the first.
 
     Raises:
-        InputError: `cuda` is asked for and there is none.
+        InputError: A GPU is asked for that is not there.
     """
-    if name == "cuda" and not torch.cuda.is_available():
-        raise InputError("device=cuda, but torch finds no CUDA device here: use device=cpu or auto")
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(name)
+    count = torch.cuda.device_count()
+    kind, _, index = name.partition(":")
+    if kind == "cpu" or (kind == "auto" and not count):
+        return torch.device("cpu")
+    if not count:
+        raise InputError(f"device={name}, but torch finds no CUDA device: use device=cpu or auto")
+    if index and int(index) >= count:
+        there = "cuda:0" if count == 1 else f"cuda:0 to cuda:{count - 1}"
+        raise InputError(f"device={name}, but the CUDA devices here are {there}")
+    return torch.device("cuda", int(index) if index else (_number_of_process() - 1) % count)
+
+
+def _number_of_process() -> int:
+    """1, 2, ... for the processes of a parallel sweep, which joblib numbers; else 1."""
+    number = re.search(r"-(\d+)$", multiprocessing.current_process().name)
+    return int(number[1]) if number else 1
+
+
+def use_device(device: torch.device, precision: str) -> None:
+    """Let torch compute on `device`, with the same numbers every time.
+
+    On a CPU there is nothing to do. On a GPU, cuBLAS repeats its numbers only where
+    `CUBLAS_WORKSPACE_CONFIG` is set before it starts, as the command line does.
+
+    Args:
+        device: As `choose_device` gives it.
+        precision: Of products on a GPU: `float32`, or `tf32`, which rounds their factors to 11 bits
+            and is faster on large matrices. torch by itself uses tf32 in recurrent layers.
+
+    Raises:
+        InputError: The device has no tf32.
+    """
+    is_gpu = device.type == "cuda"
+    tf32 = precision == "tf32"
+    if tf32 and not (is_gpu and torch.cuda.get_device_capability(device) >= (8, 0)):
+        raise InputError(
+            f"precision=tf32 is for NVIDIA GPUs of compute capability 8.0 and above, this run's "
+            f"device is {device_name(device)}: use precision=float32"
+        )
+    if is_gpu:
+        torch.cuda.set_device(device)
+        torch.backends.cuda.matmul.allow_tf32 = tf32
+        torch.backends.cudnn.allow_tf32 = tf32
+        torch.backends.cudnn.deterministic = True
+        torch.backends.cudnn.benchmark = False
+
+
+@contextlib.contextmanager
+def errors_told(less: str) -> Iterator[None]:
+    """Tell in one line that memory ran out, or that a GPU is lost, whatever torch says of it.
+
+    Args:
+        less: What would need less memory.
+
+    Raises:
+        OutOfMemory: Memory ran out, the machine's or a GPU's.
+        DeviceLost: This process can use its GPU no more.
+    """
+    try:
+        yield
+    except Exception as error:
+        said = str(error).partition("\n")[0]
+        if isinstance(error, MemoryError) or _NO_MEMORY.search(said):
+            where = "the GPU" if "CU" in said else "this machine"
+            amount = re.search(r"to allocate (\d[\d.]* \w+)", said)
+            wanted = f" for {amount[1]} more" if amount else " left"
+            raise OutOfMemory(f"out of memory: {where} has none{wanted}; {less}") from error
+        if _gpu_is_lost():
+            message = f"this process can use its GPU no more: {said}"
+            raise DeviceLost(message, os.getpid()) from error
+        raise
+
+
+# Only where its own allocator finds no memory on a GPU, torch has a class for the error.
+_NO_MEMORY = re.compile(r"DefaultCPUAllocator|CUDA.*out of memory|CU[A-Z]+_STATUS_ALLOC_FAILED")
+
+
+def _gpu_is_lost() -> bool:
+    """Whether a GPU that this process uses refuses whatever is asked of it."""
+    if not torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        return False
+    try:
+        torch.cuda.synchronize()
+    except RuntimeError:
+        return True
+    return False
 
 
 @contextlib.contextmanager
@@ -55,8 +142,31 @@ def _processor() -> str:
     return f"{name} {torch.backends.cpu.get_cpu_capability()}"
 
 
-def versions() -> str:
-    """Versions of what the numbers depend on."""
-    return f"python {platform.python_version()}, " + ", ".join(
-        f"{name} {version(name)}" for name in ("ccompress", "torch", "numpy", "scipy")
-    )
+def versions(device: torch.device | None = None) -> str:
+    """Versions of what the numbers depend on, on `device` where it is known."""
+    names = ("ccompress", "torch", "numpy", "scipy")
+    packages = [f"{name} {version(name)}" for name in names]
+    gpu = cuda_versions(device) if device else []
+    return ", ".join([f"python {platform.python_version()}", *packages, *gpu])
+
+
+def cuda_versions(device: torch.device) -> list[str]:
+    """Versions of what a GPU's numbers depend on beside torch; nothing for a CPU."""
+    if device.type != "cuda":
+        return []
+    return [
+        f"cuda {torch.version.cuda}",
+        f"cudnn {torch.backends.cudnn.version()}",  # type: ignore[no-untyped-call]
+        f"driver {_driver()}",
+    ]
+
+
+@functools.cache
+def _driver() -> str:
+    """The version of NVIDIA's driver, which torch does not tell."""
+    ask = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+    try:
+        said = subprocess.run(ask, capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"  # as in a container without its tools
+    return said.split()[0]

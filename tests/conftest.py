@@ -17,6 +17,8 @@ pytest_plugins = ["upstream", "made_up_rows"]
 
 # Small tensors everywhere: more threads would only wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# As the command line does: a GPU repeats its numbers.
+os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 
 @pytest.fixture(scope="session")
@@ -34,8 +36,11 @@ def device(request: pytest.FixtureRequest) -> "torch.device":
     """The CPU, and a GPU where there is one."""
     import torch  # takes seconds, which many tests do without
 
+    from ccompress import machine
+
     if request.param == "cuda" and not torch.cuda.is_available():
         pytest.skip("no CUDA device")
+    machine.use_device(torch.device(request.param), "float32")
     return torch.device(request.param)
 
 

@@ -92,7 +92,9 @@ BAD = [
     (["rate=much"], "rate"),
     (["rate=0.97"], "the largest rate that works is"),
     (["method=quantization", "rate=0.97"], "the largest rate that works is 0.96875"),
-    (["device=cuda"], "no CUDA device"),
+    (["device=cuda:x"], "one of auto, cpu, cuda"),
+    (["precision=tf32"], "is for NVIDIA GPUs"),
+    (["precision=half"], "one of float32, tf32"),
     (["runs_dir=/proc/nothing"], "runs_dir"),
     (["dataset.label=class"], "class"),
     (["vectors.path=nowhere.txt"], "nowhere.txt"),
@@ -166,6 +168,14 @@ def test_what_is_no_option_is_said_in_one_line(monkeypatch, capsys, argument):
     assert cli.command(["seed=0", argument]) == 2
     expected = f"ccompress: {argument} cannot be read as KEY=VALUE; ccompress --help shows how"
     assert capsys.readouterr().err.startswith(expected)
+
+
+@pytest.mark.parametrize("device", ["cuda", "cuda:7"])
+def test_a_gpu_that_is_not_there(ccompress, tiny, device):
+    done = ccompress(*tiny, f"device={device}", CUDA_VISIBLE_DEVICES="")
+    assert done.returncode == 2
+    assert f"ccompress: device={device}, but torch finds no CUDA device" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
 
 
 FILES = {

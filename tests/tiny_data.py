@@ -7,7 +7,7 @@ SIZES = {"train": 120, "dev": 40, "test": 40}
 
 
 def write(folder: Path, classes: int = 3, words: int = 60) -> list[str]:
-    """Write train, dev and test as CSV files, and vectors; the overrides that use them.
+    """Write train, dev and test as CSV files, and vectors; the overrides that use them on the CPU.
 
     A text's class is that of most of its words, so that there is something to learn.
     """
@@ -31,4 +31,5 @@ def write(folder: Path, classes: int = 3, words: int = 60) -> list[str]:
         "network.hidden=8",
         "train.epochs=4",
         "threads=1",
+        "device=cpu",
     ]

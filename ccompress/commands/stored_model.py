@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ccompress import cores
+from ccompress.config.settings import check_device
 
 if TYPE_CHECKING:
     from ccompress.deployment.model import Model
@@ -35,7 +36,9 @@ def add_run(parser: argparse.ArgumentParser) -> None:
 
 def add_device(parser: argparse.ArgumentParser) -> None:
     """Add the argument that says where a model works."""
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument(
+        "--device", default="auto", help="auto (default: a GPU if there is one), cpu, cuda, cuda:N"
+    )
 
 
 def open_run(given: argparse.Namespace, device: str) -> tuple[Path, "Model"]:
@@ -44,8 +47,11 @@ def open_run(given: argparse.Namespace, device: str) -> tuple[Path, "Model"]:
     import torch
 
     from ccompress.deployment import model
-    from ccompress.machine import choose_device
+    from ccompress.machine import choose_device, use_device
 
+    check_device(device)
     torch.set_num_threads(cores.threads())
     path = model.file_of(given.run, given.runs_dir)
-    return path, model.load(path, choose_device(device), given.trust).folded()
+    where = choose_device(device)
+    use_device(where, precision="float32")
+    return path, model.load(path, where, given.trust).folded()

@@ -57,6 +57,7 @@ class Schema:
     rate: float
     seed: int
     device: str
+    precision: str
     threads: int | None
     save_model: bool
     force: bool

@@ -43,7 +43,7 @@ PROTOCOL = 2
 
 GROUPS = ("dataset", "vectors", "network", "method", "schedule")
 POLICIES = ("train", "train+vectors")
-DEVICES = ("auto", "cpu", "cuda")
+PRECISIONS = ("float32", "tf32")
 
 
 @dataclass(frozen=True)
@@ -69,6 +69,7 @@ class Settings:
     rate: float
     seed: int
     device: str
+    precision: str
     threads: int
     save_model: bool
     force: bool
@@ -102,6 +103,8 @@ class Settings:
             "seed": self.seed,
             "protocol": PROTOCOL,
             **self._sources("network", "schedule"),
+            # Younger than most runs, whose ids know nothing of it.
+            **({} if self.precision == "float32" else {"precision": self.precision}),
         }
 
     @property
@@ -194,6 +197,7 @@ def check(raw: DictConfig, names: Mapping[str, str]) -> Settings:
         rate=rate,
         seed=config.seed,
         device=config.device,
+        precision=config.precision,
         threads=threads,
         save_model=config.save_model,
         force=config.force,
@@ -289,12 +293,19 @@ def _check_values(config: Any) -> None:
         raise InputError(f"seed={config.seed}: it is a whole number from 0 to 2147483647")
     for key, value, known in (
         ("vocab.policy", config.vocab.policy, POLICIES),
-        ("device", config.device, DEVICES),
+        ("precision", config.precision, PRECISIONS),
     ):
         if value not in known:
             raise InputError(
                 f"{key}={value}: it is one of {', '.join(known)}{nearest(value, known)}"
             )
+    check_device(config.device)
+
+
+def check_device(name: str) -> None:
+    """Refuse a name that is no device's; whether there is such a device is seen later."""
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", name):
+        raise InputError(f"device={name}: it is one of auto, cpu, cuda and, of several, cuda:N")
 
 
 def check_train(hydra: Any) -> None:

@@ -1,6 +1,7 @@
 """What a run shows while it trains and when it is done."""
 
 import logging
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -9,6 +10,7 @@ from typing import Any
 from tqdm import tqdm
 
 from ccompress.config.settings import Settings
+from ccompress.errors import DeviceLost
 from ccompress.training.trainer import EpochRow
 
 logger = logging.getLogger(__name__)
@@ -34,9 +36,17 @@ def epochs(total: int) -> Iterator[Callable[[EpochRow], None]]:
 
 
 def guarded(run: Callable[[], dict[str, Any]]) -> dict[str, Any] | None:
-    """Run within a sweep: a failure is in the run's folder, and the other runs go on."""
+    """Run within a sweep: a failure is in the run's folder, and the other runs go on.
+
+    Raises:
+        DeviceLost: None can go on in this process.
+    """
     try:
         return run()
+    except DeviceLost:
+        if "SUBMITIT_EXECUTOR" in os.environ:  # a job of a cluster has one run and ends with it
+            return None
+        raise
     except Exception:
         logger.debug("a run of the sweep failed", exc_info=True)
         return None

@@ -17,12 +17,17 @@ from ccompress.data.batches import Encoded
 from ccompress.data.prepare import Prepared
 from ccompress.data.prepare import prepare as prepare_data
 from ccompress.deployment import model
-from ccompress.errors import InputError
+from ccompress.errors import DeviceLost, InputError
 from ccompress.experiment import measure, record, results, shared_training
 from ccompress.networks.folding import fold
 from ccompress.numerics.svd import spectrum
 from ccompress.training.evaluation import accuracy, predict
 from ccompress.training.trainer import EpochRow, Recipe, Trainer
+
+_LESS_MEMORY = (
+    "a smaller train.batch_size, vocab.max_size or network needs less, and fewer processes at a "
+    "time (hydra.launcher.n_jobs) leave more to each"
+)
 
 
 def finished(settings: Settings) -> dict[str, Any] | None:
@@ -55,6 +60,8 @@ def run(settings: Settings, overrides: str, on_epoch: Callable[[EpochRow], None]
         InputError: The options do not fit the data (an impossible rate), the data cannot be read,
             or the run's folder cannot be written.
         Diverged: The loss became infinite or not a number.
+        OutOfMemory: Of the machine or of its GPU.
+        DeviceLost: This process can use its GPU no more.
     """
     with _alone(settings):
         return finished(settings) or _run(settings, overrides, on_epoch)
@@ -67,9 +74,9 @@ def _run(
     row = record.of_settings(settings, overrides) | {"status": "failed"}
     _begin(settings)
     try:
-        with machine.threads(settings.threads):
+        with machine.threads(settings.threads), machine.errors_told(_LESS_MEMORY):
             row |= _train_and_test(settings, on_epoch)
-    except Exception as error:
+    except (Exception, DeviceLost) as error:
         # Whatever it was, the row says so; the command line decides what becomes of the error.
         row["error"] = f"{type(error).__name__}: {error}".splitlines()[0]
         row["total_seconds"] = time.perf_counter() - began
@@ -129,6 +136,7 @@ def prepare(settings: Settings) -> Prepared:
 def _train_and_test(settings: Settings, on_epoch: Callable[[EpochRow], None]) -> dict[str, Any]:
     """Everything between an empty run folder and its result; the measured part of the row."""
     device = machine.choose_device(settings.device)
+    machine.use_device(device, settings.precision)
     measure.reset_peak_memory(device)
     data = prepare(settings)
     rows, dim = data.table.shape
@@ -167,6 +175,7 @@ def _train_and_test(settings: Settings, on_epoch: Callable[[EpochRow], None]) ->
         "reused_stages": int(reused),
         "peak_memory_bytes": measure.peak_memory(device),
         "device": machine.device_name(device),
+        "versions": machine.versions(device),
     }
 
 
@@ -208,4 +217,5 @@ def _train(
 
 def _machine(settings: Settings, device: torch.device) -> list[Any]:
     """Where training promises the same numbers to the last bit."""
-    return [machine.device_name(device), settings.threads, torch.__version__]
+    own = [machine.device_name(device), settings.threads, torch.__version__]
+    return own + machine.cuda_versions(device)

@@ -16,7 +16,6 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,6 @@ from filelock import FileLock
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
-from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
@@ -32,19 +30,19 @@ from tqdm import tqdm
 
 from ccompress import cores
 from ccompress.config.composition import settings_of
-from ccompress.config.settings import PROTOCOL, Settings, digest
-from ccompress.errors import InputError, MissingData
+from ccompress.config.settings import PROTOCOL, digest
+from ccompress.errors import DeviceLost, InputError, MissingData
 from ccompress.experiment import results
+from ccompress.experiment.launching import (
+    Job,
+    ask_for_gpu,
+    changed,
+    launch,
+    tell_of_no_gpu,
+    threads,
+)
 
 _POLL_SECONDS = 0.5
-
-
-@dataclass(frozen=True)
-class Job:
-    """One run of a sweep: the overrides that Hydra composes it from, and its settings."""
-
-    overrides: list[str]
-    settings: Settings
 
 
 class Sweep(Sweeper):
@@ -61,11 +59,9 @@ class Sweep(Sweeper):
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
     ) -> None:
         """Called by Hydra before `sweep`."""
+        self._context, self._task = hydra_context, task_function
         self.config_loader = hydra_context.config_loader
         self.whole: DictConfig = config
-        self.launcher: Launcher = Plugins.instance().instantiate_launcher(
-            hydra_context=hydra_context, task_function=task_function, config=config
-        )
 
     def sweep(self, arguments: list[str]) -> None:
         """Run what is missing; exits with code 1 where a run failed.
@@ -90,21 +86,30 @@ class Sweep(Sweeper):
         }
         missing = _ordered([job for job in jobs if job.settings.run_id not in before])
         _refuse_missing_data(missing, lacking)
+        # Those that failed come last: one of them may have ended an earlier call with its GPU.
+        missing.sort(key=lambda job: results.read_result(job.settings.folder) is not None)
         print(f"{len(jobs)} runs: {len(before)} finished before, {len(missing)} to do", flush=True)
         rows = dict(before)
         try:
             if missing:
+                ask_for_gpu(self.whole.hydra.launcher, missing)
+                launcher = Plugins.instance().instantiate_launcher(
+                    hydra_context=self._context, task_function=self._task, config=self.whole
+                )
                 with _progress(missing, len(before)):
-                    self.launcher.launch([job.overrides for job in missing], initial_job_idx=0)
+                    launch(launcher, missing)
         except BrokenExecutor as error:
             # A process was killed, by the system where memory ran out; its run has no result.
             said = str(error) or type(error).__name__
             print(f"the launcher gave up: {said.splitlines()[0]}", file=sys.stderr)
+        except DeviceLost as error:
+            print(f"the sweep ends here: {error}", file=sys.stderr)
         finally:
             for job in missing:
                 if row := results.read_result(job.settings.folder):
                     rows[row["run_id"]] = row | {"overrides": self._line(job)}
             _keep(jobs, rows)
+        tell_of_no_gpu(self.whole.hydra.launcher, missing, rows)
         _conclude(jobs, rows)
 
     def _jobs(self, arguments: Sequence[str]) -> tuple[list[Job], list[MissingData]]:
@@ -116,15 +121,15 @@ class Sweep(Sweeper):
         given = [f"{key}={value}" for key, value in self.params.items()] + list(arguments)
         overrides = parser.parse_overrides(given)
         combinations = BasicSweeper.split_arguments(overrides, max_batch_size=None)[0]
-        threads = [f"threads={self._threads()}"]
+        own_threads = [f"threads={threads(self.whole.hydra.launcher)}"]
         if any(override.key_or_group == "threads" for override in overrides):
-            threads = []
+            own_threads = []
         # Rates and seeds are most of a sweep, and choose no file: to compose once serves them all.
         composed: dict[tuple[str, ...], DictConfig] = {}
         jobs: dict[str, Job] = {}
         lacking: list[MissingData] = []
         for combination in combinations:
-            chosen = [*combination, *threads]
+            chosen = [*combination, *own_threads]
             values = [text for text in chosen if text.startswith(("rate=", "seed="))]
             rest = tuple(text for text in chosen if text not in values)
             if rest not in composed:
@@ -144,16 +149,6 @@ class Sweep(Sweeper):
         """The command line of a run, as this sweep's: another may have run it before."""
         sources = self.whole.hydra.runtime.config_sources
         return results.command_line(job.overrides, sources, job.settings.method.uses_rate)
-
-    def _threads(self) -> int:
-        """CPU threads for each process: the cores of this one, divided by the processes."""
-        launcher = self.whole.hydra.launcher
-        if per_task := launcher.get("cpus_per_task"):
-            return int(per_task)
-        processes = int(launcher.get("n_jobs") or 1)
-        if processes < 0:  # joblib counts down from all cores: -1 is as many, -2 one less
-            processes = max(1, cores.available() + 1 + processes)
-        return cores.threads(processes)
 
 
 def _refuse_missing_data(jobs: Iterable[Job], lacking: Iterable[MissingData]) -> None:
@@ -205,7 +200,7 @@ def _progress(jobs: Sequence[Job], skipped: int) -> Iterator[None]:
             last = False
             while True:
                 for run_id, folder in list(waiting.items()):
-                    if _changed(folder / results.RESULT, began) and (
+                    if changed(folder / results.RESULT, began) and (
                         row := results.read_result(folder)
                     ):
                         del waiting[run_id]
@@ -214,7 +209,7 @@ def _progress(jobs: Sequence[Job], skipped: int) -> Iterator[None]:
                         if not terminal:
                             done = skipped + seen.total()
                             print(f"[{done}/{len(jobs) + skipped}] {describe(row)}", flush=True)
-                running = sum(_changed(f / "config.yaml", began) for f in waiting.values())
+                running = sum(changed(f / "config.yaml", began) for f in waiting.values())
                 bar.set_postfix_str(
                     f"done {seen['done']}, skipped {skipped}, failed {seen['failed']}, "
                     f"running {running}"
@@ -230,14 +225,6 @@ def _progress(jobs: Sequence[Job], skipped: int) -> Iterator[None]:
     finally:
         over.set()
         watcher.join()
-
-
-def _changed(path: Path, since: float) -> bool:
-    """Whether a file was written after `since` (with a second for coarse clocks)."""
-    try:
-        return path.stat().st_mtime >= since - 1
-    except OSError:
-        return False
 
 
 def describe(row: Mapping[str, Any]) -> str:

@@ -63,7 +63,8 @@ def test_what_is_printed_and_written_is_what_the_model_says(tmp_path, capsys):
     rows = [(text, LABELS[i]) for text, i in zip(TEXTS, true, strict=True)]
     data = write(tmp_path, rows, ("review", "stars"))
     columns = ["--text", "review", "--label", "stars"]
-    assert cli.command(["evaluate", str(path), "--data", str(data), *columns]) == 0
+    named = ["evaluate", str(path), "--data", str(data), "--device", "cpu", *columns]
+    assert cli.command(named) == 0
     accuracy = sum(a == b for a, b in zip(true, guesses, strict=True)) / len(true)
     shown = capsys.readouterr().out
     assert f"accuracy  {100 * accuracy:.2f} %  of 30 texts" in shown

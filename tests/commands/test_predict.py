@@ -65,13 +65,13 @@ def test_the_line_that_is_not_utf_8_is_named():
 
 
 @pytest.fixture
-def answers(tmp_path, monkeypatch, capsys):
+def answers(tmp_path, monkeypatch, capsys, device):
     """What `ccompress predict` prints for these bytes on standard input."""
     path, _ = store(tmp_path)
 
     def ask(given, *arguments):
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(given)))
-        assert cli.command(["predict", str(path), *arguments]) == 0
+        assert cli.command(["predict", str(path), *arguments, "--device", str(device)]) == 0
         return capsys.readouterr().out
 
     ask.model = model.load(path)
@@ -104,7 +104,11 @@ def test_every_format_tells_the_same(answers, tmp_path):
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [(["nothing"], "no run 'nothing' in"), (["{model}", "missing.txt"], "cannot read missing.txt")],
+    [
+        (["nothing"], "no run 'nothing' in"),
+        (["{model}", "missing.txt", "--device", "cpu"], "cannot read missing.txt"),
+        (["{model}", "--device", "gpu"], "device=gpu: it is one of auto, cpu, cuda"),
+    ],
 )
 def test_bad_input_ends_with_one_line_and_code_2(tmp_path, capsys, arguments, message):
     path, _ = store(tmp_path)
@@ -114,21 +118,24 @@ def test_bad_input_ends_with_one_line_and_code_2(tmp_path, capsys, arguments, me
     assert error.count("\n") == 1
 
 
-def test_a_run_predicts_and_evaluates_as_it_was_tested(ccompress, tmp_path, monkeypatch, capsys):
+def test_a_run_predicts_and_evaluates_as_it_was_tested(
+    ccompress, tmp_path, monkeypatch, capsys, device
+):
     """From training to using: the same labels as in predictions.csv."""
     tiny = tiny_data.write(tmp_path / "data")
-    assert ccompress(*tiny, "rate=0.7").returncode == 0
+    assert ccompress(*tiny, "rate=0.7", f"device={device}").returncode == 0
     monkeypatch.chdir(tmp_path)
     (folder,) = (path for path in Path("results/runs").glob("[!.]*"))
     texts = [row["text"] for row in rows(Path("data/test.csv").read_text(encoding="utf-8"))]
     Path("texts.txt").write_text("\n".join(texts), encoding="utf-8")
-    assert cli.command(["predict", folder.name[:5], "texts.txt", "--format", "csv"]) == 0
+    here = ["--device", str(device)]
+    assert cli.command(["predict", folder.name[:5], "texts.txt", "--format", "csv", *here]) == 0
     tested = rows((folder / "predictions.csv").read_text(encoding="utf-8"))
     guessed = rows(capsys.readouterr().out)
     assert [row["label"] for row in guessed] == [row["prediction"] for row in tested]
 
     accuracy = json.loads((folder / "result.json").read_text(encoding="utf-8"))["test_accuracy"]
-    assert cli.command(["evaluate", folder.name[:5], "--data", "data/test.csv"]) == 0
+    assert cli.command(["evaluate", folder.name[:5], "--data", "data/test.csv", *here]) == 0
     shown = capsys.readouterr().out
     assert f"accuracy  {accuracy:.2f} %  of {len(texts)} texts" in shown
     assert (folder / "evaluation" / "test.confusion.png").is_file()

@@ -140,6 +140,15 @@ def test_auto_vectors_are_the_run_of_what_they_stand_for(settings):
     assert auto.run_id == named.run_id
 
 
+def test_a_precision_is_part_of_a_run_only_where_it_is_not_the_usual_one():
+    usual, named, rounded = (
+        composing.settings(*words) for words in ([], ["precision=float32"], ["precision=tf32"])
+    )
+    assert "precision" not in usual.reference_identity
+    assert named.run_id == usual.run_id != rounded.run_id
+    assert rounded.reference_identity["precision"] == "tf32"
+
+
 @pytest.mark.parametrize(
     "experiment", "beyond own_rates paper phrases schedules tuning vocabulary".split()
 )
@@ -166,6 +175,8 @@ def test_rows_of_other_vectors_get_a_folder_of_their_own(experiment, tmp_path):
             r"method.compress_to is not known \(did you mean compress_at\?\)",
         ),
         ("+train.epoch=1", r"train.epoch is not known \(did you mean epochs\?\)"),
+        ("precision=half", "one of float32, tf32"),
+        ("device=cuda:", "one of auto, cpu, cuda"),
         ("rate=1", r"rate=1.0 is out of range: give 0 <= rate < 1"),
         ("rate=-0.1", "out of range"),
         ("rate=nan", "out of range"),

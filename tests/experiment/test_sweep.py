@@ -15,8 +15,7 @@ from omegaconf import OmegaConf
 
 from ccompress import cores
 from ccompress.cli import command
-from ccompress.experiment import results
-from ccompress.experiment.sweep import Sweep
+from ccompress.experiment import launching, results
 
 ROOT = Path(__file__).parents[2]
 GRID = [
@@ -72,9 +71,7 @@ def test_each_run_is_done_once_and_finished_ones_are_skipped(ccompress, tiny, tm
 def test_processes_share_the_cores(monkeypatch, launcher, threads):
     monkeypatch.setattr(cores, "available", lambda: 8)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    sweep = Sweep()
-    sweep.whole = OmegaConf.create({"hydra": {"launcher": launcher}})
-    assert sweep._threads() == threads
+    assert launching.threads(OmegaConf.create(launcher)) == threads
 
 
 def test_rows_of_another_protocol_are_not_added_to(ccompress, tiny, tmp_path):

@@ -30,7 +30,7 @@ def extended(ccompress, tmp_path):
     shutil.copy(HERE / "requests.txt", tmp_path)  # made by `request`: synthetic
 
     def run(*arguments):
-        return ccompress(*arguments, PYTHONPATH=str(HERE))
+        return ccompress(*arguments, PYTHONPATH=str(HERE), CUDA_VISIBLE_DEVICES="")
 
     return run
 

@@ -134,7 +134,8 @@ def test_what_a_run_has_tested_is_what_it_ships(ccompress, tmp_path, method, rat
     with (tmp_path / "data" / "test.csv").open(encoding="utf-8") as file:
         texts = [line["text"] for line in csv.DictReader(file)]
     (tmp_path / "texts.txt").write_text("\n".join(texts) + "\n", encoding="utf-8")
-    said = ccompress("predict", row["run_id"], "texts.txt", "--format", "csv")
+    predict = ["predict", row["run_id"], "texts.txt", "--format", "csv", "--device", "cpu"]
+    said = ccompress(*predict)
     assert said.returncode == 0, said.stderr
     labels = [line["label"] for line in csv.DictReader(said.stdout.splitlines())]
     path = tmp_path / "results" / "runs" / row["run_id"] / "predictions.csv"

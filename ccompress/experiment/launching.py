@@ -1,0 +1,103 @@
+"""The processes of a sweep: their threads, their GPUs, and what happens where one loses its GPU."""
+
+import os
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra.plugins.launcher import Launcher
+from omegaconf import DictConfig, read_write
+
+from ccompress import cores
+from ccompress.config.settings import Settings
+from ccompress.errors import DeviceLost
+from ccompress.experiment import results
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run of a sweep: the overrides that Hydra composes it from, and its settings."""
+
+    overrides: list[str]
+    settings: Settings
+
+
+def threads(launcher: DictConfig) -> int:
+    """CPU threads for each process: the cores of this one, divided by the processes.
+
+    Args:
+        launcher: The launcher's options.
+    """
+    if per_task := launcher.get("cpus_per_task"):
+        return int(per_task)
+    processes = int(launcher.get("n_jobs") or 1)
+    if processes < 0:  # joblib counts down from all cores: -1 is as many, -2 one less
+        processes = max(1, cores.available() + 1 + processes)
+    return cores.threads(processes)
+
+
+def ask_for_gpu(launcher: DictConfig, jobs: Sequence[Job]) -> None:
+    """Let Slurm give each job a GPU where a run is to use one and the user asks for none."""
+    if _is_slurm(launcher) and any(job.settings.device.startswith("cuda") for job in jobs):
+        asked = [launcher.gpus_per_node, launcher.gpus_per_task, launcher.gres]
+        if not any(asked) and "gpu" not in str(launcher.additional_parameters):
+            with read_write(launcher):
+                launcher.gpus_per_node = 1
+
+
+def tell_of_no_gpu(
+    launcher: DictConfig, jobs: Sequence[Job], rows: Mapping[str, Mapping[str, Any]]
+) -> None:
+    """Say that Slurm's jobs had no GPU where a run would have used one, and how to get one.
+
+    Args:
+        launcher: The launcher's options.
+        jobs: What was run.
+        rows: Results by run id.
+    """
+    devices = [
+        str(rows.get(job.settings.run_id, {}).get("device"))
+        for job in jobs
+        if job.settings.device == "auto"
+    ]
+    number = sum(device.startswith("cpu") for device in devices)
+    if number and _is_slurm(launcher):
+        print(
+            f"{number} runs found no GPU in their Slurm jobs and used the CPU: device=cuda asks "
+            f"for one, device=cpu is content with that",
+            file=sys.stderr,
+        )
+
+
+def _is_slurm(launcher: DictConfig) -> bool:
+    return str(launcher._target_).endswith(".SlurmLauncher")
+
+
+def launch(launcher: Launcher, jobs: Sequence[Job]) -> None:
+    """Run jobs. Those that a process with a lost GPU leaves behind run in new processes.
+
+    Raises:
+        DeviceLost: It is this process that lost its GPU.
+    """
+    began = time.time()
+    left = list(jobs)
+    while left:
+        try:
+            launcher.launch([job.overrides for job in left], initial_job_idx=0)
+            return
+        except DeviceLost as error:
+            tried = len(left)
+            left = [j for j in left if not changed(j.settings.folder / results.RESULT, began)]
+            if error.process == os.getpid() or len(left) == tried:
+                raise
+
+
+def changed(path: Path, since: float) -> bool:
+    """Whether a file was written after `since` (with a second for coarse clocks)."""
+    try:
+        return path.stat().st_mtime >= since - 1
+    except OSError:
+        return False

@@ -1,0 +1,226 @@
+"""Runs and sweeps on the CPU and on a GPU, and what becomes of them where a device gives up."""
+
+from pathlib import Path
+
+import composing
+import lost_gpu
+import pytest
+import tiny_data
+import torch
+from hydra.core.plugins import Plugins
+from lost_gpu import HIDDEN
+
+from ccompress import cli, machine
+from ccompress.errors import DeviceLost
+from ccompress.experiment import console, results
+from ccompress.experiment.run import run
+from ccompress.networks.dan import DAN
+
+RATES = {
+    "none": 0.0,
+    "in_training_svd": 0.6,
+    "in_training_svd_int8": 0.8,
+    "in_training_svd_weighted": 0.6,
+    "pre_training_svd": 0.6,
+    "quantization": 0.8,
+    "codebook_quantization": 0.8,
+    "product_quantization": 0.1,
+}
+
+
+@pytest.fixture
+def tiny(tmp_path):
+    return tiny_data.write(tmp_path / "data")
+
+
+@pytest.mark.parametrize("network", ["dan", "lstm"])
+@pytest.mark.parametrize("method", RATES)
+def test_every_method_runs_whole_and_again_with_the_same_numbers(tmp_path, method, network, device):
+    options = tiny_data.write(tmp_path / "data", words=600)  # more rows than centroids
+    options += [f"network={network}", f"method={method}", f"rate={RATES[method]}"]
+    options += [f"device={device}", "train.epochs=2"]
+    rows = []
+    for where in ("first", "second"):
+        settings = composing.settings(*options, f"runs_dir={tmp_path / where}")
+        rows.append(run(settings, "", on_epoch=lambda row: None))
+    first, second = ({k: row[k] for k in row if k not in results.MEASURED} for row in rows)
+    assert first == second
+    assert first["device"].split()[0] == device.type
+    assert ("cudnn" in first["versions"]) == (device.type == "cuda")
+    written = [(tmp_path / where / first["run_id"]) for where in ("first", "second")]
+    assert len({(folder / "predictions.csv").read_bytes() for folder in written}) == 1
+
+
+def test_a_shared_training_belongs_to_the_versions_of_its_gpu(monkeypatch, tmp_path, tiny):
+    def reused(method, runs):
+        settings = composing.settings(*tiny, f"method={method}", f"runs_dir={tmp_path / runs}")
+        return run(settings, "", on_epoch=lambda row: None)["reused_stages"]
+
+    reused("none", "runs")
+    assert reused("quantization", "runs") == 1
+    reused("none", "others")
+    monkeypatch.setattr(machine, "cuda_versions", lambda device: ["cudnn 91002"])
+    assert reused("quantization", "others") == 0
+
+
+def no_memory(*_):
+    return torch.empty(1 << 60)
+
+
+@pytest.fixture
+def called(tmp_path, monkeypatch, capsys):
+    """Runs the command in this process, in an empty folder; exit code, output and errors."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments):
+        try:
+            code = cli.command(list(arguments))
+        except SystemExit as stopped:
+            code = stopped.code
+        return code, *capsys.readouterr()
+
+    return call
+
+
+def test_out_of_memory_is_one_line_and_exit_code_1(monkeypatch, tiny, called):
+    monkeypatch.setattr(DAN, "forward", no_memory)
+    code, _, errors = called(*tiny)
+    assert code == 1
+    assert errors.startswith("ccompress: out of memory: this machine has none for 4611686018427387")
+    assert "a smaller train.batch_size" in errors
+    assert errors.count("\n") == 1
+    (row,) = results.collect(composing.settings(*tiny).runs_dir)
+    assert row["status"] == "failed"
+    assert row["error"].startswith("OutOfMemory: out of memory: this machine")
+
+
+def test_a_verb_out_of_memory_is_one_line_too(monkeypatch, tiny, called, tmp_path):
+    assert called(*tiny)[0] == 0
+    monkeypatch.setattr(DAN, "forward", no_memory)
+    (tmp_path / "texts.txt").write_text("w1 w2\n")
+    (folder,) = (tmp_path / "results" / "runs").glob("[!.]*")
+    code, _, errors = called("predict", str(folder), "texts.txt", "--device", "cpu")
+    assert code == 1
+    assert errors.startswith("ccompress: out of memory: this machine has none for 4611686018427387")
+    assert errors.count("\n") == 1
+
+
+SIZES = ["-m", f"network.hidden=8,{HIDDEN},10", "save_model=false", "experiment_name=mine"]
+
+
+def failing(monkeypatch, error):
+    """Let the networks of one size raise `error`."""
+    forward = DAN.forward
+
+    def read(network, batch):
+        if network.output.in_features == HIDDEN:
+            raise error
+        return forward(network, batch)
+
+    monkeypatch.setattr(DAN, "forward", read)
+
+
+def statuses(folder):
+    rows = results.read_runs(folder / "results" / "mine" / "runs.csv")
+    return {row["overrides"].partition("hidden=")[2].split()[0]: row["status"] for row in rows}
+
+
+def test_a_sweep_goes_on_after_a_run_that_is_out_of_memory(monkeypatch, tmp_path, tiny, called):
+    failing(monkeypatch, torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."))
+    code, output, errors = called(*tiny, *SIZES)
+    assert code == 1
+    assert "2 of 3 runs are done" in output
+    assert "out of memory: the GPU has none for 2.00 GiB more; a smaller" in errors
+    assert statuses(tmp_path) == {"8": "done", "9": "failed", "10": "done"}
+
+
+def test_a_lost_gpu_ends_the_process_and_fails_one_run(monkeypatch, tmp_path, tiny, called):
+    failing(monkeypatch, RuntimeError("CUDA error: device-side assert triggered\nCompile with"))
+    monkeypatch.setattr(machine, "_gpu_is_lost", lambda: True)
+    code, output, errors = called(*tiny, *SIZES)
+    assert code == 1
+    assert "1 of 3 runs are done" in output
+    lost = "this process can use its GPU no more: CUDA error: device-side assert triggered"
+    assert f"the sweep ends here: {lost}\n" in errors
+    assert "Traceback" not in errors
+    assert statuses(tmp_path) == {"8": "done", "9": "failed"}
+    # The same command begins with those that have not failed.
+    assert called(*tiny, *SIZES)[0] == 1
+    assert statuses(tmp_path) == {"8": "done", "9": "failed", "10": "done"}
+    code, _, errors = called(*tiny, f"network.hidden={HIDDEN}")
+    assert (code, errors) == (1, f"ccompress: {lost}\n")
+
+
+def test_a_parallel_sweep_goes_on_in_new_processes(ccompress, tmp_path, tiny):
+    pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
+    network = f"network._target_={lost_gpu.__name__}.Losing"
+    parallel = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "seed=0,1"]
+    done = ccompress(
+        *tiny, *SIZES, network, *parallel, PYTHONPATH=str(Path(lost_gpu.__file__).parent)
+    )
+    assert done.returncode == 1, done.stderr
+    assert "4 of 6 runs are done" in done.stdout
+    assert "2 failed" in done.stderr
+    assert "no result" not in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_run_on_a_cluster_ends_with_its_job(monkeypatch):
+    def lose():
+        raise DeviceLost("gone", 1)
+
+    with pytest.raises(DeviceLost):
+        console.guarded(lose)
+    monkeypatch.setenv("SUBMITIT_EXECUTOR", "slurm")
+    assert console.guarded(lose) is None
+
+
+@pytest.fixture
+def slurm(monkeypatch):
+    """Stands in for Slurm: keeps what it is asked for, and runs nothing."""
+    pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
+    asked = []
+
+    class Cluster:
+        def launch(self, job_overrides, initial_job_idx):
+            return []
+
+    def instantiate(self, *, hydra_context, task_function, config):
+        asked.append(config.hydra.launcher)
+        return Cluster()
+
+    monkeypatch.setattr(Plugins, "instantiate_launcher", instantiate)
+    return asked
+
+
+@pytest.mark.parametrize(
+    ("options", "gpus"),
+    [
+        (["device=cuda"], 1),
+        (["device=cuda:0"], 1),
+        (["device=cuda", "hydra.launcher.gpus_per_node=2"], 2),
+        (["device=cuda", "hydra.launcher.gres=gpu:a100:1"], None),
+        (["device=cuda", "hydra.launcher.gpus_per_task=1"], None),
+        (["device=cuda", "+hydra.launcher.additional_parameters.gpus=1"], None),
+        (["device=auto"], None),
+        (["device=cpu"], None),
+    ],
+)
+def test_slurm_is_asked_for_one_gpu_where_a_run_is_to_use_one(tiny, called, slurm, options, gpus):
+    called(*tiny, "-m", "seed=0,1", "hydra/launcher=submitit_slurm", *options)
+    assert [launcher.gpus_per_node for launcher in slurm] == [gpus]
+
+
+def test_auto_that_finds_no_gpu_in_a_slurm_job_says_so(monkeypatch, tiny, called, slurm):
+    sweep = [*tiny, "-m", "seed=0", "hydra/launcher=submitit_slurm", "save_model=false"]
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    ran = called(*tiny, "seed=0", "save_model=false", "device=auto")
+    assert ran[0] == 0
+    assert "no GPU" not in ran[2]
+    found = {}
+    for device in ("auto", "cpu"):
+        # The result is there, as if a job had written it.
+        found[device] = called(*sweep, f"device={device}", "force=true")[2]
+    assert "1 runs found no GPU in their Slurm jobs" in found["auto"]
+    assert "device=cuda asks for one" in found["auto"]
+    assert "no GPU" not in found["cpu"]
