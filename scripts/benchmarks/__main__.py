@@ -8,7 +8,17 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import decomposition, gpu, lstm, memory, preparing, steps, sweep, vocabulary
+from benchmarks import (
+    decomposition,
+    gpu,
+    lstm,
+    memory,
+    preparing,
+    steps,
+    sweep,
+    vectors,
+    vocabulary,
+)
 from benchmarks.measuring import Bench, machine_name, show, write
 from ccompress import cores, machine
 from ccompress.errors import InputError
@@ -18,6 +28,7 @@ PARTS = {
     "factors": steps.measure_factors,
     "vocabulary": vocabulary.measure,
     "decomposition": decomposition.measure,
+    "vectors": vectors.measure,
     "preparing": preparing.measure,
     "lstm": lstm.measure,
     "memory": memory.measure,

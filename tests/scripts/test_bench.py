@@ -148,7 +148,7 @@ def test_a_column_is_extrapolated_from_runs_that_trained_nothing_shared():
 
 def test_the_script_writes_a_table_and_a_figure(tmp_path):
     root = Path(__file__).parents[2]
-    parts = ["lstm", "decomposition", "factors", "vocabulary"]
+    parts = ["lstm", "decomposition", "vectors", "factors", "vocabulary"]
     command = [root / "scripts" / "bench", "--quick", "--threads=1", f"--out={tmp_path}", *parts]
     done = subprocess.run(
         command,

@@ -8,18 +8,23 @@ stores a pickle keyed by the file's name alone, and turns off TLS verification f
 
 import codecs
 import gzip
+import io
 import logging
 import re
 import zlib
 from array import array
-from collections import Counter
-from collections.abc import Iterator
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from itertools import chain, islice, takewhile
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from ccompress import cores
+from ccompress.data.vectors import plain_lines
 from ccompress.errors import InputError
 
 logger = logging.getLogger(__name__)
@@ -31,11 +36,20 @@ FORMAT = 2
 _FIRST_LINES = 100
 _DECIMAL = re.compile(rb"(?<!\S)[-+]?\d*\.\d+(?:[eE][-+]?\d+)?(?!\S)")
 
+# Bytes that a thread parses at a time. Four threads are as fast as a disk, or as unpacking.
+_BLOCK_BYTES = 8 << 20
+_MOST_THREADS = 4
+# From so many bytes on, the time that pyarrow takes to load is won back.
+_PLAIN_BYTES = 1 << 20
+
 _Line = tuple[int, bytes]  # its number, and the line
+_Block = tuple[int, bytes]  # the number of its first line, and whole lines
 _Header = tuple[int, int]  # the number of words, and the dimension
+_Words = list[str | None]  # None: the word is not UTF-8
+_Matrix = npt.NDArray[np.float32]
 
 
-def read(path: Path) -> tuple[list[str], npt.NDArray[np.float32]]:
+def read(path: Path) -> tuple[list[str], _Matrix]:
     """Read a text file of word vectors: on each line a word and d numbers; plain or gzip.
 
     GloVe's format, or word2vec's, whose first line holds the number of words and d. Without such a
@@ -54,30 +68,81 @@ def read(path: Path) -> tuple[list[str], npt.NDArray[np.float32]]:
             number) has no word, fewer than d numbers, many more, or one that is not finite.
     """
     logger.info("reading %s, once; later runs find it in the cache", path)
-    lines = _lines(path)
-    first = list(islice(lines, _FIRST_LINES))
+    blocks = _blocks(path)
+    head, first = _head(blocks)
     header = _header(first)
-    body = chain(first[1:] if header else first, lines)
     dim = header[1] if header else _dimension(first)
-    words: list[str | None] = []
+    if header:
+        head[0] = (2, head[0][1].partition(b"\n")[2])
+    words, matrix = _joined(_in_order(partial(_parsed, path, dim), chain(head, blocks)), dim)
+    if not words:
+        raise InputError(f"{path} is empty; it should hold a word and its numbers on each line")
+    _check(path, words, matrix, header)
+    return _distinct(words, matrix)
+
+
+def _head(blocks: Iterator[_Block]) -> tuple[list[_Block], list[_Line]]:
+    """The first blocks, and of them the first lines, from which the form is told."""
+    head: list[_Block] = []
+    for block in blocks:
+        head.append(block)
+        lines = list(islice(chain.from_iterable(map(_lines, head)), _FIRST_LINES))
+        if len(lines) == _FIRST_LINES:
+            return head, lines
+    return head, list(chain.from_iterable(map(_lines, head)))
+
+
+def _in_order(
+    parse: Callable[[_Block], tuple[_Words, _Matrix]], blocks: Iterable[_Block]
+) -> Iterator[tuple[_Words, _Matrix]]:
+    """What `parse` gives for each block, several at a time."""
+    threads = min(cores.available(), _MOST_THREADS)
+    with ThreadPoolExecutor(threads) as pool:
+        begun = deque[Future[tuple[_Words, _Matrix]]]()
+        for block in blocks:
+            begun.append(pool.submit(parse, block))
+            if len(begun) > threads:
+                yield begun.popleft().result()
+        for future in begun:
+            yield future.result()
+
+
+def _parsed(path: Path, dim: int, block: _Block) -> tuple[_Words, _Matrix]:
+    """The words of a block's lines, and their vectors; see `read`."""
+    _, contents = block
+    if len(contents) >= _PLAIN_BYTES and dim > 0:
+        plain = plain_lines.parse(contents, dim)
+        if plain is not None:
+            words, matrix = plain
+            return [_decoded(word) for word in words], matrix
+    return _parsed_by_line(path, dim, block)
+
+
+def _parsed_by_line(path: Path, dim: int, block: _Block) -> tuple[_Words, _Matrix]:
+    """As `_parsed`; takes ten times as long, takes every line, and names a bad one."""
+    words: _Words = []
     values = array("f")
-    for number, line in body:
+    for number, line in _lines(block):
         try:
             word, fields = _word_and_fields(line, dim)
             values.extend(map(float, fields))
         except ValueError as error:
             raise _bad_line(path, number, line, str(error), dim) from error
         words.append(_decoded(word))
-    if not words:
-        raise InputError(f"{path} is empty; it should hold a word and its numbers on each line")
-    matrix = np.frombuffer(values, np.float32).reshape(-1, dim)
-    _check(path, words, matrix, header)
-    return _distinct(words, matrix)
+    return words, np.frombuffer(values, np.float32).reshape(len(words), dim)
 
 
-def _check(
-    path: Path, words: list[str | None], matrix: npt.NDArray[np.float32], header: _Header | None
-) -> None:
+def _joined(parts: Iterable[tuple[_Words, _Matrix]], dim: int) -> tuple[_Words, _Matrix]:
+    """The words and the vectors of all blocks."""
+    words: _Words = []
+    values = array("f")  # grows in place, where blocks kept for later would take as much again
+    for some, matrix in parts:
+        words += some
+        values.frombytes(matrix.tobytes())
+    return words, np.frombuffer(values, np.float32).reshape(len(words), dim)
+
+
+def _check(path: Path, words: _Words, matrix: _Matrix, header: _Header | None) -> None:
     """Refuse numbers that are not finite; warn of words that are lacking."""
     first_line = 2 if header else 1
     unbounded = np.flatnonzero(~np.isfinite(matrix).all(axis=1))
@@ -97,23 +162,46 @@ def _check(
         )
 
 
-def _lines(path: Path) -> Iterator[_Line]:
-    """The numbered lines of a file, gzip or not, without a byte order mark at its head.
+def _blocks(path: Path) -> Iterator[_Block]:
+    """The lines of a file, gzip or not, many at a time, without a byte order mark at its head."""
+    number = 1
+    for lines in _whole_lines(path):
+        yield number, lines.removeprefix(codecs.BOM_UTF8) if number == 1 else lines
+        number += lines.count(b"\n")
 
-    They end at line feeds only: words may hold other breaks.
-    """
+
+def _whole_lines(path: Path) -> Iterator[bytes]:
+    """The contents of a file, gzip or not, in pieces that end where a line ends."""
     with path.open("rb") as file:
         zipped = file.read(2) == b"\x1f\x8b"
-    number = 0
-    try:
-        with gzip.open(path) if zipped else path.open("rb") as lines:
-            for number, line in enumerate(lines, start=1):
-                yield number, line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise InputError(
-            f"{path} is a truncated or damaged gzip file (line {number + 1} cannot be read); copy"
-            " or fetch it again"
-        ) from error
+    held = bytearray()
+    lines = 0
+    with gzip.open(path) if zipped else path.open("rb") as file:
+        try:
+            # What can be unpacked of a damaged file comes before the error.
+            while piece := file.read1(_BLOCK_BYTES):
+                held += piece
+                end = held.rfind(b"\n") + 1
+                if end and len(held) >= _BLOCK_BYTES:
+                    lines += held.count(b"\n")
+                    yield bytes(held[:end])
+                    del held[:end]
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            if end := held.rfind(b"\n") + 1:
+                yield bytes(held[:end])
+            damaged = lines + held.count(b"\n") + 1
+            raise InputError(
+                f"{path} is a truncated or damaged gzip file (line {damaged} cannot be read); copy"
+                " or fetch it again"
+            ) from error
+        if held:
+            yield bytes(held)
+
+
+def _lines(block: _Block) -> Iterator[_Line]:
+    """The numbered lines of a block; they end at line feeds only: words may hold other breaks."""
+    number, contents = block
+    return enumerate(io.BytesIO(contents), start=number)
 
 
 def _header(first: list[_Line]) -> _Header | None:
@@ -176,9 +264,7 @@ def _decoded(word: bytes) -> str | None:
         return None
 
 
-def _distinct(
-    words: list[str | None], matrix: npt.NDArray[np.float32]
-) -> tuple[list[str], npt.NDArray[np.float32]]:
+def _distinct(words: _Words, matrix: _Matrix) -> tuple[list[str], _Matrix]:
     """The words that could be decoded, each once, and the first vector of each."""
     rows: dict[str, int] = {}
     for row, word in enumerate(words):

@@ -1,5 +1,7 @@
 import gzip
+import random
 import ssl
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -7,12 +9,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from ccompress.data.vectors import vector_file
+from ccompress.data.vectors import plain_lines, vector_file
 from ccompress.errors import InputError
 
 GLOVE = b"the 0.5 -1.25 3e-2\n, 1 2 3\nna\xc3\xafve -0 0.1 7\n"
 WORDS = ["the", ",", "naïve"]
 MATRIX = np.array([[0.5, -1.25, 0.03], [1, 2, 3], [0, 0.1, 7]], np.float32)
+
+
+@pytest.fixture(
+    autouse=True,
+    params=[(1 << 20, 1 << 30), (1 << 20, 0), (16, 0)],
+    ids=["line by line", "a block", "small blocks"],
+)
+def way_of_reading(request, monkeypatch):
+    """Every file is read the same, whichever way: all tests here run with each."""
+    block, plain = request.param
+    monkeypatch.setattr(vector_file, "_BLOCK_BYTES", block)
+    monkeypatch.setattr(vector_file, "_PLAIN_BYTES", plain)
 
 
 @pytest.mark.parametrize(
@@ -147,6 +161,74 @@ def test_numbers_come_back_to_the_last_bit(tmp_path_factory, matrix):
     rows = [" ".join([f"w{i}", *map(repr, row.tolist())]) for i, row in enumerate(matrix)]
     path.write_text("\n".join(rows) + "\n", encoding="utf-8")
     np.testing.assert_array_equal(vector_file.read(path)[1], matrix)
+
+
+@pytest.mark.parametrize("line_end", [b"\n", b" \n"])
+def test_plain_lines_are_read_at_once(line_end):
+    lines = [b"the 0.5 -1.25 3e-2", b'" 1 2 3', b"NA -0 0.1 7", b"\xff .5 5. +1"]
+    words, matrix = plain_lines.parse(line_end.join(lines) + line_end, 3)
+    assert words == [b"the", b'"', b"NA", b"\xff"]
+    assert matrix.tolist()[1:] == [[1, 2, 3], [-0.0, np.float32(0.1), 7], [0.5, 5, 1]]
+
+
+PLAIN_FIELDS = st.one_of(
+    st.floats().map(repr),
+    st.floats(width=32).map(lambda number: f"{number:.5g}"),
+    st.decimals(places=40, min_value=-1, max_value=1).map("{:f}".format),
+)
+HARD_FIELDS = st.one_of(
+    PLAIN_FIELDS,
+    st.sampled_from(["1e400", "-1e-400", "+1", ".5", "5.", "1_0", "0x1", "NA", "", "1e", "9" * 40]),
+)
+
+
+def lines_of(words, fields, ends):
+    """Lines of a word, two fields and what ends the line."""
+    lines = st.tuples(words, st.lists(fields, min_size=2, max_size=2), ends)
+    return lines.map(lambda line: " ".join([line[0], *line[1]]) + line[2])
+
+
+LINES_OF_ALL_KINDS = st.lists(
+    st.one_of(
+        lines_of(
+            st.text(st.sampled_from("ab\"'#,;\\0.1\0\ufeffé\u00a0")), PLAIN_FIELDS, st.just("")
+        ),
+        lines_of(
+            st.text(st.sampled_from("a0.1 \t\r\v\f"), max_size=4),
+            HARD_FIELDS,
+            st.sampled_from(["", " ", "\r", "\t"]),
+        ),
+    ),
+    max_size=4,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(LINES_OF_ALL_KINDS, st.sampled_from(["", "\n"]))
+def test_lines_read_at_once_are_to_the_last_bit_those_read_one_by_one(lines, end):
+    contents = ("\n".join(lines) + end).encode()
+    plain = plain_lines.parse(contents, 2)
+    if plain is not None:
+        words, matrix = vector_file._parsed_by_line(Path("vectors.txt"), 2, (1, contents))
+        assert [word.decode() for word in plain[0]] == words
+        assert plain[1].tobytes() == matrix.tobytes()
+
+
+def test_a_bad_line_deep_in_a_file_has_its_number(tmp_path, monkeypatch):
+    monkeypatch.setattr(vector_file, "_BLOCK_BYTES", 1000)
+    lines = [b"w%d 1 2\n" % number for number in range(1, 1001)]
+    lines[699] = b"new york 1 2\n"
+    path = tmp_path / "vectors"
+    path.write_bytes(b"".join(lines))
+    assert vector_file.read(path)[0][699] == "new york"
+    lines[899] = b"w900 1 x\n"
+    path.write_bytes(b"".join(lines))
+    with pytest.raises(InputError, match=r"line 900: .*'x'"):
+        vector_file.read(path)
+    packed = gzip.compress(random.Random(0).randbytes(9000).hex().encode() + b"\n")
+    path.write_bytes((gzip.compress(b"".join(lines[:899])) + packed)[:-3000])
+    with pytest.raises(InputError, match=r"damaged gzip file \(line 900 cannot be read\)"):
+        vector_file.read(path)
 
 
 def test_agrees_with_torchtext(tmp_path, monkeypatch):
