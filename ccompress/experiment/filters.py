@@ -1,14 +1,15 @@
 """Filters over stored runs, as a command line gives them: `dataset=sst2 rate=0.5,0.9`."""
 
-import difflib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from ccompress.errors import InputError
+from ccompress.errors import InputError, nearest
 from ccompress.experiment import results
 
 Row = dict[str, Any]
 Conditions = dict[str, list[str]]
+
+_SHOWN = 10  # values that an error message lists
 
 
 def parse(words: Iterable[str]) -> Conditions:
@@ -41,16 +42,25 @@ def select(
     """
     selected = list(rows)
     for key, wanted in conditions.items():
+        known = {*results.COLUMNS, *(name for row in rows for name in options(row))}
+        if rows and key not in known:
+            raise InputError(
+                f"no run has a key {key}{nearest(key, known)}: it is a column of runs.csv or an "
+                f"option that a run was given"
+            )
         values = [plain(_value(row, key, options)) for row in selected]
-        if key not in results.COLUMNS and not any(values):
-            raise InputError(_unknown(key, selected, options))
         accepted = {plain(value) for value in wanted}
         kept = [row for row, value in zip(selected, values, strict=True) if value in accepted]
         if selected and not kept:
-            present = ", ".join(sorted({value or "none given" for value in values}))
-            raise InputError(f"no run has {key}={','.join(wanted)}: {key} is {present}")
+            raise InputError(f"no run has {key}={','.join(wanted)}: {key} is {_listed(values)}")
         selected = kept
     return selected
+
+
+def _listed(values: Iterable[str]) -> str:
+    """The distinct values, as many as a line takes."""
+    distinct = sorted({value or "none given" for value in values})
+    return ", ".join(distinct[:_SHOWN]) + ", …" * (len(distinct) > _SHOWN)
 
 
 def plain(value: Any) -> str:
@@ -69,10 +79,3 @@ def plain(value: Any) -> str:
 
 def _value(row: Row, key: str, options: Callable[[Row], Mapping[str, str]]) -> Any:
     return row[key] if key in results.COLUMNS else options(row).get(key)
-
-
-def _unknown(key: str, rows: Sequence[Row], options: Callable[[Row], Mapping[str, str]]) -> str:
-    known = {*results.COLUMNS, *(name for row in rows for name in options(row))}
-    close = difflib.get_close_matches(key, known, n=1)
-    meant = f"did you mean {close[0]}?" if close else "give a column of runs.csv or an option"
-    return f"no run has a key {key}: {meant}"

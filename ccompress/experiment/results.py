@@ -18,7 +18,8 @@ RUNS = "runs.csv"
 SPECTRA = "spectra.csv"
 
 # Keys of result.json and columns of runs.csv. Fractions in 0..1, accuracies in percent, sizes in
-# bytes, times in seconds (latency in milliseconds).
+# bytes, times in seconds (latency in milliseconds). `peak_memory_bytes` is what the process held
+# (resident) where `device` is a CPU, and what torch allocated on it where that is a GPU.
 COLUMNS = (
     "run_id",
     "protocol",

@@ -24,6 +24,7 @@ KNOWN_METHODS = [
     "product_quantization",
     "in_training_svd_int8",
     "in_training_svd_weighted",
+    "in_training_svd_mixed",
 ]
 ROUNDING = 1e-9  # points: what adding up percentages may leave between two equal means
 

@@ -16,12 +16,14 @@ def example() -> str:
     rows, dim, rank = EXAMPLE
     table = rows * dim
     allowed = rank_of_factors(rows, dim, 0.9)
-    sizes = {k: k * (rows + dim) for k in (rank, allowed)}
-    told = {k: f"{size:,} ({percent(1 - size / table, 2)} fewer)" for k, size in sizes.items()}
+    parameters = {k: k * (rows + dim) for k in (rank, allowed)}
+    counts = {
+        k: f"{size:,} ({percent(1 - size / table, 2)} fewer)" for k, size in parameters.items()
+    }
     return (
         f"The source's example: {rows:,} words x {dim} are {table:,} parameters; rank {rank} "
-        f'leaves {told[rank]}, its "almost 90 %"; rate 0.9 allows rank {allowed}, which leaves '
-        f"{told[allowed]}."
+        f'leaves {counts[rank]}, its "almost 90 %"; rate 0.9 allows rank {allowed}, which leaves '
+        f"{counts[allowed]}."
     )
 
 

@@ -42,11 +42,11 @@ def accuracy_against_rate(done: pd.DataFrame, cells: pd.DataFrame, within: float
     styles = method_styles(methods(done))
 
     def draw(ax: Axes, panel: pd.Series) -> None:
-        here, seeds = rows_of(cells, panel), rows_of(done, panel)
-        low, _ = _limit(ax, here, within)
+        shown, seeds = rows_of(cells, panel), rows_of(done, panel)
+        low, _ = _limit(ax, shown, within)
         leaving = []
         for method, style in styles.items():
-            run = here[here["method"] == method].sort_values("achieved")
+            run = shown[shown["method"] == method].sort_values("achieved")
             x, y = 100 * run["achieved"].to_numpy(), run["accuracy"].to_numpy()
             ax.errorbar(x, y, _interval(run), elinewidth=0.8, capsize=1.5, zorder=3, **style.line())
             few = seeds[(seeds["method"] == method) & (_count(seeds) < MIN_SEEDS)]
@@ -56,7 +56,7 @@ def accuracy_against_rate(done: pd.DataFrame, cells: pd.DataFrame, within: float
             if (y < low).any():
                 ax.plot(_crossing(x, y, low), low, marker=7, color=style.colour, clip_on=False)
                 leaving.append((method, y.min(), style.colour))
-        _reference(ax, here, within)
+        _reference(ax, shown, within)
         _tell_leaving(ax, leaving, "left")
         reduction_axis(ax, cells)
 
@@ -107,19 +107,19 @@ def _against_cost(
     cells = cells[cells["cost"].notna()]
 
     def draw(ax: Axes, panel: pd.Series) -> None:
-        here = rows_of(cells, panel)
-        low, _ = _limit(ax, here, within)
-        front = here.iloc[pareto_front(here["cost"].to_numpy(), here["accuracy"].to_numpy())]
+        shown = rows_of(cells, panel)
+        low, _ = _limit(ax, shown, within)
+        front = shown.iloc[pareto_front(shown["cost"].to_numpy(), shown["accuracy"].to_numpy())]
         front = front[front["accuracy"] >= low]
         ax.step(front["cost"], front["accuracy"], where="post", color="0.45", lw=0.9)
         leaving = []
         for method, style in styles.items():
-            run = here[here["method"] == method]
+            run = shown[shown["method"] == method]
             marks = style.points()
             ax.errorbar(run["cost"], run["accuracy"], _interval(run), elinewidth=0.6, **marks)
             if (under := run[run["accuracy"] < low]["accuracy"]).any():
                 leaving.append((method, under.min(), style.colour))
-        reference = here[here["method"] == REFERENCE]
+        reference = shown[shown["method"] == REFERENCE]
         error = _interval(reference)
         ax.errorbar(reference["cost"], reference["accuracy"], error, **_STAR, zorder=4)
         _tell_leaving(ax, leaving, "right")
@@ -144,8 +144,8 @@ def _interval(run: pd.DataFrame) -> np.ndarray:
     return np.vstack([low.to_numpy(), high.to_numpy()])
 
 
-def _reference(ax: Axes, here: pd.DataFrame, within: float) -> None:
-    for row in here[here["method"] == REFERENCE].itertuples():
+def _reference(ax: Axes, shown: pd.DataFrame, within: float) -> None:
+    for row in shown[shown["method"] == REFERENCE].itertuples():
         ax.axhspan(row.accuracy_low, row.accuracy_high, color="0.8", lw=0, zorder=1)
         ax.axhline(row.accuracy, color=REFERENCE_COLOUR, lw=0.9, zorder=2)
         ax.axhline(row.accuracy - within, **_UNDER, zorder=2)
@@ -196,11 +196,11 @@ def _cost_axis(ax: Axes) -> None:
     ax.xaxis.set_minor_locator(NullLocator())
 
 
-def _limit(ax: Axes, here: pd.DataFrame, within: float) -> tuple[float, float]:
+def _limit(ax: Axes, shown: pd.DataFrame, within: float) -> tuple[float, float]:
     """Set the accuracies that an axis spans, and return them."""
-    highest = here[["accuracy", "accuracy_high"]].max(axis=None)
-    lowest = here[["accuracy", "accuracy_low"]].min(axis=None)
-    reference = here.loc[here["method"] == REFERENCE, "accuracy"].max()
+    highest = shown[["accuracy", "accuracy_high"]].max(axis=None)
+    lowest = shown[["accuracy", "accuracy_low"]].min(axis=None)
+    reference = shown.loc[shown["method"] == REFERENCE, "accuracy"].max()
     if not pd.isna(reference):
         lowest = max(min(lowest, reference - 1.5 * within), reference - DEEPEST)
     span = max(highest - lowest, 1.0)

@@ -90,13 +90,13 @@ class Labels:
 
     def _extend(self, column: str, candidates: pd.DataFrame, within: list[str]) -> None:
         """Append to `column` the candidates in which runs of one name (and `within`) differ."""
-        found: dict[str, set[str]] = {}
+        differing: dict[str, set[str]] = {}
         owner = "dataset" if column == "data" else column
         for _, group in self.done.groupby([*within, column], sort=False):
             part = candidates.loc[group.index]
             for key in part.columns[part.nunique(dropna=False) > 1]:
-                found.setdefault(key, set()).update(self.chosen.loc[group.index, owner])
-        for key, choices in found.items():
+                differing.setdefault(key, set()).update(self.chosen.loc[group.index, owner])
+        for key, choices in differing.items():
             # What belongs to one network says nothing of another; what has no owner is everyone's.
             owned = key.partition(".")[0] == owner
             has = self.chosen[owner].isin(choices) | (not owned)

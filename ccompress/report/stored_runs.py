@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 from omegaconf import OmegaConf
 
-from ccompress.errors import InputError
+from ccompress.errors import InputError, MissingData
 from ccompress.experiment import filters, results
 from ccompress.report.labels import Labels, options
 
@@ -31,7 +31,7 @@ _NUMBERS += ["model_bytes_original", "model_bytes", "model_reduction", "file_byt
 _NUMBERS += ["flops_per_sentence", "latency_ms", "train_seconds", "peak_memory_bytes"]
 
 # How a row names the error of refused input: a rate that a method cannot reach, a mistyped path.
-_REFUSED = f"{InputError.__name__}:"
+_REFUSED = tuple(f"{kind.__name__}:" for kind in (InputError, MissingData))
 
 
 @dataclass(frozen=True)
@@ -108,14 +108,14 @@ def _options(stored: list[dict[str, Any]], folder: Path) -> dict[str, dict[str, 
     in the run's folder (`folder`/ID) tells it, where that is kept.
     """
     given = {row["run_id"]: options(row["overrides"] or "") for row in stored}
-    every = {key for own in given.values() for key in own}
-    for run_id, own in given.items():
+    every = {key for options_of_run in given.values() for key in options_of_run}
+    for run_id, overridden in given.items():
         path = folder / str(run_id) / "config.yaml"
-        if (lacking := every - own.keys()) and path.is_file():
+        if (lacking := every - overridden.keys()) and path.is_file():
             config = OmegaConf.load(path)
             values = {key: OmegaConf.select(config, key) for key in lacking}
             plain = {key: filters.plain(v) for key, v in values.items() if not _is_group(v)}
-            given[run_id] = own | {key: value for key, value in plain.items() if value}
+            given[run_id] = overridden | {key: value for key, value in plain.items() if value}
     return given
 
 
@@ -157,9 +157,9 @@ def _typed(stored: list[dict[str, Any]], source: Path) -> pd.DataFrame:
 def _check(done: pd.DataFrame, source: Path) -> None:
     counts = done["protocol"].value_counts().sort_index()
     if len(counts) > 1:
-        found = ", ".join(f"{number:g} ({count} runs)" for number, count in counts.items())
+        listed = ", ".join(f"{number:g} ({count} runs)" for number, count in counts.items())
         raise InputError(
-            f"{source} mixes protocol numbers {found}, whose results do not compare: "
+            f"{source} mixes protocol numbers {listed}, whose results do not compare: "
             f"choose one with protocol={counts.index.max():g}, or run the older ones again"
         )
     needed = ["rate", "seed", "test_accuracy", "achieved_reduction", "test_size"]

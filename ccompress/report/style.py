@@ -144,8 +144,8 @@ def panel_grid(
 def _head(ax: Axes, panel: pd.Series, panels: pd.DataFrame, vectors: str) -> None:
     """Name a panel: data set and network, and what else differs between the panels."""
     others = [name for name in panel.index if name not in ("data", "network")]
-    told = [panel[name] for name in others if panels[name].nunique() > 1]
-    words = one_line(", ".join([shown_name(panel["data"]), panel["network"], *told]), _HEADING)
+    differing = [panel[name] for name in others if panels[name].nunique() > 1]
+    words = one_line(", ".join([shown_name(panel["data"]), panel["network"], *differing]), _HEADING)
     heading = textwrap.fill(words, _TITLE)
     # Side by side where there is room; else the vectors take the line under the heading.
     alone = len(heading) + len(vectors) > _TITLE

@@ -25,7 +25,7 @@ TEST = "paired t-test over seeds with Holm's correction"
 
 def count(number: int, thing: str) -> str:
     """A number of things in words: 1 cell, 2 cells."""
-    return f"{number:,} {thing}" + "s" * (number != 1)
+    return f"1 {thing}" if number == 1 else f"{number:,} {thing}s"
 
 
 def what_was_run(runs: Runs, asked: list[Question], tested: bool) -> list[str]:
@@ -36,34 +36,16 @@ def what_was_run(runs: Runs, asked: list[Question], tested: bool) -> list[str]:
         asked: The questions beside that of methods and rates.
         tested: Whether the report has any test.
     """
-    done, chosen = runs.done, runs.labels.chosen
-    data_sets = listed(provenance.shown_name(name) for name in sorted(chosen["dataset"].unique()))
-    parts = [data_sets]
-    parts += [listed(sorted(chosen[name].unique())) for name in ("network", "schedule")]
-    compressed = [name for name in chosen["method"].unique() if name != REFERENCE]
-    names = [f"`{name}`" for name in sorted(compressed, key=method_order)]
-    if (done["method"] == REFERENCE).any():
-        names.append(f"the reference (`{REFERENCE}`)")
-    parts.append(listed(names))
-    if removed := rates(done):
-        shares = listed(percent(rate).removesuffix(" %") for rate in removed)
-        parts.append(f"{shares} % of the embedding table removed")
-    seeds = done.groupby([*PANEL, "method", "rate"]).size()
-    fewest, most = int(seeds.min()), int(seeds.max())
-    parts.append(count(most, "seed") if fewest == most else f"{fewest} to {most} seeds")
-    sentences = [f"{count(len(done), 'finished run')}: {'; '.join(parts)}."]
+    sentences = [_extent(runs)]
     for question in asked:
         values = sorted(question.runs["value"].unique(), key=natural)
         sentences.append(f"Varied: `{question.option}` ({', '.join(values)}).")
-    if most < MIN_SEEDS:
+    if not tested:
+        sentences.append(_untested(runs.done))
+    if len(devices := sorted(runs.done["device"].unique())) > 1:
         sentences.append(
-            f"Nothing was tested: with fewer than {MIN_SEEDS} seeds there is no test and no "
-            "interval. A difference may be chance."
-        )
-    elif not tested:
-        sentences.append(
-            "Nothing was tested: a test takes two methods or schedules that have "
-            f"{MIN_SEEDS} seeds or more in common. A difference may be chance."
+            f"Run on {listed(devices)}: the accuracy of a cell takes all of its seeds, while time "
+            "and memory are given for each device apart."
         )
     if runs.refused:
         sentences.append(
@@ -73,6 +55,40 @@ def what_was_run(runs: Runs, asked: list[Question], tested: bool) -> list[str]:
     if len(runs.failed):
         sentences.append(f"{count(len(runs.failed), 'run')} failed.")
     return sentences
+
+
+def _extent(runs: Runs) -> str:
+    """How many runs there are, and of what."""
+    done, chosen = runs.done, runs.labels.chosen
+    names = {column: sorted(chosen[column].unique()) for column in chosen}
+    of_methods = sorted(names["method"], key=lambda name: (name == REFERENCE, method_order(name)))
+    shown = {REFERENCE: f"the reference (`{REFERENCE}`)"}
+    parts = [
+        listed(map(provenance.shown_name, names["dataset"])),
+        listed(names["network"]),
+        listed(names["schedule"]),
+        listed(shown.get(name, f"`{name}`") for name in of_methods),
+    ]
+    if removed := rates(done):
+        shares = listed(percent(rate).removesuffix(" %") for rate in removed)
+        parts.append(f"{shares} % of the embedding table removed")
+    seeds = _seeds(done)
+    fewest, most = seeds.min(), seeds.max()
+    parts.append(count(most, "seed") if fewest == most else f"{fewest} to {most} seeds")
+    return f"{count(len(done), 'finished run')}: {'; '.join(parts)}."
+
+
+def _seeds(done: pd.DataFrame) -> pd.Series:
+    """How many seeds each cell has."""
+    return done.groupby([*PANEL, "method", "rate"]).size()
+
+
+def _untested(done: pd.DataFrame) -> str:
+    """Why there is no test."""
+    why = f"with fewer than {MIN_SEEDS} seeds there is no test and no interval"
+    if _seeds(done).max() >= MIN_SEEDS:
+        why = f"a test takes two methods or schedules that have {MIN_SEEDS} seeds in common"
+    return f"Nothing was tested: {why}. A difference may be chance."
 
 
 def sentences(done: pd.DataFrame, cells: pd.DataFrame) -> list[str]:
@@ -120,8 +136,8 @@ def _achieved(cells: pd.DataFrame, rate: float) -> str:
     means = at_rate.groupby("method")["achieved"].mean().map(percent)
     if means.nunique() == 1 and means.iloc[0] == percent(rate):
         return ""
-    told = (f"`{method}` {means[method]}" for method in methods(at_rate))
-    return f" (achieved: {', '.join(told)})"
+    shares = (f"`{method}` {means[method]}" for method in methods(at_rate))
+    return f" (achieved: {', '.join(shares)})"
 
 
 def _significance(tests: pd.DataFrame, rate: float) -> list[str]:

@@ -199,11 +199,11 @@ def _filled(lines: list[dict[str, str]], block: pd.DataFrame) -> pd.DataFrame:
 
 def smallest(cells: pd.DataFrame, within: float) -> Table:
     """The smallest model within so many points of the reference, and the command that trains it."""
-    found = aggregation.smallest_within(cells, within)
+    smallest = aggregation.smallest_within(cells, within)
     columns = ["method", "rate", "n", "drop", "drop_low", "drop_high", "drop_n", "accuracy"]
     columns += ["model_bytes_original", "model_bytes", "embedding_bytes", "file_bytes", "overrides"]
     every = cells[PANEL].drop_duplicates()
-    numbers = every.merge(found[[*PANEL, *columns]], on=PANEL, how="left")
+    numbers = every.merge(smallest[[*PANEL, *columns]], on=PANEL, how="left")
     numbers["drop_n"] = numbers["drop_n"].fillna(0)
     # Such a run is finished but left no model: only force trains it again.
     kept = numbers["file_bytes"].notna() | numbers["overrides"].isna()
