@@ -157,7 +157,7 @@ def draw(matrix: Matrix, labels: Sequence[str]) -> "Figure":
     from ccompress.report.lettering import one_line
 
     classes = len(labels)
-    names = [one_line(label) for label in labels]
+    names = [one_line(label, 40) for label in labels]
     few = classes <= _READABLE
     side = min(0.45 if few else 0.12, 24 / classes)  # inches a class
     size = 8.0 if few else 65 * side  # points: a line of text needs about 1.1 times as much

@@ -1,6 +1,7 @@
 """The figures of accuracy: against rate, bytes and latency. Functions of runs and cells alone."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -43,7 +44,8 @@ def accuracy_against_rate(done: pd.DataFrame, cells: pd.DataFrame, within: float
 
     def draw(ax: Axes, panel: pd.Series) -> None:
         shown, seeds = rows_of(cells, panel), rows_of(done, panel)
-        low, _ = _limit(ax, shown, within)
+        low, high = _limits(shown, within)
+        ax.set_ylim(low, high)
         leaving = []
         for method, style in styles.items():
             run = shown[shown["method"] == method].sort_values("achieved")
@@ -54,10 +56,10 @@ def accuracy_against_rate(done: pd.DataFrame, cells: pd.DataFrame, within: float
                 marks = style.points() | {"markersize": 2.0, "alpha": 0.6}
                 ax.plot(100 * few["achieved_reduction"], few["test_accuracy"], **marks)
             if (y < low).any():
-                ax.plot(_crossing(x, y, low), low, marker=7, color=style.colour, clip_on=False)
+                _arrows(ax, [_crossing(x, y, low)], low, style.colour)
                 leaving.append((method, y.min(), style.colour))
         _reference(ax, shown, within)
-        _tell_leaving(ax, leaving, "left")
+        _tell_leaving(ax, leaving)
         reduction_axis(ax, cells)
 
     legend: list[Artist] = [
@@ -108,21 +110,19 @@ def _against_cost(
 
     def draw(ax: Axes, panel: pd.Series) -> None:
         shown = rows_of(cells, panel)
-        low, _ = _limit(ax, shown, within)
+        low, high = _limits(shown, within)
+        ax.set_ylim(low, high)
         front = shown.iloc[pareto_front(shown["cost"].to_numpy(), shown["accuracy"].to_numpy())]
         front = front[front["accuracy"] >= low]
         ax.step(front["cost"], front["accuracy"], where="post", color="0.45", lw=0.9)
-        leaving = []
         for method, style in styles.items():
             run = shown[shown["method"] == method]
             marks = style.points()
             ax.errorbar(run["cost"], run["accuracy"], _interval(run), elinewidth=0.6, **marks)
-            if (under := run[run["accuracy"] < low]["accuracy"]).any():
-                leaving.append((method, under.min(), style.colour))
+            _arrows(ax, run.loc[run["accuracy"] < low, "cost"], low, style.colour)
         reference = shown[shown["method"] == REFERENCE]
         error = _interval(reference)
         ax.errorbar(reference["cost"], reference["accuracy"], error, **_STAR, zorder=4)
-        _tell_leaving(ax, leaving, "right")
         _cost_axis(ax)
 
     legend = [Line2D([], [], label=one_line(name), **s.points()) for name, s in styles.items()]
@@ -130,6 +130,10 @@ def _against_cost(
         Line2D([], [], label=_REFERENCE_LABEL, **_STAR),
         Line2D([], [], label="Pareto front", color="0.45", lw=0.9),
     ]
+    of_panels = [rows_of(cells, panel) for _, panel in drawn.iterrows()]
+    if any(shown["accuracy"].min() < _limits(shown, within)[0] for shown in of_panels):
+        arrow: dict[str, Any] = {"color": "0.45", "marker": 7, "linestyle": "none"}
+        legend.append(Line2D([], [], label="lies under the panel", **arrow))
     return panel_grid(drawn, done, draw, (label, "test accuracy, %"), legend)
 
 
@@ -161,16 +165,25 @@ def _crossing(x: np.ndarray, y: np.ndarray, low: float) -> float:
     return float(x[under - 1] + share * (x[under] - x[under - 1]))
 
 
-def _tell_leaving(ax: Axes, leaving: list[tuple[str, float, str]], side: str) -> None:
-    """Say in a corner at the bottom which methods go on under the panel, and how far."""
+def _arrows(ax: Axes, x: Sequence[float] | pd.Series, low: float, colour: str) -> None:
+    """Arrows at the lower edge, where something goes on under the panel."""
+    style: dict[str, Any] = {"marker": 7, "color": colour, "linestyle": "none", "zorder": 4}
+    (line,) = ax.plot(x, [low] * len(x), clip_on=False, **style)
+    line.set_in_layout(False)
+
+
+def _tell_leaving(ax: Axes, leaving: list[tuple[str, float, str]]) -> None:
+    """Say at the bottom on the left which methods go on under the panel, and how far.
+
+    Lines leave on the right, where little of the table is left.
+    """
     for line, (method, deepest, colour) in enumerate(reversed(leaving)):
         ax.annotate(
             f"↓ {one_line(method, 30)} down to {deepest:.1f} %",
-            (0.0 if side == "left" else 1.0, 0.0),
+            (0, 0),
             xycoords="axes fraction",
-            xytext=(3 if side == "left" else -1, 3 + 8 * line),
+            xytext=(3, 3 + 8 * line),
             textcoords="offset points",
-            ha=side,
             fontsize=6.5,
             color=colour,
             bbox={"facecolor": "white", "alpha": 0.7, "edgecolor": "none", "pad": 0.5},
@@ -196,8 +209,8 @@ def _cost_axis(ax: Axes) -> None:
     ax.xaxis.set_minor_locator(NullLocator())
 
 
-def _limit(ax: Axes, shown: pd.DataFrame, within: float) -> tuple[float, float]:
-    """Set the accuracies that an axis spans, and return them."""
+def _limits(shown: pd.DataFrame, within: float) -> tuple[float, float]:
+    """The accuracies that a panel spans."""
     highest = shown[["accuracy", "accuracy_high"]].max(axis=None)
     lowest = shown[["accuracy", "accuracy_low"]].min(axis=None)
     reference = shown.loc[shown["method"] == REFERENCE, "accuracy"].max()
@@ -205,6 +218,4 @@ def _limit(ax: Axes, shown: pd.DataFrame, within: float) -> tuple[float, float]:
         lowest = max(min(lowest, reference - 1.5 * within), reference - DEEPEST)
     span = max(highest - lowest, 1.0)
     # A marker at 100 % is whole, and no tick lies above it.
-    low, high = lowest - 0.05 * span, min(highest + 0.05 * span, 100 + 0.02 * span)
-    ax.set_ylim(low, high)
-    return low, high
+    return lowest - 0.05 * span, min(highest + 0.05 * span, 100 + 0.02 * span)

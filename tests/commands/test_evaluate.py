@@ -97,7 +97,7 @@ def test_labels_are_shown_as_they_stand(monkeypatch, tmp_path, capsys):
         warnings.simplefilter("error")
         evaluate._write(tmp_path, "data", matrix, evaluate.class_scores(matrix, labels), labels)
     ticks = drawn["f"].axes[0].get_yticklabels()
-    shown = ["from $5 to $10", "$\\frac$", "two lines", "\U0001f9ec", "x" * 59 + "…"]
+    shown = ["from $5 to $10", "$\\frac$", "two lines", "\U0001f9ec", "x" * 39 + "…"]
     assert [tick.get_text() for tick in ticks] == shown
     assert not any(tick.get_parse_math() for tick in ticks)
     assert image.imread(tmp_path / "data.confusion.png").shape[0] < 2000

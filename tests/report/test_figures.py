@@ -172,23 +172,25 @@ def test_a_line_that_leaves_its_panel_says_so_and_flattens_nothing(done: pd.Data
     worst = (done["method"] == "quantization") & (done["rate"] == 0.95)
     done.loc[worst, "test_accuracy"] = 2.0
     table = summarize(done)
-    for make in (figures.accuracy_against_rate, figures.accuracy_against_bytes):
+    shown = table[(table["data"] == "sst2") & (table["network"] == "dan")]
+    collapsed = shown[(shown["method"] == "quantization") & (shown["rate"] == 0.95)].iloc[0]
+    arrows = {}
+    for name in ("rate", "bytes"):
+        make = getattr(figures, f"accuracy_against_{name}")
         figure, _ = drawn(lambda make=make: make(done, table, 1.0))
         ax = panel(figure, "sst2, dan")
         low, high = ax.get_ylim()
         assert high - low < 1.5 * figures.DEEPEST  # the collapse alone is 80 points deep
-        assert [text.get_text() for text in ax.texts] == ["↓ quantization down to 2.0 %"]
+        lines = [line.get_xydata() for line in ax.lines if line.get_marker() == 7]
+        ((arrows[name], y),) = [point for line in lines for point in line]
+        assert y == low
+    # The line leaves between its last two points; a point lies under the panel at its own bytes.
+    before = shown.loc[shown["method"] == "quantization", "achieved"].nlargest(2).min()
+    assert 100 * before < arrows["rate"] < 100 * collapsed["achieved"]
+    assert arrows["bytes"] == pytest.approx(1e-6 * collapsed["embedding_bytes"])
     figure, _ = drawn(lambda: figures.accuracy_against_rate(done, table, 1.0))
-    ax = panel(figure, "sst2, dan")
-    arrows = [line.get_xydata() for line in ax.lines if line.get_marker() == 7]
-    assert len(arrows) == 1
-    x, y = arrows[0][0]
-    assert y == ax.get_ylim()[0]
-    panel_cells = table[(table["data"] == "sst2") & (table["network"] == "dan")]
-    before, after = panel_cells.loc[panel_cells["method"] == "quantization", "achieved"].nlargest(
-        2
-    )[::-1]
-    assert 100 * before < x < 100 * after
+    texts = [text.get_text() for text in panel(figure, "sst2, dan").texts]
+    assert texts == ["↓ quantization down to 2.0 %"]
 
 
 def test_few_seeds_are_points_without_intervals(done: pd.DataFrame) -> None:
