@@ -194,15 +194,15 @@ def examples_from(
     return Examples(tokens, labels)
 
 
-def hold_out(examples: Examples) -> tuple[Examples, Examples]:
-    """Split the examples into train and dev where upstream has no dev split.
+def hold_out(examples: Examples, share: float = 0.1) -> tuple[Examples, Examples]:
+    """Split the examples into train and dev (or test) where upstream has no such split.
 
-    A tenth of each label's texts (at least one, if there are two or more) becomes dev: those with
+    A share of each label's texts (at least one, if there are two or more) becomes dev: those with
     the smallest SHA-256. So the choice does not depend on the seed, the machine or the order of the
     file. Copies of a text stay on one side, except possibly for one text per label.
 
     Returns:
-        Train (nine tenths) and dev (one tenth), each in the order of `examples`.
+        Train (nine tenths) and dev (one tenth, or `share`), each in the order of `examples`.
     """
     by_label: defaultdict[str, list[int]] = defaultdict(list)
     for index, label in enumerate(examples.labels):
@@ -213,8 +213,8 @@ def hold_out(examples: Examples) -> tuple[Examples, Examples]:
 
     held: set[int] = set()
     for indices in by_label.values():
-        tenth = max(1, round(len(indices) / 10)) if len(indices) > 1 else 0
-        held.update(sorted(indices, key=digest)[:tenth])
+        count = max(1, round(len(indices) * share)) if len(indices) > 1 else 0
+        held.update(sorted(indices, key=digest)[:count])
 
     def take(indices: list[int]) -> Examples:
         return Examples(

@@ -1,6 +1,8 @@
 """The user's own files: three forms, and what can be wrong with them."""
 
+import gzip
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +48,64 @@ def test_the_three_forms_give_the_same(tmp_path: Path, name: str, contents: str,
     assert splits.test.labels == ["pos", "neg", "pos", "neg"]
     assert (len(splits.train), len(splits.dev)) == (2, 2)
     assert dataset.files() == {"train": tmp_path / name, "test": tmp_path / name}
+
+
+SEMICOLONS = "text;label\n" + CSV.partition("\n")[2].replace(",pos", ";pos").replace(",neg", ";neg")
+
+
+@pytest.mark.parametrize(
+    ("name", "contents"),
+    [
+        ("a.csv", SEMICOLONS),
+        ("a.csv", "sep=|\r\n" + TSV.replace("\t", "|").replace('"no"', "no")),
+        ("a.csv", '"sep=\t"\n' + TSV),
+        ("a.csv", TSV),
+        ("a.tsv", SEMICOLONS.replace(";", "\t")),
+        ("a.json", "[" + ",".join(JSON_LINES.split("\n")) + "]"),
+        ("a.jsonl.gz", gzip.compress(JSON_LINES.encode())),
+        ("a.CSV.gz", gzip.compress(CSV.encode())),
+        ("a.csv", TSV.encode("UTF-16")),
+    ],
+)
+def test_other_forms_give_the_same(tmp_path: Path, name: str, contents: str | bytes) -> None:
+    splits = custom(tmp_path, contents, name).load(tmp_path)
+    assert splits.test.labels == ["pos", "neg", "pos", "neg"]
+    quoted = [token for token in TOKENS[1] if "sep=|" not in str(contents) or token not in "``''"]
+    assert splits.test.tokens == [TOKENS[0], quoted, *TOKENS[2:]]
+
+
+def test_a_file_without_a_header_has_numbered_columns(tmp_path: Path) -> None:
+    contents = "good,x\nbad,y\nso,x\nwell,x\nno,y\n"
+    splits = custom(tmp_path, contents, text="1", label="2").load(tmp_path)
+    assert splits.test.labels == ["x", "y", "x", "x", "y"]
+
+
+def test_a_header_that_stands_again_in_the_middle_is_one(tmp_path: Path) -> None:
+    contents = "text,label\na,x\nb,y\ntext,label\nc,x\nd,y\ntext,label\n"
+    assert len(custom(tmp_path, contents).load(tmp_path).test) == 6
+
+
+def test_a_delimiter_of_ones_own(tmp_path: Path) -> None:
+    contents = "text~label\nso~x\nno~y\nso~x\nno~y\n"
+    splits = custom(tmp_path, contents, delimiter="~").load(tmp_path)
+    assert splits.test.labels == ["x", "y", "x", "y"]
+    with pytest.raises(InputError, match=r"dataset.delimiter='ab': it is one character"):
+        custom(tmp_path, contents, delimiter="ab")
+
+
+def test_without_a_test_file_a_fifth_of_each_class_is_test_and_a_fifth_of_the_rest_dev(
+    tmp_path: Path,
+) -> None:
+    rows = [f"word{i},{'xxxxy'[i % 5]}" for i in range(250)] + ["lone,z"]
+    whole = custom(tmp_path, "\n".join(["text,label", *rows]), test=None).load(tmp_path)
+    turned = custom(tmp_path, "\n".join(["text,label", *rows[::-1]]), test=None).load(tmp_path)
+    sizes = {name: Counter(getattr(whole, name).labels) for name in ("train", "dev", "test")}
+    assert sizes == {
+        "train": {"x": 128, "y": 32, "z": 1},
+        "dev": {"x": 32, "y": 8},
+        "test": {"x": 40, "y": 10},
+    }
+    assert sorted(whole.test.tokens) == sorted(turned.test.tokens)
 
 
 def test_a_dev_file_leaves_train_whole(tmp_path: Path) -> None:
@@ -104,7 +164,14 @@ def test_a_stray_quotation_mark_in_tsv_swallows_nothing(tmp_path: Path) -> None:
         ("a.tsv", "text\tlabel\tlabel\nso\tx\ty\n", r"line 2 has 2 columns named 'label'"),
         ("a.csv", 'text,label\n"so\n\nso",x\n"a\nb",\n', r"a.csv line 5 has an empty 'label'"),
         ("a.csv", "text,label\na,x\nb,y\nc,x\n<br/>,y\nd,y\n", r"words \(.*a.csv line 5, label"),
-        ("a.txt", "so", r"a.txt must end in .csv, .tsv, .jsonl"),
+        ("a.txt", "so", r"a.txt must end in .csv, .tsv, .json, .jsonl"),
+        ("a.xlsx", b"PK\x03\x04\xff", r"a.xlsx is a spreadsheet; save it as CSV"),
+        ("a.csv.gz", "text,label\n", r"a.csv.gz is no whole gzip file"),
+        ("a.json", '{"text": "so", "label": "x"}', r"a.json is not a list of objects"),
+        ("a.json", '[{"text": "so", "label": "x"}, 1]', r"a.json entry 2 is not a JSON object"),
+        ("a.json", '[{"text": "so", "label": ""}]', r"a.json entry 1 has an empty 'label'"),
+        ("a.csv", "sep=;\ntext;label\nso;x\nno, or;\n", r"a.csv line 4 has an empty 'label'"),
+        ("a.csv", "good,x\nbad,y\nso,x\nwell,x\n", r"no column 'text', only '1', '2'"),
     ],
 )
 def test_what_is_wrong_is_named(
