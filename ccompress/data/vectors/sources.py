@@ -250,7 +250,7 @@ class Random(Vectors):
 def _from_file(path: Path, dim: int | None, cache: Path) -> WordVectors:
     """The vectors of a text file, which must have `dim` numbers a word unless that is None."""
     try:
-        sha256 = storage.file_sha256(path)
+        sha256 = storage.contents_sha256(path)
     except OSError as error:
         raise InputError(f"cannot read the vectors file {path}: {error.strerror}") from error
     stored = cache / f"vectors-{vector_file.FORMAT}-{sha256}.safetensors"
