@@ -20,6 +20,9 @@ from ccompress.report.tables import (
     text,
 )
 
+# Methods that remove shares of the table so far apart do not compare at equal bytes.
+_UNEQUAL = 0.005
+
 TEST = "paired t-test over seeds with Holm's correction"
 
 
@@ -104,7 +107,7 @@ def sentences(done: pd.DataFrame, cells: pd.DataFrame) -> list[str]:
             continue
         sentences.append(_best(done, cells, rate, best))
         sentences += _significance(tests[tests["rate"] == rate], rate)
-        sentences += _means(means[means["rate"] == rate], rate)
+        sentences += _means(means[means["rate"] == rate], _achieved(cells, rate), rate)
     return sentences
 
 
@@ -118,7 +121,7 @@ def _best(done: pd.DataFrame, cells: pd.DataFrame, rate: float, best: pd.DataFra
     seeds = f"{ours.n}" if ours.n == others.n else f"{ours.n} and {others.n}"
     plural = "s" * (max(ours.n, others.n) != 1)
     sentence = (
-        f"At {percent(rate)} of the table{_achieved(cells, rate)}, `{first}` drops "
+        f"At {percent(rate)} of the table{_unequal(_achieved(cells, rate), rate)}, `{first}` drops "
         f"{interval(ours)} points in the mean of {count(len(best), 'cell')}, the best other method "
         f"of each cell {interval(others)} (n = {seeds} seed{plural})"
     )
@@ -130,14 +133,19 @@ def _best(done: pd.DataFrame, cells: pd.DataFrame, rate: float, best: pd.DataFra
     return sentence + "."
 
 
-def _achieved(cells: pd.DataFrame, rate: float) -> str:
-    """What the methods achieve at a requested rate, where that is not the same."""
+def _achieved(cells: pd.DataFrame, rate: float) -> pd.Series:
+    """The share of the table that each method removes at a requested rate, mean of its cells."""
     at_rate = cells[(cells["rate"] == rate) & (cells["method"] != REFERENCE)]
-    means = at_rate.groupby("method")["achieved"].mean().map(percent)
-    if means.nunique() == 1 and means.iloc[0] == percent(rate):
+    return at_rate.groupby("method")["achieved"].mean()
+
+
+def _unequal(achieved: pd.Series, rate: float) -> str:
+    """What the methods achieve at a requested rate, where that is not the same."""
+    shares = achieved.map(percent)
+    if set(shares) == {percent(rate)}:
         return ""
-    shares = (f"`{method}` {means[method]}" for method in methods(at_rate))
-    return f" (achieved: {', '.join(shares)})"
+    listing = (f"`{method}` {shares[method]}" for method in sorted(shares.index, key=method_order))
+    return f" (achieved: {', '.join(listing)})"
 
 
 def _significance(tests: pd.DataFrame, rate: float) -> list[str]:
@@ -158,15 +166,20 @@ def _significance(tests: pd.DataFrame, rate: float) -> list[str]:
     ]
 
 
-def _means(means: pd.DataFrame, rate: float) -> list[str]:
-    """The first method against each other one in the mean of several cells."""
+def _means(means: pd.DataFrame, achieved: pd.Series, rate: float) -> list[str]:
+    """The first method against each other one in the mean of several cells.
+
+    Where one of the two removed more of the table, by `_UNEQUAL` or more, the sentence says so.
+    """
     sentences = []
     for row in means[(means["panels"] > 1) & means["p"].notna()].itertuples():
         apart = Estimate(row.difference, row.low, row.high, row.n)
+        first, other = achieved[row.method], achieved[row.other]
+        unequal = f" ({percent(first)} of the table removed, against {percent(other)})"
         sentences.append(
             f"At {percent(rate)}, in the mean of {count(row.panels, 'cell')}, `{row.method}` minus "
-            f"`{row.other}` is {interval(apart)} points (n = {row.n} seeds): {row.verdict}, "
-            f"p {_equals(row.p_holm)}."
+            f"`{row.other}`{unequal if abs(first - other) >= _UNEQUAL else ''} is "
+            f"{interval(apart)} points (n = {row.n} seeds): {row.verdict}, p {_equals(row.p_holm)}."
         )
     return sentences
 

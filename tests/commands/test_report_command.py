@@ -60,6 +60,8 @@ def test_an_experiments_report_is_written_beside_it(
     assert re.search(r"books \(synthetic\) +lstm +quantization +90 % \(1, 2\)", said)
     achieved = "achieved: in_training_svd 90.2 %, pre_training_svd 90 %, quantization 90.6 %"
     assert f"At 90 % of the table ({achieved}), in_training_svd drops" in said
+    unequal = r"minus quantization \(90.2 % of the table removed, against 90.6 %\) is"
+    assert not re.search(unequal, said)  # near enough
     assert "81 finished runs: books (synthetic) and sst2; dan and lstm; calr; " in said
 
 
@@ -72,6 +74,17 @@ def test_the_same_rows_give_the_same_files(folder: Path, grid: Grid) -> None:
         contents.append({path.relative_to(out): path.read_bytes() for path in files})
     assert contents[0] == contents[1]
     assert not (folder / "results" / "twice" / "tables.md").exists()
+
+
+def test_unequal_bytes_are_said_where_methods_are_compared(
+    folder: Path, grid: Grid, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store("unequal", grid(["sst2", "trec"], rates=[0.95]))
+    command.main(["unequal"])
+    said = capsys.readouterr().out
+    unequal = "minus quantization (95.2 % of the table removed, against 96.9 %) is"
+    assert f"At 95 %, in the mean of 2 cells, in_training_svd {unequal}" in said
+    assert "in_training_svd minus pre_training_svd is" in said
 
 
 def test_below_three_seeds_nothing_is_tested_and_the_report_says_so(
