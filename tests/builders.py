@@ -4,6 +4,9 @@ import torch
 from torch import nn
 
 from ccompress.data.batches import Encoded
+from ccompress.methods.in_training_svd import InTrainingSVD
+from ccompress.methods.in_training_svd_mixed import InTrainingSVDMixed
+from ccompress.methods.none import NoCompression
 from ccompress.networks.dan import DAN
 from ccompress.networks.lstm import LSTM
 from ccompress.training.trainer import Recipe, Trainer
@@ -36,6 +39,19 @@ def network(name: str, table: torch.Tensor, classes: int = 2, **options: float) 
         table.clone(), freeze=False, padding_idx=0, sparse=True
     )
     return NETWORKS[name](embedding, table.shape[1], classes, **options)
+
+
+TRAINED = ("table", "factors", "mixed factors")
+
+
+def trained_embedding(kind: str, table: torch.Tensor) -> nn.Module:
+    """What methods train, by its name: the table itself, or what stands for it."""
+    counts = torch.arange(len(table)).flip(0).to(table.device)
+    if kind == "factors":
+        return InTrainingSVD().compress(table, 0.5, counts)
+    if kind == "mixed factors":
+        return InTrainingSVDMixed().compress(table, 0.5, counts)
+    return NoCompression().compress(table, 0.0, counts)
 
 
 def trainer(

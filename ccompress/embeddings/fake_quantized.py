@@ -50,7 +50,8 @@ class FakeQuantizedLowRankEmbedding(FactorisedEmbedding):
         self.register_buffer("bits", bits, persistent=False)
         coded = (bits > 0).to(A.dtype)
         self.register_buffer("_coded", coded, persistent=False)
-        self.register_buffer("_unit", torch.tensor(STEPS, dtype=A.dtype)[bits], persistent=False)
+        unit = torch.tensor(STEPS, dtype=A.dtype, device=bits.device)
+        self.register_buffer("_unit", unit[bits], persistent=False)
         self.register_buffer("_limit", ((2.0**bits - 1) / 2).to(A.dtype), persistent=False)
         column, row = _deviations(A, tier, coded)
         self.log_column_step = nn.Parameter(column.log())
@@ -98,8 +99,10 @@ class FakeQuantizedLowRankEmbedding(FactorisedEmbedding):
 def _deviations(A: Tensor, tier: Tensor, coded: Tensor) -> tuple[Tensor, Tensor]:
     """Of A (V, k), each column's root mean square (k,) and each tier's relative to it (T,)."""
     tiny = torch.finfo(A.dtype).tiny
-    rows = torch.bincount(tier, minlength=len(coded)).clamp(min=1).unsqueeze(1)
-    squares = A.new_zeros(len(coded), A.shape[1]).index_add_(0, tier, A.square()) / rows
+    rows = torch.bincount(tier, minlength=len(coded))
+    # Tiers are runs of rows; adding a row at a time by its tier, a GPU would not repeat its sums.
+    sums = torch.segment_reduce(A.square(), "sum", lengths=rows, unsafe=True)
+    squares = sums / rows.clamp(min=1).unsqueeze(1)
     column = A.square().mean(0).clamp_min(tiny)
     relative = (squares / column * coded).sum(1) / coded.sum(1).clamp(min=1)
     return column.sqrt(), relative.clamp_min(1e-6).sqrt()

@@ -4,7 +4,7 @@ import warnings
 import pytest
 import torch
 import torch.nn.functional as F
-from builders import CPU, NETWORKS, encoded, network, random_split
+from builders import CPU, NETWORKS, encoded, network, random_split, trained_embedding
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -100,31 +100,30 @@ def test_factors_are_trained_as_two_layers_are(net, device):
         assert torch.allclose(gradient.to_dense(), expected, atol=1e-12)
 
 
-def gradients(name, factors, device):
+def gradients(name, kind, device):
     """Of every parameter after one backward pass at the sizes of the experiments, on the CPU."""
     options = {"dan": {"word_dropout": 0.0}, "lstm": {"dropout": 0.0}}[name]
     torch.manual_seed(0)
     net = network(name, torch.randn(500, 300), classes=6, **options)
-    if factors:
-        table = net.embedding.weight.detach()
-        net.embedding = LowRankEmbedding.from_table(table, 20, padding_idx=0, sparse=True)
+    net.embedding = trained_embedding(kind, net.embedding.weight.detach())
     net.to(device)
     batch = next(evaluation_batches(random_split(64, 500, 0, longest=30).to(device)))
     F.cross_entropy(net(batch), batch.labels).backward()
     return [parameter.grad.cpu().to_dense() for parameter in net.parameters()]
 
 
-@pytest.mark.parametrize("factors", [False, True], ids=["table", "factors"])
+# Not of mixed factors: a number between two levels may be rounded to either.
+@pytest.mark.parametrize("kind", ["table", "factors"])
 @pytest.mark.parametrize("name", NETWORKS)
-def test_gradients_are_those_of_the_cpu_and_cudnn_has_nothing_to_complain_of(name, factors, device):
+def test_gradients_are_those_of_the_cpu_and_cudnn_has_nothing_to_complain_of(name, kind, device):
     torch.set_warn_always(True)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # of weights that do not lie in one piece of memory
-            read = gradients(name, factors, device)
+            read = gradients(name, kind, device)
     finally:
         torch.set_warn_always(False)
-    for gradient, expected in zip(read, gradients(name, factors, CPU), strict=True):
+    for gradient, expected in zip(read, gradients(name, kind, CPU), strict=True):
         torch.testing.assert_close(gradient, expected, rtol=1e-3, atol=1e-6)
 
 

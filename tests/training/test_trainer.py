@@ -3,11 +3,10 @@ from contextlib import contextmanager, nullcontext
 
 import pytest
 import torch
-from builders import NETWORKS, random_split, trainer
+from builders import NETWORKS, TRAINED, random_split, trained_embedding, trainer
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from ccompress.embeddings.low_rank import LowRankEmbedding
 from ccompress.experiment import shared_training
 from ccompress.training.evaluation import accuracy, predict
 from ccompress.training.trainer import Diverged
@@ -150,14 +149,11 @@ def never_waiting(device):
         torch.cuda.set_sync_debug_mode("default")
 
 
-@pytest.mark.parametrize("factors", [False, True], ids=["table", "factors"])
+@pytest.mark.parametrize("kind", TRAINED)
 @pytest.mark.parametrize("name", NETWORKS)
-def test_the_host_never_waits_for_the_device_in_a_step(monkeypatch, name, factors, device):
+def test_the_host_never_waits_for_the_device_in_a_step(monkeypatch, name, kind, device):
     it = trainer(name, device=device)
-    if factors:
-        it.replace_embedding(
-            lambda table: LowRankEmbedding.from_table(table, 3, padding_idx=0, sparse=True)
-        )
+    it.replace_embedding(lambda table: trained_embedding(kind, table))
     it.train("reference", 1)  # whatever is made once is made
     step, steps = it._step, []
 
