@@ -1,3 +1,5 @@
+import warnings
+
 import pytest
 import torch
 from builders import encoded
@@ -61,3 +63,23 @@ def test_more_batches_than_one_block_of_them(monkeypatch, tokens, device):
     for batch in evaluation_batches(split, 3):
         read |= unpacked(batch)
     assert read == {i: [2 + i % 7, 3] for i in range(500)}
+
+
+def test_the_host_waits_for_a_gpu_a_few_times_a_block(device):
+    if device.type == "cpu":
+        pytest.skip("counts how often the host waits for a GPU")
+    split = encoded([[2 + i % 7, 3] * (1 + i % 5) for i in range(320)]).to(device)
+
+    def waits():
+        with warnings.catch_warnings(record=True) as seen:
+            warnings.simplefilter("always")
+            torch.cuda.set_sync_debug_mode("warn")
+            try:
+                batches = list(training_batches(split, 5, torch.Generator().manual_seed(0)))
+            finally:
+                torch.cuda.set_sync_debug_mode("default")
+        assert len(batches) == 64
+        return len(seen)
+
+    waits()  # whatever is made once is made
+    assert waits() <= 4 * 8  # four blocks; once a batch would be 64
