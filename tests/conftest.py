@@ -1,24 +1,26 @@
 """Fixtures shared by all tests."""
 
 import os
-import subprocess
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 
 if TYPE_CHECKING:
     import torch
 
 # Fixtures that several folders use.
-pytest_plugins = ["upstream", "made_up_rows"]
+pytest_plugins = ["command_line", "upstream", "made_up_rows"]
 
-# Small tensors everywhere: more threads would only wait for each other.
+# Small tensors everywhere: more threads would only wait for each other, and for other workers'.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # As the command line does: a GPU repeats its numbers.
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+
+# A busy machine is no fault of what is tested.
+hypothesis.settings.register_profile("no deadline", deadline=None)
+hypothesis.settings.load_profile("no deadline")
 
 
 @pytest.fixture(scope="session")
@@ -42,22 +44,3 @@ def device(request: pytest.FixtureRequest) -> "torch.device":
         pytest.skip("no CUDA device")
     machine.use_device(torch.device(request.param), "float32")
     return torch.device(request.param)
-
-
-@pytest.fixture
-def ccompress(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Runs the real console script in an empty folder; its exit code, output and errors."""
-    script = Path(sys.executable).with_name("ccompress")
-
-    def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [str(script), *arguments],
-            cwd=tmp_path,
-            env={**os.environ, **environment},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=300,
-        )
-
-    return run

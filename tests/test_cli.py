@@ -21,8 +21,8 @@ def tiny(tmp_path):
     return tiny_data.write(tmp_path / "data")
 
 
-def test_help_is_for_a_person(ccompress):
-    shown = ccompress("--help")
+def test_help_is_for_a_person(console):
+    shown = console("--help")
     assert shown.returncode == 0
     for text in (
         "how far can an embedding table shrink",
@@ -56,9 +56,9 @@ def test_hydras_own_options_work(ccompress, tiny):
     assert verbose.returncode == 0
 
 
-def test_tab_completion(ccompress):
+def test_tab_completion(console):
     line = "ccompress method=in_tr"
-    done = ccompress(
+    done = console(
         "-sc", "query=bash", COMP_LINE=line, COMP_POINT=str(len(line)), COMP_WORDBREAKS="="
     )
     assert "in_training_svd" in done.stdout
@@ -171,11 +171,22 @@ def test_what_is_no_option_is_said_in_one_line(monkeypatch, capsys, argument):
 
 
 @pytest.mark.parametrize("device", ["cuda", "cuda:7"])
-def test_a_gpu_that_is_not_there(ccompress, tiny, device):
-    done = ccompress(*tiny, f"device={device}", CUDA_VISIBLE_DEVICES="")
+def test_a_gpu_that_is_not_there(console, tiny, device):
+    done = console(*tiny, f"device={device}", CUDA_VISIBLE_DEVICES="")
     assert done.returncode == 2
     assert f"ccompress: device={device}, but torch finds no CUDA device" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["reprot"], ["rat=0.5"], ["-m", "method=none,quantisation"], ["vectors.dim=7"]],
+    ids=["verb", "key", "sweep", "run"],
+)
+def test_the_console_script_refuses_bad_input_like_the_command(console, ccompress, tiny, arguments):
+    data = [] if arguments[0].isalpha() else tiny
+    real, here = console(*data, *arguments), ccompress(*data, *arguments)
+    assert (real.returncode, real.stdout, real.stderr) == (2, "", here.stderr)
 
 
 FILES = {
@@ -229,17 +240,8 @@ def test_data_that_are_not_there_name_the_command_that_fetches_them(ccompress, t
 
 @pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 @pytest.mark.parametrize("sweep", [[], ["-m", "seed=0,1"]], ids=["run", "sweep"])
-def test_signals_end_at_once_with_a_clear_line(tmp_path, tiny, sent, code, sweep):
-    script = Path(sys.executable).with_name("ccompress")
-    process = subprocess.Popen(
-        [script, *sweep, *tiny, "train.epochs=9000"],
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        # As on a terminal: a test run in the background hands on that Ctrl-C is ignored.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
+def test_signals_end_at_once_with_a_clear_line(started, tmp_path, tiny, sent, code, sweep):
+    process = started(*sweep, *tiny, "train.epochs=9000")
     assert process.stdout is not None
     process.stdout.readline()  # it is under way
     process.send_signal(sent)

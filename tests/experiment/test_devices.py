@@ -10,7 +10,7 @@ import torch
 from hydra.core.plugins import Plugins
 from lost_gpu import HIDDEN
 
-from ccompress import cli, machine
+from ccompress import machine
 from ccompress.errors import DeviceLost
 from ccompress.experiment import console, results
 from ccompress.experiment.run import run
@@ -60,16 +60,13 @@ def no_memory(*_):
 
 
 @pytest.fixture
-def called(tmp_path, monkeypatch, capsys):
-    """Runs the command in this process, in an empty folder; exit code, output and errors."""
-    monkeypatch.chdir(tmp_path)
+def called(ccompress, tmp_path, monkeypatch):
+    """Runs the command; exit code, output and errors."""
+    monkeypatch.chdir(tmp_path)  # where a test looks for the runs, too
 
     def call(*arguments):
-        try:
-            code = cli.command(list(arguments))
-        except SystemExit as stopped:
-            code = stopped.code
-        return code, *capsys.readouterr()
+        done = ccompress(*arguments)
+        return done.returncode, done.stdout, done.stderr
 
     return call
 
@@ -143,11 +140,11 @@ def test_a_lost_gpu_ends_the_process_and_fails_one_run(monkeypatch, tmp_path, ti
     assert (code, errors) == (1, f"ccompress: {lost}\n")
 
 
-def test_a_parallel_sweep_goes_on_in_new_processes(ccompress, tmp_path, tiny):
+def test_a_parallel_sweep_goes_on_in_new_processes(console, tmp_path, tiny):
     pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
     network = f"network._target_={lost_gpu.__name__}.Losing"
     parallel = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "seed=0,1"]
-    done = ccompress(
+    done = console(
         *tiny, *SIZES, network, *parallel, PYTHONPATH=str(Path(lost_gpu.__file__).parent)
     )
     assert done.returncode == 1, done.stderr

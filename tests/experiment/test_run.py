@@ -1,9 +1,5 @@
 import csv
 import json
-import subprocess
-import time
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 import tiny_data
@@ -98,15 +94,16 @@ class Reticent(InTrainingSVD):
 
 
 def test_flops_are_those_of_the_network_that_is_left_whatever_the_method_says(
-    ccompress, tiny, tmp_path
+    ccompress, tiny, tmp_path, monkeypatch
 ):
+    monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "own_methods.py").write_text(OWN_METHOD)
     (tmp_path / "conf" / "method").mkdir(parents=True)
     text = "_target_: own_methods.Reticent\ncompress_at: 0.5\n"
     (tmp_path / "conf" / "method" / "reticent.yaml").write_text(text)
     for method in ("reticent", "in_training_svd", "pre_training_svd", "none"):
         options = ["--config-dir", "conf", *tiny, f"method={method}", "rate=0.74"]
-        done = ccompress(*options, PYTHONPATH=str(tmp_path))
+        done = ccompress(*options)
         assert done.returncode == 0, done.stderr
     rows = {row["method"]: row for row in results.collect(tmp_path / "results" / "runs")}
     assert rows["reticent"]["rank"] is None
@@ -138,11 +135,11 @@ def test_the_epoch_kept_is_the_best_on_dev_of_those_after_the_compression(
     assert row["dev_accuracy"] == max(dev)
 
 
-def test_a_finished_run_is_not_run_again_unless_forced(ccompress, tiny, tmp_path):
+def test_a_finished_run_is_not_run_again_unless_forced(ccompress, console, tiny, tmp_path):
     assert ccompress(*tiny).returncode == 0
     first, folder = only_run(tmp_path)
     written = (folder / "result.json").stat().st_mtime_ns
-    again = ccompress(*tiny)
+    again = console(*tiny)
     assert again.returncode == 0
     assert "finished before" in again.stdout
     assert (folder / "result.json").stat().st_mtime_ns == written
@@ -155,19 +152,21 @@ def test_a_finished_run_is_not_run_again_unless_forced(ccompress, tiny, tmp_path
     }
 
 
-def test_a_run_that_another_process_is_at_is_waited_for(ccompress, tiny, tmp_path):
+def test_a_run_that_another_process_is_at_is_waited_for(ccompress, started, tiny, tmp_path):
     assert ccompress(*tiny).returncode == 0
     row, folder = only_run(tmp_path)
     result = folder / "result.json"
     written = result.read_text()
     result.unlink()
-    with ThreadPoolExecutor() as pool:
-        with FileLock(folder.parent / ".locks" / f"{row['run_id']}.lock"):
-            waiting = pool.submit(ccompress, *tiny)
-            time.sleep(8)  # twice what the whole run takes
-            assert not result.exists()
-            result.write_text(written)
-        assert waiting.result().returncode == 0
+    lock = f"{row['run_id']}.lock"
+    with FileLock(folder.parent / ".locks" / lock):
+        waiting = started(*tiny, "hydra.verbose=[filelock]")
+        said = iter(waiting.stderr.readline, "")
+        assert any(f"{lock}, waiting" in line for line in said)
+        assert not result.exists()
+        result.write_text(written)
+    waiting.communicate()
+    assert waiting.returncode == 0
     assert result.read_text() == written
 
 
@@ -228,18 +227,11 @@ def test_an_impossible_rate_is_refused_before_any_training(ccompress, tiny, tmp_
     assert not (tmp_path / "results" / "runs" / ".stages").exists()
 
 
-def test_a_run_that_is_killed_leaves_no_result(tmp_path, tiny):
-    import sys
-
-    script = Path(sys.executable).with_name("ccompress")
-    process = subprocess.Popen(
-        [script, *tiny, "train.epochs=5000"], cwd=tmp_path, stdout=subprocess.PIPE, text=True
-    )
-    assert process.stdout is not None
+def test_a_run_that_is_killed_leaves_no_result(started, tiny, tmp_path):
+    process = started(*tiny, "train.epochs=5000")
     assert "epoch 1/" in process.stdout.readline()
     process.kill()
     process.wait()
-    time.sleep(0.1)
     assert results.collect(tmp_path / "results" / "runs") == []
 
 

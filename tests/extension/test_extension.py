@@ -25,18 +25,16 @@ def request(label, draw):
 
 
 @pytest.fixture
-def extended(ccompress, tmp_path):
-    """Runs the real command where `my_package` is installed and `conf` is named."""
+def extended(ccompress, tmp_path, monkeypatch):
+    """Runs the command where `my_package` is installed and its data set lies."""
     shutil.copy(HERE / "requests.txt", tmp_path)  # made by `request`: synthetic
-
-    def run(*arguments):
-        return ccompress(*arguments, PYTHONPATH=str(HERE), CUDA_VISIBLE_DEVICES="")
-
-    return run
+    monkeypatch.syspath_prepend(HERE)
+    return ccompress
 
 
-def test_an_experiment_with_nothing_but_ones_own(extended, tmp_path):
-    done = extended("--config-dir", str(HERE / "conf"), "+experiment=mine", "-m")
+def test_an_experiment_with_nothing_but_ones_own(console, extended, tmp_path):
+    experiment = ["--config-dir", str(HERE / "conf"), "+experiment=mine", "-m"]
+    done = console(*experiment, PYTHONPATH=str(HERE), CUDA_VISIBLE_DEVICES="")
     assert done.returncode == 0, done.stderr
     rows = {
         (row["method"], row["rate"]): row
@@ -56,7 +54,7 @@ def test_an_experiment_with_nothing_but_ones_own(extended, tmp_path):
     assert reference["epochs"] == 10
     assert all(row["achieved_reduction"] >= rate for (_, rate), row in rows.items())
 
-    again = extended("--config-dir", str(HERE / "conf"), "+experiment=mine", "-m")
+    again = extended(*experiment)
     assert "5 finished before, 0 to do" in again.stdout
 
     draw = random.Random(1)
@@ -103,8 +101,8 @@ def test_ones_own_options_are_checked_like_ours(extended, overrides, message):
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_a_package_that_is_not_installed_is_named(ccompress):
-    done = ccompress("--config-dir", str(HERE / "conf"), "vectors=trigrams", PYTHONPATH="")
+def test_a_package_that_is_not_installed_is_named(console):
+    done = console("--config-dir", str(HERE / "conf"), "vectors=trigrams", PYTHONPATH="")
     assert done.returncode == 2
     assert "my_package.vectors.Trigrams cannot be imported: No module named" in done.stderr
 

@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch.optim import SGD
 from torch.optim.lr_scheduler import CyclicLR
@@ -59,7 +59,6 @@ def test_calr_as_drawn():
     assert seen == pytest.approx(expected)
 
 
-@settings(deadline=None)
 @given(rates, ratios, decays, half_cycles, st.integers(0, 200))
 def test_calr_peaks_anneal_and_are_pumped_back_up(lower, ratio, decay, half_cycle, first):
     upper = lower * ratio
@@ -75,7 +74,6 @@ def test_calr_peaks_anneal_and_are_pumped_back_up(lower, ratio, decay, half_cycl
             assert following == pytest.approx(upper)
 
 
-@settings(deadline=None)
 @given(rates, ratios, decays, half_cycles, st.integers(0, 10_000))
 def test_calr_stays_between_its_bounds(lower, ratio, decay, half_cycle, step):
     upper = lower * ratio
