@@ -62,8 +62,8 @@ SEMICOLONS = "text;label\n" + CSV.partition("\n")[2].replace(",pos", ";pos").rep
         ("a.csv", TSV),
         ("a.tsv", SEMICOLONS.replace(";", "\t")),
         ("a.json", "[" + ",".join(JSON_LINES.split("\n")) + "]"),
-        ("a.jsonl.gz", gzip.compress(JSON_LINES.encode())),
-        ("a.CSV.gz", gzip.compress(CSV.encode())),
+        ("a.jsonl.gz", gzip.compress(JSON_LINES.encode(), mtime=0)),
+        ("a.CSV.gz", gzip.compress(CSV.encode(), mtime=0)),
         ("a.csv", TSV.encode("UTF-16")),
     ],
 )
