@@ -1,14 +1,21 @@
 """How far can an embedding table shrink? Online embedding compression, measured.
 
-The library's names, for any torch module of one's own: `compress` puts a compressed embedding into
-it and `replace_parameters` tells its optimizer; `LowRankEmbedding` and `QuantizedEmbedding` are
-these embeddings, `CALR` the cyclically annealed learning rate.
+The small model of a run reads raw text:
+
+    small = ccompress.load("results/runs/3f2a6c0d9b1e")  # a run's folder, or its model.safetensors
+    for text, said in zip(texts, small.predict(texts)):
+        print(text, said.label, said.probability)  # said.probabilities tells those of all labels
+
+For any torch module of one's own: `compress` puts a compressed embedding into it and
+`replace_parameters` tells its optimizer; `LowRankEmbedding` and `QuantizedEmbedding` are these
+embeddings, `CALR` the cyclically annealed learning rate.
 """
 
 import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ccompress.deployment.model import load
     from ccompress.embeddings.low_rank import LowRankEmbedding
     from ccompress.embeddings.quantized import QuantizedEmbedding
     from ccompress.library.compression import CompressionReport, compress, replace_parameters
@@ -20,6 +27,7 @@ __all__ = [
     "LowRankEmbedding",
     "QuantizedEmbedding",
     "compress",
+    "load",
     "replace_parameters",
 ]
 
@@ -30,6 +38,7 @@ _HOMES = {
     "LowRankEmbedding": "embeddings",
     "QuantizedEmbedding": "embeddings",
     "compress": "library.compression",
+    "load": "deployment.model",
     "replace_parameters": "library.compression",
 }
 

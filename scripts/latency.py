@@ -128,7 +128,7 @@ def _sizes(case: Case, network: Network, rows: int) -> dict[str, float]:
 def _resident_bytes(path: Path) -> int:
     """What loading a model adds to the memory of a process that has loaded an empty one."""
     before = _resident()
-    kept = model.load(path).folded()
+    kept = model.load(path)
     after = _resident()
     del kept
     return after - before

@@ -1,4 +1,4 @@
-"""`ccompress predict`: the labels of sentences, by the small model of a run."""
+"""`ccompress predict`: the labels of texts, by the small model of a run."""
 
 import argparse
 import csv
@@ -8,25 +8,40 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from io import BufferedIOBase
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from ccompress.commands.stored_model import add_device, add_run, open_run
+from ccompress.data import table_file
+from ccompress.data.datasets import custom
 from ccompress.errors import InputError
 
 if TYPE_CHECKING:
     from ccompress.deployment.model import Model
 
 _CHUNK = 1 << 20  # bytes read at a time, if there are as many
+_ROWS = 1000  # rows of a table that are answered at a time
 
-Row = tuple[str, float, str]  # label, probability, sentence
+
+class Answer(NamedTuple):
+    """A text, and label -> probability, the most probable first; without words, none."""
+
+    text: str
+    probabilities: dict[str, float]
+
+    def columns(self, top: int, spec: str) -> list[str]:
+        """`top` labels, each with its probability after it; empty where there are none."""
+        told = [word for label, p in self.probabilities.items() for word in (label, f"{p:{spec}}")]
+        return told + [""] * (2 * top - len(told))
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Write the label and its probability for every line of a file or of standard input."""
+    """Write the label and its probability for each text of a file or of standard input."""
     parser = argparse.ArgumentParser(
         prog="ccompress predict",
-        description="The label of every sentence and its probability, as fast as they come.",
+        description="The label of each text and its probability, as fast as they come. A text "
+        "without words has none: empty columns, null in jsonl.",
     )
     add_run(parser)
     add_device(parser)
@@ -34,26 +49,65 @@ def main(arguments: Sequence[str]) -> int:
         "file",
         nargs="?",
         type=Path,
-        help="sentences in UTF-8, one a line (default, and -: standard input)",
+        help="texts in UTF-8, one a line (default, and -: standard input), or a table: "
+        f"{', '.join(table_file.FORMS)}",
+    )
+    parser.add_argument(
+        "--column", metavar="NAME", help="column of the text in a table (default: text)"
+    )
+    parser.add_argument(
+        "--top",
+        type=int,
+        default=1,
+        metavar="N",
+        help="tell the N most probable labels (default: %(default)s)",
     )
     parser.add_argument(
         "--format",
         choices=FORMATS,
         default="text",
-        help="text: label, probability and sentence, with tabs between (default); csv: the same "
+        help="text: label, probability and text, with tabs between (default); csv: the same "
         "with a header; jsonl: an object a line",
     )
     given = parser.parse_args(arguments)
+    if given.top < 1:
+        raise InputError(f"--top {given.top}: give at least 1")
     _, small = open_run(given, given.device)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8")  # as the input, whatever the locale is
-    rendered, header = FORMATS[given.format], HEADERS.get(given.format, "")
-    sys.stdout.write(header)
-    with opened(given.file) as stream:
-        for lines in blocks(stream, str(given.file or "standard input")):
-            sys.stdout.write(rendered(classified(small, lines)))
-            sys.stdout.flush()
+    top = min(given.top, len(small.labels))
+    render = FORMATS[given.format]
+    if given.format == "csv":
+        sys.stdout.write(_csv_header(top))
+    for texts in read(given.file, given.column):
+        sys.stdout.write(render(classified(small, texts, top), top))
+        sys.stdout.flush()
     return 0
+
+
+def read(path: Path | None, column: str | None) -> Iterator[list[str]]:
+    """The texts of a file or of standard input, some at a time.
+
+    Args:
+        path: A table (`ccompress.data.table_file`), or a file whose lines are texts.
+        column: The column of the text in a table.
+
+    Raises:
+        InputError: The file cannot be read, has no such column, or is no table but a column is
+            named.
+    """
+    if path and table_file.is_table(path):
+        rows = custom.texts(path, column or "text", "--column")
+        while texts := list(islice(rows, _ROWS)):
+            yield texts
+        return
+    if column is not None:
+        raise InputError(
+            f"--column {column}: {path or 'standard input'} is read as a text a line; a table is a "
+            f"FILE that ends in {', '.join(table_file.FORMS)}"
+        )
+    with opened(path) as stream:
+        yield from blocks(stream, str(path or "standard input"))
 
 
 def opened(path: Path | None) -> AbstractContextManager[BufferedIOBase]:
@@ -101,33 +155,55 @@ def _decoded(line: bytes, name: str, number: int) -> str:
         raise InputError(f"{name} line {number} is not UTF-8: save it as UTF-8") from error
 
 
-def classified(small: "Model", texts: Sequence[str]) -> Iterator[Row]:
-    """The most probable label of each text, its probability, and the text."""
-    values, indices = small.probabilities(texts).max(1)
-    labels = (small.labels[i] for i in indices.tolist())
-    return zip(labels, values.tolist(), texts, strict=True)
+def classified(small: "Model", texts: Sequence[str], top: int) -> Iterator[Answer]:
+    """Each text with its `top` most probable labels."""
+    for text, prediction in zip(texts, small.predict(texts, top), strict=True):
+        yield Answer(text, prediction.probabilities)
 
 
-def _text(rows: Iterable[Row]) -> str:
-    # A label of a user's own may hold a tab or a line break, which part columns and lines here.
-    return "".join(f"{' '.join(label.split())}\t{p:.4f}\t{text}\n" for label, p, text in rows)
+def _text(answers: Iterable[Answer], top: int) -> str:
+    # A label of a user's own may hold a tab or a line break, which part columns and lines here; so
+    # may a text from a table.
+    return "".join(
+        "\t".join(" ".join(word.split()) for word in answer.columns(top, ".4f"))
+        + f"\t{_one_line(answer.text)}\n"
+        for answer in answers
+    )
 
 
-def _csv(rows: Iterable[Row]) -> str:
+def _one_line(text: str) -> str:
+    return text.replace("\r\n", " ").replace("\n", " ").replace("\r", " ")
+
+
+def _csv(answers: Iterable[Answer], top: int) -> str:
+    return _csv_lines([*answer.columns(top, ".6f"), answer.text] for answer in answers)
+
+
+def _csv_header(top: int) -> str:
+    numbers = ["", *(f"_{i}" for i in range(2, top + 1))]
+    return _csv_lines([[f"{n}{i}" for i in numbers for n in ("label", "probability")] + ["text"]])
+
+
+def _csv_lines(rows: Iterable[Sequence[str]]) -> str:
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerows((label, f"{p:.6f}", sentence) for label, p, sentence in rows)
+    csv.writer(text, lineterminator="\n").writerows(rows)
     return text.getvalue()
 
 
-def _json_lines(rows: Iterable[Row]) -> str:
-    objects = ({"label": label, "probability": p, "text": text} for label, p, text in rows)
-    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in objects)
+def _json_lines(answers: Iterable[Answer], top: int) -> str:
+    return "".join(
+        json.dumps(_object(answer, top), ensure_ascii=False) + "\n" for answer in answers
+    )
 
 
-FORMATS: dict[str, Callable[[Iterable[Row]], str]] = {
+def _object(answer: Answer, top: int) -> dict[str, object]:
+    told = [{"label": label, "probability": p} for label, p in answer.probabilities.items()]
+    best = told[0] if told else {"label": None, "probability": None}
+    return {**best, **({"top": told} if top > 1 else {}), "text": answer.text}
+
+
+FORMATS: dict[str, Callable[[Iterable[Answer], int], str]] = {
     "text": _text,
     "csv": _csv,
     "jsonl": _json_lines,
 }
-HEADERS = {"csv": "label,probability,text\n"}

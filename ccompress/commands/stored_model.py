@@ -42,7 +42,7 @@ def add_device(parser: argparse.ArgumentParser) -> None:
 
 
 def open_run(given: argparse.Namespace, device: str) -> tuple[Path, "Model"]:
-    """The model that the arguments of `add_run` name: its file, and itself, folded."""
+    """The model that the arguments of `add_run` name: its file, and itself."""
     # torch takes seconds to import, which --help does without
     import torch
 
@@ -54,4 +54,4 @@ def open_run(given: argparse.Namespace, device: str) -> tuple[Path, "Model"]:
     path = model.file_of(given.run, given.runs_dir)
     where = choose_device(device)
     use_device(where, precision="float32")
-    return path, model.load(path, where, given.trust).folded()
+    return path, model.load(path, where, given.trust)

@@ -56,14 +56,18 @@ def form_of(path: Path) -> str:
         InputError: It tells none.
     """
     name = path.name.lower().removesuffix(".gz")
-    for form in FORMS:
-        if name.endswith(form):
-            return form
+    if is_table(path):
+        return f".{name.rpartition('.')[2]}"
     if name.endswith((".xls", ".xlsx", ".ods")):
         raise InputError(f"{path} is a spreadsheet; save it as CSV (Excel: CSV UTF-8)")
     raise InputError(
         f"{path} must end in {', '.join(FORMS)}, which tells its form, or in these and .gz"
     )
+
+
+def is_table(path: Path) -> bool:
+    """Whether a file's name tells a form of table."""
+    return path.name.lower().removesuffix(".gz").endswith(FORMS)
 
 
 def place(path: Path, number: int) -> str:

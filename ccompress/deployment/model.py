@@ -4,9 +4,9 @@ import functools
 import inspect
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +18,7 @@ from ccompress.data.text.vocabulary import PAD, UNK, rows_by_word
 from ccompress.errors import InputError
 from ccompress.locate import locate, path_of, refuse_untrusted
 from ccompress.networks.base import Network, tensor_bytes
-from ccompress.networks.folding import fold
+from ccompress.networks.folding import fold, narrow
 from ccompress.training.evaluation import predict
 
 FILE = "model.safetensors"
@@ -26,12 +26,26 @@ FILE = "model.safetensors"
 _FORMAT = "1"
 
 
+class Prediction(NamedTuple):
+    """What a model says of a text; of a text without words nothing.
+
+    Attributes:
+        label: The most probable label, or None.
+        probability: Its probability, or None.
+        probabilities: Label -> probability, the most probable first; of a text without words empty.
+    """
+
+    label: str | None
+    probability: float | None
+    probabilities: dict[str, float]
+
+
 @dataclass(frozen=True)
 class Model:
     """A trained network, and what it takes to read raw text with it.
 
     Attributes:
-        network: In evaluation mode.
+        network: In evaluation mode; of a stored model, folded (`ccompress.networks.folding`).
         words: The word of each row of the embedding table.
         labels: Names of the classes, in the order of the network's scores.
         tokenizer: A name known to `ccompress.data.text.tokenizers.get`.
@@ -58,15 +72,43 @@ class Model:
         rows = self._rows
         return [rows.get(token, UNK) for token in self._tokenize(text)] or [PAD]
 
-    def folded(self) -> "Model":
-        """The same model, as fast as it can be: see `ccompress.networks.folding`."""
-        return replace(self, network=fold(self.network))
+    def predict(self, texts: Sequence[str], top: int | None = None) -> list[Prediction]:
+        """The most probable label of each text, with probabilities.
+
+        Args:
+            texts: Raw texts.
+            top: How many of the most probable labels to tell; None: all.
+
+        Raises:
+            InputError: `texts` is one text, or `top` is below 1.
+        """
+        if isinstance(texts, str):
+            raise InputError("predict takes a list of texts, not one text: give [text]")
+        if top is not None and top < 1:
+            raise InputError(f"top={top}: give at least 1")
+        encoded = [self.encode(text) for text in texts]
+        # Stable, so that of equal ones the first comes first, as in argmax.
+        values, order = self._scored(encoded).sort(dim=1, descending=True, stable=True)
+        predictions = []
+        for rows, probable, classes in zip(
+            encoded, values[:, :top].tolist(), order[:, :top].tolist(), strict=True
+        ):
+            if rows == [PAD]:
+                predictions.append(Prediction(None, None, {}))
+                continue
+            names = [self.labels[i] for i in classes]
+            told = dict(zip(names, probable, strict=True))
+            predictions.append(Prediction(names[0], probable[0], told))
+        return predictions
 
     def probabilities(self, texts: Sequence[str]) -> Tensor:
         """The probability of each class for each text (texts, classes), on the CPU."""
-        if not texts:
+        return self._scored([self.encode(text) for text in texts])
+
+    def _scored(self, encoded: Sequence[list[int]]) -> Tensor:
+        """The probabilities (texts, classes) of texts that are rows of the table."""
+        if not encoded:
             return torch.empty(0, len(self.labels))
-        encoded = [self.encode(text) for text in texts]
         split = Encoded(
             torch.tensor([row for rows in encoded for row in rows]),
             torch.tensor([len(rows) for rows in encoded]),
@@ -78,11 +120,15 @@ class Model:
 
 def build(make: functools.partial[Any], embedding: nn.Module, classes: int) -> Network:
     """The network that reads `embedding`; `make` takes embedding, width and classes."""
-    with torch.no_grad():
-        width = embedding(torch.zeros(1, dtype=torch.long)).shape[1]
-    network = make(embedding, width, classes)
+    network = make(embedding, width_of(embedding), classes)
     assert isinstance(network, Network)
     return network
+
+
+@torch.no_grad()
+def width_of(embedding: nn.Module) -> int:
+    """The length of an embedding's vectors."""
+    return int(embedding(torch.zeros(1, dtype=torch.long)).shape[1])
 
 
 def reference_bytes(make: functools.partial[Any], rows: int, dim: int, classes: int) -> int:
@@ -92,34 +138,40 @@ def reference_bytes(make: functools.partial[Any], rows: int, dim: int, classes: 
 
 
 def save(path: Path, small: Model) -> int:
-    """Write a model file, the embedding in its compressed form; its size in bytes.
+    """Write a model file, folded, the embedding in its compressed form; its size in bytes.
 
     The metadata hold all that is needed to read raw text and to build the network again:
-    vocabulary, tokenizer, labels, the configuration, and what the embedding is made from.
+    vocabulary, tokenizer, labels, the configuration, what the embedding is made from, and if the
+    network was folded the width that it had before.
 
     Raises:
         InputError: The embedding cannot be described (it is of a user's own class).
     """
+    network = fold(small.network)
     metadata = {
         "format": _FORMAT,
         "words": json.dumps(small.words, ensure_ascii=False),
         "labels": json.dumps(small.labels, ensure_ascii=False),
         "tokenizer": small.tokenizer,
-        "embedding": json.dumps(_described(small.network.embedding)),
+        "embedding": json.dumps(_described(network.embedding)),
         "config": json.dumps(small.config),
     }
-    storage.save(path, small.network.state_dict(), metadata)
+    if network is not small.network:
+        metadata["width"] = str(small.network.width)
+    storage.save(path, network.state_dict(), metadata)
     return path.stat().st_size
 
 
-def load(path: Path, device: torch.device | str = "cpu", trust: str | Iterable[str] = ()) -> Model:
-    """Read what `save` wrote, on this machine or another.
+def load(
+    path: str | Path, device: torch.device | str = "cpu", trust: str | Iterable[str] = ()
+) -> Model:
+    """Read the small model of a run, on this machine or another.
 
     The file names its network, its embedding and its tokenizer by dotted paths. They must be ours
     or lie in a package that the caller trusts, which is checked before anything is imported.
 
     Args:
-        path: The file.
+        path: The run's folder, or its model.safetensors.
         device: Where the network is to work.
         trust: A package, or several, that the file may use beside ccompress: that of a network,
             an embedding or a tokenizer of one's own.
@@ -127,7 +179,15 @@ def load(path: Path, device: torch.device | str = "cpu", trust: str | Iterable[s
     Raises:
         InputError: There is no such file, it is damaged or no model, it names code that is not
             trusted, or what it is made of is not installed here.
+
+    Example:
+        small = ccompress.load("results/runs/3f2a6c0d9b1e")
+        for text, said in zip(texts, small.predict(texts)):
+            print(text, said.label, said.probability, said.probabilities)
     """
+    path = Path(path)
+    if path.is_dir():
+        path /= FILE
     try:
         tensors, metadata = storage.load(path)
     except FileNotFoundError as error:
@@ -148,7 +208,9 @@ def load(path: Path, device: torch.device | str = "cpu", trust: str | Iterable[s
         if not labels:
             raise ValueError("it has no labels")
         embedding = factory(nn.Module, described)()
-        network = build(factory(Network, config["network"]), embedding, len(labels))
+        network = _built(
+            factory(Network, config["network"]), embedding, len(labels), metadata.get("width")
+        )
         # assign: the stored tensors take the place of those drawn afresh, nothing is copied
         network.load_state_dict(tensors, assign=True)
         rows = getattr(embedding, "num_embeddings", len(words))
@@ -162,8 +224,20 @@ def load(path: Path, device: torch.device | str = "cpu", trust: str | Iterable[s
     except (ImportError, AttributeError, TypeError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise InputError(f"{path} cannot be built by this ccompress: {reason}") from error
-    network.requires_grad_(False).eval()
-    return Model(network.to(device), words, labels, metadata["tokenizer"], config)
+    # What earlier versions stored is not folded.
+    network = fold(network).requires_grad_(False).eval().to(device)
+    return Model(network, words, labels, metadata["tokenizer"], config)
+
+
+def _built(
+    make: functools.partial[Any], embedding: nn.Module, classes: int, unfolded: str | None
+) -> Network:
+    """The network of a file; `unfolded` is the width that it was built with, if it was folded."""
+    if unfolded is None:
+        return build(make, embedding, classes)
+    network: Network = make(embedding, int(unfolded), classes)
+    narrow(network, width_of(embedding))
+    return network
 
 
 def file_of(run: str, runs_dir: Path) -> Path:

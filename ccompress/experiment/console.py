@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from ccompress.config.settings import Settings
 from ccompress.errors import DeviceLost
+from ccompress.experiment import results
 from ccompress.training.trainer import EpochRow
 
 logger = logging.getLogger(__name__)
@@ -57,11 +58,15 @@ def show(row: Mapping[str, Any], settings: Settings, note: str) -> None:
     size = "".join(f", {what} {row[what]}" for what in ("rank", "bits") if row[what])
     print(f"{row['dataset']}, {row['network']}, {row['method']} at rate {row['rate']:g}{size}")
     print(f"  test accuracy  {row['test_accuracy']:.2f} %  (dev {row['dev_accuracy']:.2f} %)")
-    for what, name in (("embedding", "achieved_reduction"), ("model", "model_reduction")):
-        before, after = row[f"{what}_bytes_original"], row[f"{what}_bytes"]
+    for what, after in (
+        ("embedding", row["embedding_bytes"]),
+        # As it is deployed; earlier versions did not record it.
+        ("model", row["folded_bytes"] or row["model_bytes"]),
+    ):
+        before = row[f"{what}_bytes_original"]
         print(
-            f"  {what:<13}  {before / 1e6:.2f} MB -> {after / 1e6:.2f} MB "
-            f"({100 * row[name]:.1f} % smaller)"
+            f"  {what:<13}  {results.size(before)} -> {results.size(after)} "
+            f"({100 * (1 - after / before):.1f} % smaller)"
         )
     covered, size_ = row["vocab_with_vector"], row["vocab_size"]
     print(f"  vectors        {row['vectors']}, for {covered} of {size_} rows")

@@ -49,8 +49,13 @@ def of_data(settings: Settings, data: Prepared) -> dict[str, Any]:
     }
 
 
-def of_size(settings: Settings, data: Prepared, network: Network) -> dict[str, Any]:
-    """The columns that compare the bytes of the finished network with the uncompressed one's."""
+def of_size(
+    settings: Settings, data: Prepared, network: Network, folded: Network
+) -> dict[str, Any]:
+    """The columns that compare the bytes of the finished network with the uncompressed one's.
+
+    `folded` is the network as it is deployed.
+    """
     rows, dim = data.table.shape
     embedding_bytes_original = 4 * rows * dim
     embedding_bytes = tensor_bytes(network.embedding)
@@ -63,6 +68,7 @@ def of_size(settings: Settings, data: Prepared, network: Network) -> dict[str, A
         "model_bytes_original": model_bytes_original,
         "model_bytes": model_bytes,
         "model_reduction": 1 - model_bytes / model_bytes_original,
+        "folded_bytes": tensor_bytes(folded),
     }
 
 

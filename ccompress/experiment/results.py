@@ -52,6 +52,7 @@ COLUMNS = (
     "model_bytes_original",
     "model_bytes",
     "model_reduction",
+    "folded_bytes",
     "file_bytes",
     "flops_per_sentence",
     "latency_ms",
@@ -66,6 +67,8 @@ COLUMNS = (
     "created",
     "error",
 )
+# Columns that rows of earlier versions lack: they read as empty.
+_LATER = ("folded_bytes",)
 # Columns that two equal runs may differ in.
 MEASURED = (
     "latency_ms",
@@ -106,6 +109,11 @@ def command_line(overrides: Iterable[str], sources: Iterable[Any], uses_rate: bo
     return shlex.join(["ccompress", *words])
 
 
+def size(count: float) -> str:
+    """A number of bytes in kB below 1 MB, else in MB."""
+    return f"{count / 1e3:.0f} kB" if count < 1e6 else f"{count / 1e6:.2f} MB"
+
+
 def write_result(folder: Path, row: Mapping[str, Any]) -> dict[str, Any]:
     """Write result.json, atomically; it is what makes a run finished. Missing keys become null."""
     if unknown := row.keys() - set(COLUMNS):
@@ -122,7 +130,9 @@ def read_result(folder: Path) -> dict[str, Any] | None:
         row = json.loads((folder / RESULT).read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError, ValueError):
         return None
-    return row if isinstance(row, dict) and row.keys() == set(COLUMNS) else None
+    if not isinstance(row, dict) or {*row, *_LATER} != set(COLUMNS):
+        return None
+    return {column: row.get(column) for column in COLUMNS}
 
 
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:

@@ -167,7 +167,7 @@ def _train_and_test(settings: Settings, on_epoch: Callable[[EpochRow], None]) ->
         **asdict(size),
         "dev_accuracy": accuracy(dev_scores, splits["dev"].labels),
         "test_accuracy": accuracy(test_scores, splits["test"].labels),
-        **record.of_size(settings, data, network),
+        **record.of_size(settings, data, network, folded),
         "file_bytes": file_bytes,
         "flops_per_sentence": folded.flops(tokens, folded.width),
         "latency_ms": measure.latency_ms(folded, splits["test"]),

@@ -34,6 +34,17 @@ def fold(network: Network) -> Network:
     return folded
 
 
+def narrow(network: Network, width: int) -> None:
+    """Give a network the shapes of a folded one, whose first layer reads `width` columns.
+
+    The layer's weights are zeros, to be loaded.
+    """
+    layer = network.first_layer()
+    assert layer is not None
+    _read_factor(layer, torch.zeros(width, network.width))
+    network.width = width
+
+
 @torch.no_grad()
 def _read_factor(layer: nn.Module, factor: Tensor) -> None:
     """Let `layer` read x (k) where it read x @ factor (d); the factor's shape is (k, d)."""

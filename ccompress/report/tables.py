@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
+from ccompress.experiment import results
 from ccompress.report import aggregation, provenance
 from ccompress.report.aggregation import CELL
 from ccompress.report.statistics import Estimate
@@ -65,10 +66,8 @@ def number(value: float, spec: str = ",.0f") -> str:
 
 
 def size(count: float) -> str:
-    """A number of bytes in kB below 1 MB, else in MB."""
-    if pd.isna(count):
-        return NOTHING
-    return f"{count / 1e3:.0f} kB" if count < 1e6 else f"{count / 1e6:.2f} MB"
+    """A number of bytes in words, or the mark of a missing one."""
+    return NOTHING if pd.isna(count) else results.size(count)
 
 
 def title(panel: pd.Series, panels: pd.DataFrame) -> str:

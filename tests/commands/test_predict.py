@@ -2,6 +2,7 @@ import csv
 import io
 import itertools
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -88,18 +89,65 @@ def test_every_format_tells_the_same(answers, tmp_path):
         (answers.model.labels[i], pytest.approx(p, abs=1e-6), text)
         for i, p, text in zip(labels.tolist(), probabilities.tolist(), TEXTS, strict=True)
     ]
+    expected[1] = (None, None, "")  # a text without words
     table = list(csv.reader(io.StringIO(answers(given, "--format", "csv"))))
     assert table[0] == ["label", "probability", "text"]
-    assert [(label, float(p), text) for label, p, text in table[1:]] == expected
+    assert [(a or None, float(p) if p else None, text) for a, p, text in table[1:]] == expected
     objects = [json.loads(row) for row in answers(given, "--format", "jsonl").splitlines()]
     assert [(row["label"], row["probability"], row["text"]) for row in objects] == expected
     text = [row.split("\t", 2) for row in answers(given).splitlines()]
-    assert [row[::2] for row in text] == [[label, text] for label, _, text in expected]
+    assert [row[::2] for row in text] == [[label or "", text] for label, _, text in expected]
 
     file = tmp_path / "sentences.txt"
     file.write_bytes(given)
     assert answers(b"", str(file)) == answers(given)
     assert answers(b"") == ""
+
+
+def test_the_most_probable_labels_are_told(answers):
+    text, empty = "w3 w5", " \t "
+    given = f"{text}\n{empty}\n".encode()
+    probabilities = answers.model.probabilities([text])[0].tolist()
+    best = sorted(zip(probabilities, answers.model.labels, strict=True), reverse=True)
+    told = [word for p, label in best[:2] for word in (label, f"{p:.6f}")]
+    table = csv.reader(io.StringIO(answers(given, "--top", "2", "--format", "csv")))
+    header = ["label", "probability", "label_2", "probability_2", "text"]
+    assert list(table) == [header, [*told, text], ["", "", "", "", empty]]
+    objects = answers(given, "--top", "2", "--format", "jsonl").splitlines()
+    first, second = map(json.loads, objects)
+    expected = [{"label": label, "probability": pytest.approx(p)} for p, label in best[:2]]
+    assert first == {**expected[0], "top": expected, "text": text}
+    assert second == {"label": None, "probability": None, "top": [], "text": empty}
+    ((first, second)) = answers(given, "--top", "9").splitlines()
+    assert first.split("\t")[::2] == [*(label for _, label in best), text]
+    assert second == "\t" * 6 + empty
+
+
+TABLES = {
+    "a.csv": 'n,review\n1,"w3, ""w5""\nw7"\n2,\n3,w9\n',
+    "a.tsv": 'n\treview\n1\tw3 "w5\n2\t\n3\tw9\n',
+    "a.JSONL": '{"review": "w3"}\n\n{"review": null}\n{"n": 1, "review": 7}\n',
+}
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_texts_are_a_column_of_a_table(answers, tmp_path, monkeypatch, name):
+    file = tmp_path / name
+    file.write_text(TABLES[name], encoding="utf-8")
+    texts = {
+        "a.csv": ['w3, "w5"\nw7', "", "w9"],
+        "a.tsv": ['w3 "w5', "", "w9"],
+        "a.JSONL": ["w3", "", "7"],
+    }[name]
+    monkeypatch.setattr(predict, "_ROWS", 2)  # more rows than are answered at a time
+    shown = answers(b"", str(file), "--column", "review", "--format", "jsonl")
+    objects = [json.loads(line) for line in shown.splitlines()]
+    assert [row["text"] for row in objects] == texts
+    labels = [answers.model.predict([text])[0].label for text in texts]
+    assert [row["label"] for row in objects] == labels
+    # One line for each in the text format too, and without a name the column is called text.
+    file.write_text(TABLES[name].replace("review", "text"), encoding="utf-8")
+    assert len(answers(b"", str(file)).splitlines()) == len(texts)
 
 
 @pytest.mark.parametrize(
@@ -108,13 +156,27 @@ def test_every_format_tells_the_same(answers, tmp_path):
         (["nothing"], "no run 'nothing' in"),
         (["{model}", "missing.txt", "--device", "cpu"], "cannot read missing.txt"),
         (["{model}", "--device", "gpu"], "device=gpu: it is one of auto, cpu, cuda"),
+        (["{model}", "missing.csv"], "cannot read missing.csv"),
+        (
+            ["{model}", "{model}", "--column", "x"],
+            "--column x: .* is read as a text a line; .*.csv",
+        ),
+        (["{model}", "--column", "x"], "--column x: standard input is read as a text a line"),
+        (["{model}", "--top", "0"], "--top 0: give at least 1"),
+        (
+            ["{model}", "{table}"],
+            "a.csv line 2 has no column 'text', only 'n', 'review'; .* with --column=",
+        ),
     ],
 )
 def test_bad_input_ends_with_one_line_and_code_2(tmp_path, capsys, arguments, message):
     path, _ = store(tmp_path)
-    assert cli.command(["predict", *(word.format(model=path) for word in arguments)]) == 2
+    table = tmp_path / "a.csv"
+    table.write_text(TABLES["a.csv"], encoding="utf-8")
+    words = [word.format(model=path, table=table) for word in arguments]
+    assert cli.command(["predict", *words]) == 2
     error = capsys.readouterr().err
-    assert message in error
+    assert re.search(message, error)
     assert error.count("\n") == 1
 
 
@@ -147,11 +209,12 @@ def rows(text):
 
 @pytest.mark.parametrize("name", predict.FORMATS)
 def test_a_label_s_line_breaks_part_no_lines(name):
-    row = ("very\tgood\nindeed", 0.5, "so it is")
-    rendered = predict.FORMATS[name]([row])
+    label = "very\tgood\nindeed"
+    rendered = predict.FORMATS[name]([predict.Answer("so\r\nit\nis", {label: 0.5})], 1)
     if name == "jsonl":
-        assert json.loads(rendered)["label"] == row[0]
+        assert json.loads(rendered)["label"] == label
         return
     dialect = csv.excel if name == "csv" else csv.excel_tab
     ((label, _, text),) = csv.reader(io.StringIO(rendered, newline=""), dialect)
-    assert (label.split(), text) == (["very", "good", "indeed"], row[2])
+    assert label.split() == ["very", "good", "indeed"]
+    assert text.split() == ["so", "it", "is"]

@@ -49,7 +49,7 @@ def test_onnx_runtime_gives_the_same_and_the_table_stays_small(tmp_path, capsys,
     onnxruntime = pytest.importorskip("onnxruntime", reason="needs the extra [export]")
     path, _ = store(tmp_path, network, kind, ROWS)
     assert cli.command(["export", str(path), "--format", "onnx"]) == 0
-    small = model.load(path).folded()
+    small = model.load(path)
     file = tmp_path / "model.onnx"
     session = onnxruntime.InferenceSession(file)
     for shape in SHAPES:
@@ -90,7 +90,7 @@ def test_torch_reads_the_program_without_this_package(tmp_path, network, kind):
         said = program(tokens)
         assert torch.allclose(said, expected(small, tokens), atol=1e-6)
         assert not said.requires_grad
-    assert file.stat().st_size <= 1.02 * tensor_bytes(small.folded().network) + 131072
+    assert file.stat().st_size <= 1.02 * tensor_bytes(small.network) + 131072
 
 
 class Unpadded(DAN):

@@ -4,13 +4,15 @@ import sys
 import pytest
 import torch
 from builders import encoded
-from small_model import LABELS, OPTIONS, store, words
+from small_model import DIM, LABELS, OPTIONS, store, words
 from torch import nn
 
+import ccompress
 from ccompress import cli, storage
 from ccompress.deployment import model
 from ccompress.errors import InputError
 from ccompress.networks.dan import DAN
+from ccompress.networks.folding import fold
 from ccompress.training.evaluation import predict
 
 KINDS = [
@@ -45,17 +47,36 @@ class OwnNetwork(DAN):
     pass
 
 
+class ScaledByWidth(DAN):
+    """A network whose constructor keeps more of the width than its first layer."""
+
+    def __init__(self, embedding, width, classes, **options):
+        super().__init__(embedding, width, classes, **options)
+        self.scale = width**-0.5
+        self.beside = nn.Linear(width, 1)
+
+    def classify(self, mean):
+        return super().classify(mean * self.scale) + self.beside.bias
+
+
+FACTORISED = ("factors", "byte factors", "mixed")
+
+
 @pytest.mark.parametrize("network", OPTIONS)
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_stored_model_is_the_network_that_was_stored(tmp_path, network, kind):
+def test_a_stored_model_is_the_network_that_was_stored_folded(tmp_path, network, kind):
     path, net = store(tmp_path, network, kind, 300)
+    unfolded, net = net, fold(net)
+    assert (net is unfolded) == (kind not in FACTORISED)
     loaded = model.load(path)
     assert type(loaded.network.embedding) is type(net.embedding)
+    assert loaded.network.width == net.width
     before, after = net.state_dict(), loaded.network.state_dict()
     assert before.keys() == after.keys()
     assert all(torch.equal(before[key], after[key]) for key in before)
     split = encoded(SENTENCES)
     assert torch.equal(predict(loaded.network, split), predict(net, split))
+    torch.testing.assert_close(predict(net, split), predict(unfolded, split))
     assert (loaded.words, loaded.labels, loaded.tokenizer) == (words(300), LABELS, "whitespace")
     assert loaded.config["network"] == OPTIONS[network]
     assert not loaded.network.training
@@ -76,13 +97,23 @@ def test_classes_of_a_users_own_are_stored_by_their_dotted_paths(tmp_path):
     assert torch.equal(predict(loaded.network, split), predict(net, split))
 
 
+def test_ones_own_network_is_built_with_the_width_that_it_had_and_folded_again(tmp_path):
+    options = {"_target_": f"{__name__}.ScaledByWidth", "hidden": 4}
+    path, net = store(tmp_path, options, "factors")
+    loaded = model.load(path, trust=__name__).network
+    assert (loaded.width, loaded.hidden[0].in_features) == (5, 5)
+    assert loaded.beside.in_features == net.width == DIM
+    split = encoded(SENTENCES)
+    torch.testing.assert_close(predict(loaded, split), predict(net, split))
+
+
 def test_an_embedding_that_cannot_be_described_is_refused_by_name(tmp_path):
     with pytest.raises(InputError, match="Sequential cannot be stored: its constructor's 'args'"):
         store(tmp_path, table=nn.Sequential(nn.Embedding(40, 3)))
 
 
 def test_probabilities_are_those_of_each_text_alone(tmp_path, device):
-    small = model.load(store(tmp_path)[0], device).folded()
+    small = model.load(store(tmp_path)[0], device)
     texts = ["w5 W7 w39 w2", "", "unseen", "w3", "<pad> w9", "  w3 "]
     assert [small.encode(text) for text in texts] == [[5, 7, 39, 2], [0], [1], [3], [1, 9], [3]]
     together = small.probabilities(texts)
@@ -91,6 +122,36 @@ def test_probabilities_are_those_of_each_text_alone(tmp_path, device):
         assert torch.allclose(small.probabilities([text])[0], row, atol=1e-6)
     assert torch.allclose(together.sum(1), torch.ones(len(texts)))
     assert small.probabilities([]).shape == (0, 3)
+
+
+def test_the_library_predicts_labels_with_probabilities(tmp_path):
+    path, _ = store(tmp_path)
+    small = ccompress.load(str(tmp_path))  # a run's folder
+    texts = ["w5 W7 w39 w2", "", "unseen", " \t"]
+    said = small.predict(texts)
+    assert said == ccompress.load(path).predict(texts)
+    for prediction, row in zip(said, small.probabilities(texts).tolist(), strict=True):
+        if prediction.label is None:
+            assert prediction == (None, None, {})
+            continue
+        assert prediction.probabilities == dict(zip(LABELS, row, strict=True))
+        assert list(prediction.probabilities.values()) == sorted(row, reverse=True)
+        assert prediction.label == max(prediction.probabilities, key=lambda k: row[LABELS.index(k)])
+        assert prediction.probability == max(row)
+    assert [prediction.label is None for prediction in said] == [False, True, False, True]
+    two = small.predict(texts, top=2)[0]
+    assert list(two.probabilities.items()) == list(said[0].probabilities.items())[:2]
+    assert small.predict([]) == []
+    for arguments, message in ((("w5",), "a list of texts"), ((["w5"], 0), "top=0")):
+        with pytest.raises(InputError, match=message):
+            small.predict(*arguments)
+
+
+def test_of_equally_probable_labels_the_first_is_told(tmp_path):
+    path, _ = store(tmp_path)
+    tensors, metadata = storage.load(path)
+    storage.save(path, {name: 0 * tensor for name, tensor in tensors.items()}, metadata)
+    assert list(ccompress.load(path).predict(["w5"])[0].probabilities) == LABELS
 
 
 def damaged(path, how):

@@ -99,14 +99,28 @@ def labelled(
     """
     for line, row in table_file.rows(path, delimiter):
         text, label = (
-            _value(row, column, option, table_file.place(path, line))
+            _filled(row, column, option, table_file.place(path, line))
             for option, column in columns.items()
         )
         yield Labelled(text, label, line)
 
 
+def texts(path: Path, column: str, option: str) -> Iterator[str]:
+    """The values of a column of such a file, empty ones included; errors as in `labelled`."""
+    for line, row in table_file.rows(path):
+        yield _value(row, column, option, table_file.place(path, line))
+
+
+def _filled(row: Row, column: str, option: str, where: str) -> str:
+    """As `_value`; refused where it is empty."""
+    value = _value(row, column, option, where)
+    if not value:
+        raise InputError(f"{where} has an empty {column!r}; fill it in or leave the line out")
+    return value
+
+
 def _value(row: Row, column: str, option: str, where: str) -> str:
-    """The value of a column as text, stripped of white space around it."""
+    """The value of a column as text, stripped of white space around it; of `null` empty."""
     values = [value for name, value in row if name == column]
     if not values:
         names = ", ".join(repr(name) for name, _ in row)
@@ -120,8 +134,8 @@ def _value(row: Row, column: str, option: str, where: str) -> str:
     (value,) = values
     if isinstance(value, int) or (isinstance(value, float) and math.isfinite(value)):
         value = json.dumps(value)  # labels may be numbers, `true` or `false`
-    if value is None or (isinstance(value, str) and not value.strip()):
-        raise InputError(f"{where} has an empty {column!r}; fill it in or leave the line out")
+    if value is None:
+        return ""
     if not isinstance(value, str):
         raise InputError(
             f"{where}: {column!r} is {_kind(value)}; it must be a string or a finite number"
