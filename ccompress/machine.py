@@ -19,7 +19,7 @@ from ccompress.errors import DeviceLost, InputError, OutOfMemory
 def choose_device(name: str) -> torch.device:
     """The device that `name` (auto, cpu, cuda or cuda:N) means to this process.
 
-    Of several GPUs, the processes of a parallel sweep take turns; any other process has the first.
+    The processes of a parallel sweep take turns on several GPUs; any other process has the first.
 
     Raises:
         InputError: A GPU is asked for that is not there.
@@ -51,7 +51,7 @@ def use_device(device: torch.device, precision: str) -> None:
     Args:
         device: As `choose_device` gives it.
         precision: Of products on a GPU: `float32`, or `tf32`, which rounds their factors to 11 bits
-            and is faster on large matrices. torch by itself uses tf32 in recurrent layers.
+            and is faster for large matrices. torch uses tf32 in recurrent layers unless it is told.
 
     Raises:
         InputError: The device has no tf32.
@@ -102,7 +102,7 @@ _NO_MEMORY = re.compile(r"DefaultCPUAllocator|CUDA.*out of memory|CU[A-Z]+_STATU
 
 
 def _gpu_is_lost() -> bool:
-    """Whether a GPU that this process uses refuses whatever is asked of it."""
+    """Whether this process uses a GPU that refuses all further work."""
     if not torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         return False
     try:

@@ -74,10 +74,10 @@ def without_padding(vectors: Tensor, indices: Tensor, padding_idx: int | None) -
 
 @contextmanager
 def padding_unsought(module: nn.Module) -> Iterator[None]:
-    """Let sparse gradients of the embeddings in `module` name every row that was read.
+    """Let the sparse gradients of the embeddings in `module` name every row that was read.
 
-    torch leaves the row of `padding_idx` out of them, and looks for it at every step, for which a
-    GPU has to finish all that it has been given. Indices without padding give the same gradients.
+    Otherwise torch leaves out the row of `padding_idx`. It looks for it at every step, and for that
+    a GPU must first finish all its queued work. Indices without padding give equal gradients.
     """
     embeddings: list[Any] = [
         embedding

@@ -1,4 +1,4 @@
-"""The processes of a sweep: their threads, their GPUs, and what happens where one loses its GPU."""
+"""The processes of a sweep: their threads, their GPUs, and what happens when one loses its GPU."""
 
 import os
 import sys
@@ -40,7 +40,7 @@ def threads(launcher: DictConfig) -> int:
 
 
 def ask_for_gpu(launcher: DictConfig, jobs: Sequence[Job]) -> None:
-    """Let Slurm give each job a GPU where a run is to use one and the user asks for none."""
+    """Ask Slurm for one GPU a job, if a run is to use one and the user's options ask for none."""
     if _is_slurm(launcher) and any(job.settings.device.startswith("cuda") for job in jobs):
         asked = [launcher.gpus_per_node, launcher.gpus_per_task, launcher.gres]
         if not any(asked) and "gpu" not in str(launcher.additional_parameters):
@@ -51,7 +51,7 @@ def ask_for_gpu(launcher: DictConfig, jobs: Sequence[Job]) -> None:
 def tell_of_no_gpu(
     launcher: DictConfig, jobs: Sequence[Job], rows: Mapping[str, Mapping[str, Any]]
 ) -> None:
-    """Say that Slurm's jobs had no GPU where a run would have used one, and how to get one.
+    """Say which runs would have used a GPU and had none in their Slurm jobs, and how to get one.
 
     Args:
         launcher: The launcher's options.
@@ -66,8 +66,8 @@ def tell_of_no_gpu(
     number = sum(device.startswith("cpu") for device in devices)
     if number and _is_slurm(launcher):
         print(
-            f"{number} runs found no GPU in their Slurm jobs and used the CPU: device=cuda asks "
-            f"for one, device=cpu is content with that",
+            f"device=auto found no GPU in the Slurm jobs of {number} runs, which used the CPU; "
+            f"device=cuda asks Slurm for one",
             file=sys.stderr,
         )
 
@@ -77,7 +77,7 @@ def _is_slurm(launcher: DictConfig) -> bool:
 
 
 def launch(launcher: Launcher, jobs: Sequence[Job]) -> None:
-    """Run jobs. Those that a process with a lost GPU leaves behind run in new processes.
+    """Run jobs. When a process loses its GPU, the jobs that are left run in new processes.
 
     Raises:
         DeviceLost: It is this process that lost its GPU.
