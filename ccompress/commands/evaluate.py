@@ -1,6 +1,7 @@
 """`ccompress evaluate`: how good the small model of a run is on a labelled file."""
 
 import argparse
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,22 +11,29 @@ import pandas as pd
 
 from ccompress import storage
 from ccompress.commands.stored_model import add_device, add_run, open_run
+from ccompress.data import table_file
 from ccompress.data.datasets.custom import Labelled, labelled
 from ccompress.errors import InputError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from ccompress.deployment.model import Model
+
 Matrix = np.ndarray[Any, np.dtype[np.int64]]
 
+UNKNOWN = "(unknown)"  # the class of all texts whose label is none of the model's
+
 _READABLE = 20  # classes whose confusion matrix fits a terminal, and whose counts fit a picture
+_SHOWN = 5  # unknown labels that are shown
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Print accuracy, the figures of each class and confusions; write them with a picture."""
+    """Print accuracy, the figures of each class and confusions; write them and each prediction."""
     parser = argparse.ArgumentParser(
         prog="ccompress evaluate",
-        description="Accuracy, precision, recall and F1 of each class, and the confusion matrix.",
+        description="Accuracy, precision, recall and F1 of each class, the confusion matrix, and "
+        "what the model says of each text. A text whose label the model does not know is an error.",
     )
     add_run(parser)
     add_device(parser)
@@ -34,7 +42,7 @@ def main(arguments: Sequence[str]) -> int:
         type=Path,
         required=True,
         metavar="FILE",
-        help="labelled texts: .csv; .tsv, whose quotes stand for themselves; .jsonl",
+        help=f"labelled texts, in a table: {', '.join(table_file.FORMS)}",
     )
     parser.add_argument("--text", default="text", help="column of the text (default: %(default)s)")
     parser.add_argument(
@@ -46,35 +54,56 @@ def main(arguments: Sequence[str]) -> int:
     given = parser.parse_args(arguments)
     path, small = open_run(given, given.device)
     rows = list(labelled(given.data, {"--text": given.text, "--label": given.label}))
-    true = numbered(rows, small.labels, given.data)
-    predicted = small.probabilities([row.text for row in rows]).argmax(1).numpy()
-    matrix = confusion(true, predicted, len(small.labels))
-    classes = class_scores(matrix, small.labels)
+    unknown = unknown_labels(rows, small.labels, given.data)
+    labels = [*small.labels, UNKNOWN] if unknown else small.labels
+    predictions, matrix = predicted(small, rows, labels)
+    classes = class_scores(matrix, labels)
     out = given.out or path.parent / "evaluation"
     # Files first: whoever reads what is printed may have read enough before its end.
-    written = _write(out, given.data.stem, matrix, classes, small.labels)
-    _show(matrix, classes, small.labels)
+    written = _write(out, given.data.stem, matrix, classes, labels, predictions)
+    _show(matrix, classes, labels, unknown)
     print(written)
     return 0
 
 
-def numbered(rows: Sequence[Labelled], labels: Sequence[str], path: Path) -> Matrix:
-    """The numbers of the classes that the rows of a file name (n,).
+def unknown_labels(
+    rows: Sequence[Labelled], labels: Sequence[str], path: Path
+) -> list[tuple[str, int]]:
+    """The labels that the model does not know, with how many rows have them; most frequent first.
 
     Raises:
-        InputError: The file is empty, or names a class that the model does not know.
+        InputError: The file is empty, or the model knows none of its labels.
     """
     if not rows:
         raise InputError(f"{path} has no examples")
-    number = {label: i for i, label in enumerate(labels)}
-    for row in rows:
-        if row.label not in number:
-            shown = ", ".join(labels[:_READABLE]) + ", …" * (len(labels) > _READABLE)
-            raise InputError(
-                f"{path} line {row.line} has the label {row.label!r}; the model's labels are"
-                f" {shown}"
-            )
-    return np.array([number[row.label] for row in rows])
+    unknown = Counter(row.label for row in rows if row.label not in set(labels))
+    if unknown.total() == len(rows):
+        row = rows[0]
+        shown = ", ".join(labels[:_READABLE]) + ", …" * (len(labels) > _READABLE)
+        raise InputError(
+            f"{path} has no label that the model knows: {table_file.place(path, row.line)} has"
+            f" {row.label!r}, the model's labels are {shown}; --label names another column"
+        )
+    return unknown.most_common()
+
+
+def predicted(
+    small: "Model", rows: Sequence[Labelled], labels: Sequence[str]
+) -> tuple[pd.DataFrame, Matrix]:
+    """What the model says of each row, and the confusion matrix.
+
+    `labels` are the model's, and `UNKNOWN` after them where a row has none of them.
+    """
+    probabilities, given = (
+        tensor.numpy() for tensor in small.probabilities([row.text for row in rows]).max(1)
+    )
+    number = {label: i for i, label in enumerate(small.labels)}
+    true = np.array([number.get(row.label, len(number)) for row in rows])
+    predictions = pd.DataFrame(rows)
+    predictions["prediction"] = [small.labels[i] for i in given]
+    predictions["probability"] = probabilities
+    columns = ["line", "label", "prediction", "probability", "text"]
+    return predictions[columns], confusion(true, given, len(labels))
 
 
 def confusion(true: Matrix, predicted: Matrix, classes: int) -> Matrix:
@@ -115,11 +144,25 @@ def confusions(matrix: Matrix, labels: Sequence[str]) -> pd.DataFrame:
     )
 
 
-def _show(matrix: Matrix, classes: pd.DataFrame, labels: Sequence[str]) -> None:
+def _show(
+    matrix: Matrix,
+    classes: pd.DataFrame,
+    labels: Sequence[str],
+    unknown: Sequence[tuple[str, int]],
+) -> None:
     """Print what was found; of many classes the most frequent mistakes, not the matrix."""
     texts = matrix.sum()
     print(f"accuracy  {100 * matrix.trace() / texts:.2f} %  of {texts} texts")
-    print(f"mean F1   {100 * classes['f1'].mean():.2f} %  over classes\n")
+    known = classes[: len(labels) - bool(unknown)]
+    print(f"mean F1   {100 * known['f1'].mean():.2f} %  over classes")
+    if unknown:
+        shown = ", ".join(f"{label!r} ({count})" for label, count in unknown[:_SHOWN])
+        more = ", …" * (len(unknown) > _SHOWN)
+        print(
+            f"unknown   {matrix[-1].sum()} texts, counted as errors, have a label that the model "
+            f"does not know: {shown}{more}"
+        )
+    print()
     print(classes.to_string(index=False, float_format=lambda x: f"{x:.4f}", na_rep="-"))
     if len(labels) <= _READABLE:
         print("\nconfusion matrix: a row a class, a column a label given")
@@ -131,14 +174,21 @@ def _show(matrix: Matrix, classes: pd.DataFrame, labels: Sequence[str]) -> None:
 
 
 def _write(
-    out: Path, name: str, matrix: Matrix, classes: pd.DataFrame, labels: Sequence[str]
+    out: Path,
+    name: str,
+    matrix: Matrix,
+    classes: pd.DataFrame,
+    labels: Sequence[str],
+    predictions: pd.DataFrame,
 ) -> str:
-    """Write NAME.classes.csv, NAME.confusion.csv and NAME.confusion.png under `out`; say so."""
+    """Write NAME.predictions.csv, .classes.csv, .confusion.csv and .confusion.png; say so."""
     from ccompress.report import lettering
 
     square = pd.DataFrame(matrix, pd.Index(labels, name="class"), list(labels))
     picture = out / f"{name}.confusion.png"
+    told = predictions.to_csv(index=False, float_format="%.6f")
     try:
+        storage.write_text(out / f"{name}.predictions.csv", told)
         storage.write_text(out / f"{name}.classes.csv", classes.to_csv(index=False))
         storage.write_text(out / f"{name}.confusion.csv", square.to_csv())
         files, missing = lettering.save(draw(matrix, labels), png={"bbox_inches": "tight"})
@@ -147,7 +197,10 @@ def _write(
     except OSError as error:
         raise InputError(f"cannot write to {out}: {error.strerror}; give --out FOLDER") from error
     lettering.tell_missing(missing)
-    return f"\nwritten: {picture}, and as CSV {name}.confusion.csv, {name}.classes.csv beside it"
+    return (
+        f"\nwritten: {picture}, and beside it as CSV {name}.confusion.csv, {name}.classes.csv and "
+        f"each text with its prediction, {name}.predictions.csv"
+    )
 
 
 def draw(matrix: Matrix, labels: Sequence[str]) -> "Figure":

@@ -75,6 +75,43 @@ def test_what_is_printed_and_written_is_what_the_model_says(tmp_path, capsys):
     assert list(square.index) == list(square.columns) == LABELS
     assert list(pd.read_csv(out / "data.classes.csv")["texts"]) == [10, 10, 10]
     assert image.imread(out / "data.confusion.png").shape[0] > 100
+    told = pd.read_csv(out / "data.predictions.csv")
+    assert list(told["line"]) == list(range(2, 32))
+    assert list(told["text"]) == TEXTS
+    assert list(told["label"]) == [LABELS[i] for i in true]
+    assert list(told["prediction"]) == [LABELS[i] for i in guesses]
+    best = model.load(path).probabilities(TEXTS).amax(1).tolist()
+    assert list(told["probability"]) == pytest.approx(best, abs=1e-6)
+
+
+def test_a_label_that_the_model_does_not_know_is_an_error_counted(tmp_path, capsys):
+    path, _ = store(tmp_path / "run")
+    guesses = model.load(path).predict(TEXTS)
+    labels = [said.label for said in guesses]
+    labels[:6] = ["superb"] * 4 + ["a, b"] * 2
+    data = tmp_path / "data.csv"
+    pd.DataFrame({"text": TEXTS, "label": labels}).to_csv(data, index=False)
+    assert cli.command(["evaluate", str(path), "--data", str(data)]) == 0
+    shown = capsys.readouterr().out
+    assert "accuracy  80.00 %  of 30 texts" in shown
+    assert "6 texts, counted as errors, have a label that the model does not know: " in shown
+    assert "'superb' (4), 'a, b' (2)" in shown
+    out = path.parent / "evaluation"
+    square = pd.read_csv(out / "data.confusion.csv", index_col="class")
+    assert list(square.index) == [*LABELS, evaluate.UNKNOWN]
+    answers = [said.label for said in guesses[:6]]
+    assert list(square.loc[evaluate.UNKNOWN]) == [*(answers.count(one) for one in LABELS), 0]
+    # Precision counts them; the mean over classes does not have one of their own.
+    scores = pd.read_csv(out / "data.classes.csv", index_col="label")
+    for label in LABELS:
+        given = [said.label for said in guesses].count(label)
+        right = given - answers.count(label)
+        expected = right / given if given else math.nan
+        assert scores.loc[label, "precision"] == pytest.approx(expected, nan_ok=True)
+    mean = 100 * scores.loc[LABELS, "f1"].mean()
+    assert f"mean F1   {mean:.2f} %" in shown
+    told = pd.read_csv(out / "data.predictions.csv")
+    assert list(told["label"]) == labels
 
 
 def test_a_picture_of_many_classes_has_room_for_their_names():
@@ -95,7 +132,8 @@ def test_labels_are_shown_as_they_stand(monkeypatch, tmp_path, capsys):
     matrix = np.eye(5, dtype=int)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        evaluate._write(tmp_path, "data", matrix, evaluate.class_scores(matrix, labels), labels)
+        scores = evaluate.class_scores(matrix, labels)
+        evaluate._write(tmp_path, "data", matrix, scores, labels, pd.DataFrame())
     ticks = drawn["f"].axes[0].get_yticklabels()
     shown = ["from $5 to $10", "$\\frac$", "two lines", "\U0001f9ec", "x" * 39 + "…"]
     assert [tick.get_text() for tick in ticks] == shown
@@ -109,11 +147,14 @@ def test_labels_are_shown_as_they_stand(monkeypatch, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ([("w3", "good"), ("w4", "superb")], "has the label 'superb'; .* bad, fair, good"),
+        (
+            [("w3", "great"), ("w4", "superb")],
+            "no label that the model knows: .*line 2 has 'great', .* bad, fair, good; --label",
+        ),
         ([], "has no examples"),
     ],
 )
-def test_labels_that_the_model_lacks_are_named(tmp_path, rows, message):
+def test_a_file_without_a_label_of_the_model_is_refused(tmp_path, rows, message):
     path, _ = store(tmp_path)
     with pytest.raises(InputError, match=message):
         evaluate.main([str(path), "--data", str(write(tmp_path, rows))])
@@ -130,7 +171,7 @@ def test_labels_that_the_model_lacks_are_named(tmp_path, rows, message):
             "line 1: 'text' holds half of a surrogate",
         ),
         ("a.csv", "text,label,label\nw2,x,y\n", "line 2 has 2 columns named 'label'"),
-        ("a.csv", f"text,label\nw2,{LABELS[0]}\n\nw3,x\n", "line 4 has the label 'x'"),
+        ("a.csv", f"text,label\nw2,{LABELS[0]}\n\n,x\n", "line 4 has an empty 'text'"),
     ],
 )
 def test_a_bad_line_is_named_as_in_training(tmp_path, capsys, name, contents, said):
