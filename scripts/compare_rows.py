@@ -40,7 +40,7 @@ def compared(ours: pd.DataFrame, committed: pd.DataFrame) -> pd.DataFrame:
     by_run = committed.set_index("run_id")["test_accuracy"]
     by_cell = committed.groupby(CELL)["test_accuracy"]
     lines = []
-    for cell, runs in ours.groupby(CELL, sort=False):
+    for cell, runs in ours.groupby(CELL):
         here = runs.set_index("run_id")["test_accuracy"]
         line = dict(zip(CELL, cell, strict=True)) | {
             "runs": len(here),
