@@ -38,6 +38,7 @@ VERBS = {
     "predict": "ccompress.commands.predict",
     "report": "ccompress.commands.report",
     "runs": "ccompress.commands.runs",
+    "shrink": "ccompress.commands.shrink",
 }
 
 

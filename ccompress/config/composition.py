@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.types import Quote, QuotedString
 from omegaconf import DictConfig, OmegaConf
 
 from ccompress.config import files
@@ -18,6 +19,12 @@ def settings_from(overrides: Sequence[str]) -> Settings:
         HydraException: Hydra cannot compose the overrides.
     """
     return settings_of(composed(overrides))
+
+
+def written(key: str, value: str) -> str:
+    """An override whose value is one text, whatever it is made of, in quotes for Hydra."""
+    quote = Quote.single if '"' in value else Quote.double
+    return f"{key}={QuotedString(value, quote).with_quotes()}"
 
 
 def composed(overrides: Sequence[str]) -> DictConfig:

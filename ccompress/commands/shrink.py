@@ -1,0 +1,183 @@
+"""`ccompress shrink`: from a file of labelled texts to the small model."""
+
+import argparse
+import importlib.util
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ccompress import storage
+from ccompress.baselines import tfidf
+from ccompress.data import columns, oddities
+from ccompress.data.base import Splits
+from ccompress.errors import InputError
+from ccompress.experiment import results
+
+BASELINE = "TF-IDF, linear"
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Train what may fit, show it from the smallest to the largest, and name the one to take."""
+    # torch takes seconds to import, which --help does without
+    from ccompress.experiment import shrink
+
+    given = _parsed(arguments)
+    file: Path = given.file
+    chosen = columns.recognised(file, _delimiter(given.options), given.text, given.label)
+    print(f"{file}: texts in {chosen.text!r}, labels in {chosen.label!r}")
+    task = shrink.Task(file, chosen, given.test, given.options)
+    splits = task.load()
+    _tell(splits, given.test)
+    candidates = task.candidates(splits)
+    settings = candidates[0].settings
+    out = settings.results_dir / "shrink" / file.name.partition(".")[0]
+    points = _baseline(splits, out / "baseline")
+    known = oddities.unknown_share(splits, settings.vocab.min_count)
+    print(f"words: {100 * (1 - known):.1f} % of those in test have a vector", flush=True)
+    rows = shrink.sweep(candidates)
+    best = shrink.smallest(rows, given.within)
+    models = _models(rows, points, best, shrink.REFERENCE)
+    results.write_runs(out / results.RUNS, rows)
+    _write(models, out, shrink.REFERENCE)
+    _conclude(models, best, settings.runs_dir / best["run_id"], given.within)
+    print(f"written: {out}")
+    return 0
+
+
+def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="ccompress shrink",
+        description="From labelled texts in a file to a small model: trains networks compressed in "
+        "several ways and a linear baseline, compares them, and names the one to take.",
+    )
+    parser.add_argument(
+        "file",
+        type=Path,
+        help="labelled texts in UTF-8: .csv, .tsv, .json, .jsonl, also with .gz after it",
+    )
+    parser.add_argument(
+        "options",
+        nargs="*",
+        metavar="KEY=VALUE",
+        help="options of the runs, such as vectors=glove network=lstm dataset.delimiter=';'",
+    )
+    parser.add_argument(
+        "--text", metavar="COLUMN", help="the column of the texts; default: a guess"
+    )
+    parser.add_argument(
+        "--label", metavar="COLUMN", help="the column of the labels; default: a guess"
+    )
+    parser.add_argument(
+        "--test", type=Path, metavar="FILE", help="texts to test with; default: a fifth of FILE"
+    )
+    parser.add_argument(
+        "--within",
+        type=float,
+        default=1.0,
+        metavar="POINTS",
+        help="the drop on dev that the small model may have (default: %(default)s)",
+    )
+    given = parser.parse_intermixed_args(arguments)  # options may stand before KEY=VALUE
+    if not (math.isfinite(given.within) and given.within >= 0):
+        raise InputError(f"--within {given.within}: give a number of points, 0 or more")
+    for option in given.options:
+        if option.partition("=")[0] in ("method", "rate", "seed", "dataset"):
+            raise InputError(f"{option}: shrink chooses it itself; leave it out")
+    return given
+
+
+def _delimiter(options: Sequence[str]) -> str | None:
+    """What `dataset.delimiter=` says."""
+    for option in options:
+        key, _, value = option.partition("=")
+        if key == "dataset.delimiter":
+            return value.strip("'\"")
+    return None
+
+
+def _tell(splits: Splits, test: Path | None) -> None:
+    """Say what the texts are, and what is odd about them."""
+    sizes = {name: len(getattr(splits, name)) for name in ("train", "dev", "test")}
+    told = ", ".join(f"{count:,} {name}" for name, count in sizes.items())
+    print(f"{sum(sizes.values()):,} texts, {len(set(splits.train.labels))} classes: {told}")
+    if test is None:
+        print("split by class: a fifth of each is test, a fifth of the rest dev; always the same")
+    for oddity in oddities.oddities(splits):
+        print(f"note: {oddity}")
+
+
+def _baseline(splits: Splits, folder: Path) -> list[tfidf.Point]:
+    """The linear baseline in all sizes; none, without scikit-learn."""
+    if not importlib.util.find_spec("sklearn"):
+        print("no linear baseline: it needs scikit-learn (pip install 'ccompress[baseline]')")
+        return []
+    return tfidf.train(splits, folder)
+
+
+def _models(
+    rows: Sequence[dict[str, Any]],
+    points: Sequence[tfidf.Point],
+    best: dict[str, Any],
+    reference: str,
+) -> pd.DataFrame:
+    """All models, from the smallest file to the largest; see `model_sizes.COLUMNS`."""
+    from ccompress.experiment.shrink import name
+
+    kept = ["method", "file_bytes", "dev_accuracy", "test_accuracy"]
+    runs = pd.DataFrame(rows)[kept].assign(
+        model=[name(row["method"], row["rate"]) for row in rows],
+        chosen=[row["run_id"] == best["run_id"] for row in rows],
+    )
+    linear = pd.DataFrame(
+        {
+            "method": BASELINE,
+            "file_bytes": [point.file_bytes for point in points],
+            "dev_accuracy": [point.dev_accuracy for point in points],
+            "test_accuracy": [point.test_accuracy for point in points],
+            "model": [f"{BASELINE}, {point.features} features" for point in points],
+            "chosen": False,
+        }
+    )
+    models = pd.concat([runs, linear] if points else [runs], ignore_index=True)
+    whole = runs.loc[runs["method"] == reference, "test_accuracy"].item()
+    models["drop"] = whole - models["test_accuracy"]
+    return models.sort_values("file_bytes", ignore_index=True)
+
+
+def _write(models: pd.DataFrame, out: Path, reference: str) -> None:
+    """Write models.csv and the picture under `out`."""
+    from ccompress.report import document, lettering, model_sizes
+
+    table = models[list(model_sizes.COLUMNS)].to_csv(index=False, lineterminator="\n")
+    storage.write_text(out / "models.csv", table)
+    picture = document.Picture("sizes", "", lambda: model_sizes.figure(models, BASELINE, reference))
+    lettering.tell_missing(document.write_figure(out, picture))
+
+
+def _conclude(models: pd.DataFrame, best: dict[str, Any], folder: Path, within: float) -> None:
+    """Print the table, the model to take, and what to do with it."""
+    from ccompress.report import model_sizes
+
+    print(f"\n{model_sizes.shown(models)}\n")
+    one = models[models["chosen"]].iloc[0]
+    share = one["test_accuracy"] / 100
+    error = 100 * math.sqrt(share * (1 - share) / best["test_size"])
+    print(
+        f"this one: {one['model']}, {model_sizes.size(one['file_bytes'])}, "
+        f"drop {one['drop']:+.1f} points on test ({one['test_accuracy']:.1f} % of "
+        f"{best['test_size']:,} texts, standard error {error:.1f})"
+    )
+    print(f"  the smallest within {within:g} of the reference on dev; test had no say")
+    linear = models[
+        (models["method"] == BASELINE) & (models["dev_accuracy"] >= one["dev_accuracy"])
+    ]
+    if not linear.empty and (small := linear.iloc[0])["file_bytes"] < one["file_bytes"]:
+        print(
+            f"  but {small['model']} is as good on dev in {model_sizes.size(small['file_bytes'])}: "
+            "here single words and pairs of them tell the classes"
+        )
+    print(f"  predict  ccompress predict {folder} texts.txt")
+    print(f"  export   ccompress export {folder} --format onnx")

@@ -1,0 +1,75 @@
+"""Which column of a table holds the texts, and which the labels, where nobody says."""
+
+from collections import defaultdict
+from pathlib import Path
+from statistics import mean
+from typing import NamedTuple
+
+from ccompress.data import table_file
+from ccompress.errors import InputError, nearest
+
+_TEXTS = ("text", "sentence", "message", "utterance", "review", "nachricht", "satz")
+_LABELS = ("label", "class", "category", "intent", "sentiment", "klasse", "kategorie")
+
+
+class Columns(NamedTuple):
+    """The names of the two columns."""
+
+    text: str
+    label: str
+
+
+def recognised(path: Path, delimiter: str | None, text: str | None, label: str | None) -> Columns:
+    """The columns of a table; a guess for the one that is None.
+
+    The texts are the column of a usual name, or else the one with most words. The labels are the
+    only other column with values that stand again, or of those the one of a usual name.
+
+    Args:
+        path: The file.
+        delimiter: See `table_file.rows`.
+        text: The column of the texts, if it is known.
+        label: That of the labels, if it is known.
+
+    Raises:
+        InputError: The file cannot be read, lacks a column that is named, or leaves no guess.
+    """
+    values: defaultdict[str, list[str]] = defaultdict(list)
+    for _, row in table_file.rows(path, delimiter):
+        for name, value in row:
+            values[name].append(str(value))
+    if not values:
+        raise InputError(f"{path} has no rows")
+    for option, name in (("--text", text), ("--label", label)):
+        if name is not None and name not in values:
+            listed = ", ".join(map(repr, values))
+            raise InputError(f"{option} {name}: {path} has {listed}{nearest(name, values)}")
+    text = text or _text(values, label)
+    return Columns(text, label or _label(values, text, path))
+
+
+def _text(values: dict[str, list[str]], label: str | None) -> str:
+    others = [name for name in values if name != label]
+    named = [name for name in others if name.casefold() in _TEXTS]
+    if len(named) == 1:
+        return named[0]
+    return max(others, key=lambda name: mean(len(value.split()) for value in values[name]))
+
+
+def _label(values: dict[str, list[str]], text: str, path: Path) -> str:
+    candidates = [
+        name
+        for name, column in values.items()
+        if name != text and 2 <= len(set(column)) <= len(column) / 2
+    ]
+    named = [name for name in candidates if name.casefold() in _LABELS]
+    for found in (named, candidates):
+        if len(found) == 1:
+            return found[0]
+    if candidates:
+        listed = ", ".join(map(repr, candidates))
+        raise InputError(f"{path}: each of {listed} may hold the labels; say which with --label")
+    raise InputError(
+        f"{path}: beside {text!r} no column has values that stand again, as labels do;"
+        " name it with --label, or the texts with --text"
+    )

@@ -1,0 +1,57 @@
+"""What models of all sizes reach on one data set: the table and the picture of `shrink`."""
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from ccompress.report.style import REFERENCE_COLOUR, method_styles
+from ccompress.report.tables import size
+
+# Columns of a table of models: `method` is that of a run, or the baseline's name; `chosen` marks
+# the model that is recommended.
+COLUMNS = ("model", "method", "file_bytes", "dev_accuracy", "test_accuracy", "drop", "chosen")
+
+
+def shown(models: pd.DataFrame) -> str:
+    """A table from the smallest file to the largest, as text."""
+    table = pd.DataFrame(
+        {
+            "": models["chosen"].map({True: "->", False: ""}),
+            "model": models["model"],
+            "file": models["file_bytes"].map(size),
+            "dev": models["dev_accuracy"].map("{:.1f} %".format),
+            "test": models["test_accuracy"].map("{:.1f} %".format),
+            "drop on test": models["drop"].map("{:+.1f}".format),
+        }
+    )
+    return table.to_string(index=False)
+
+
+def figure(models: pd.DataFrame, baseline: str, reference: str) -> Figure:
+    """Test accuracy against the size of the file, a marker a method.
+
+    Args:
+        models: With the columns of `COLUMNS`.
+        baseline: The method that is drawn as a line: its models are of one kind.
+        reference: The method that is not compressed.
+    """
+    drawing = Figure(figsize=(5.2, 3.2), layout="constrained")
+    ax = drawing.add_subplot()
+    methods = [name for name in dict.fromkeys(models["method"]) if name != reference]
+    for method, style in method_styles(methods).items():
+        rows = models[models["method"] == method]
+        look = style.line() if method == baseline else style.points()
+        ax.plot(rows["file_bytes"] / 1e3, rows["test_accuracy"], label=method, **look)
+    whole = models[models["method"] == reference]
+    star = {"color": REFERENCE_COLOUR, "marker": "*", "linestyle": "none", "markersize": 8}
+    label = f"{reference} (reference)"
+    ax.plot(whole["file_bytes"] / 1e3, whole["test_accuracy"], label=label, **star)
+    chosen = models[models["chosen"]]
+    ring = {"marker": "o", "markersize": 11, "markerfacecolor": "none", "color": "0.3"}
+    x, y = chosen["file_bytes"] / 1e3, chosen["test_accuracy"]
+    ax.plot(x, y, linestyle="none", label="chosen on dev", **ring)
+    ax.set_xscale("log")
+    ax.xaxis.set_major_formatter("{x:g}")
+    ax.set_xlabel("model file, kB (log scale)")
+    ax.set_ylabel("test accuracy, %")
+    drawing.legend(loc="outside right upper", frameon=False)
+    return drawing

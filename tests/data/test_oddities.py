@@ -1,0 +1,45 @@
+"""What a person is told of their own data."""
+
+import pytest
+
+from ccompress.data.base import Examples, Splits
+from ccompress.data.oddities import oddities, unknown_share
+
+
+def examples(*texts: tuple[str, str]) -> Examples:
+    return Examples([text.split() for text, _ in texts], [label for _, label in texts])
+
+
+def splits(train: Examples, test: Examples) -> Splits:
+    return Splits(train, examples(("dev", "x"), ("dev one", "y")), test)
+
+
+PLAIN = [(f"{word} {i}", label) for word, label in (("so", "x"), ("no", "y")) for i in range(5)]
+TEST = [("so well", "x"), ("no no", "y")]
+
+
+def test_of_plain_texts_nothing_is_said() -> None:
+    assert list(oddities(splits(examples(*PLAIN), examples(*TEST)))) == []
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "said"),
+    [
+        ([(f"a {i}", "X ") for i in range(5)], [("b", "X ")], "'X ' and 'x' differ by case or spa"),
+        ([("a", "z")], [("b", "z")], "1 of 3 classes have fewer than 5 texts: 'z'"),
+        ([(f"a {i}", "z") for i in range(5)], [], "1 of 3 classes are not in test: 'z'"),
+        ([], [("so 1", "x")], "1 of 3 texts of test are in train too"),
+        ([("so 1", "y")], [], "1 texts have several labels"),
+    ],
+)
+def test_what_is_odd_is_said(
+    train: list[tuple[str, str]], test: list[tuple[str, str]], said: str
+) -> None:
+    (sentence,) = oddities(splits(examples(*PLAIN, *train), examples(*TEST, *test)))
+    assert said in sentence
+
+
+def test_the_share_of_words_that_training_lacks_counts_each_as_often_as_it_stands() -> None:
+    both = splits(examples(*PLAIN), examples(("so new new 1", "x"), ("no", "y")))
+    assert unknown_share(both, min_count=1) == 2 / 5
+    assert unknown_share(both, min_count=3) == 3 / 5  # 1 stands in train twice
