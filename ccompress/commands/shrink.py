@@ -159,14 +159,14 @@ def _write(models: pd.DataFrame, out: Path, reference: str) -> None:
 
 def _conclude(models: pd.DataFrame, best: dict[str, Any], folder: Path, within: float) -> None:
     """Print the table, the model to take, and what to do with it."""
-    from ccompress.report import model_sizes
+    from ccompress.report import model_sizes, tables
 
     print(f"\n{model_sizes.shown(models)}\n")
     one = models[models["chosen"]].iloc[0]
     share = one["test_accuracy"] / 100
     error = 100 * math.sqrt(share * (1 - share) / best["test_size"])
     print(
-        f"this one: {one['model']}, {model_sizes.size(one['file_bytes'])}, "
+        f"this one: {one['model']}, {tables.size(one['file_bytes'])}, "
         f"drop {one['drop']:+.1f} points on test ({one['test_accuracy']:.1f} % of "
         f"{best['test_size']:,} texts, standard error {error:.1f})"
     )
@@ -176,7 +176,7 @@ def _conclude(models: pd.DataFrame, best: dict[str, Any], folder: Path, within: 
     ]
     if not linear.empty and (small := linear.iloc[0])["file_bytes"] < one["file_bytes"]:
         print(
-            f"  but {small['model']} is as good on dev in {model_sizes.size(small['file_bytes'])}: "
+            f"  but {small['model']} is as good on dev in {tables.size(small['file_bytes'])}: "
             "here single words and pairs of them tell the classes"
         )
     print(f"  predict  ccompress predict {folder} texts.txt")

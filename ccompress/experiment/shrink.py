@@ -79,9 +79,9 @@ class Task:
                 overrides = [*base, f"method={method}", f"rate={rate}"]
                 settings = settings_from(overrides)
                 if not found:
-                    shape = prepare(settings).table.shape
+                    vocab_size, dim = prepare(settings).table.shape
                 try:
-                    settings.method.size(*shape, settings.rate)
+                    settings.method.size(vocab_size, dim, settings.rate)
                 except InputError:
                     continue  # the table is too small for it
                 found.append(Candidate(settings, overrides))

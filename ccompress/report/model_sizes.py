@@ -1,5 +1,7 @@
 """What models of all sizes reach on one data set: the table and the picture of `shrink`."""
 
+from typing import Any
+
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -42,11 +44,21 @@ def figure(models: pd.DataFrame, baseline: str, reference: str) -> Figure:
         look = style.line() if method == baseline else style.points()
         ax.plot(rows["file_bytes"] / 1e3, rows["test_accuracy"], label=method, **look)
     whole = models[models["method"] == reference]
-    star = {"color": REFERENCE_COLOUR, "marker": "*", "linestyle": "none", "markersize": 8}
+    star: dict[str, Any] = {
+        "color": REFERENCE_COLOUR,
+        "marker": "*",
+        "linestyle": "none",
+        "markersize": 8,
+    }
     label = f"{reference} (reference)"
     ax.plot(whole["file_bytes"] / 1e3, whole["test_accuracy"], label=label, **star)
     chosen = models[models["chosen"]]
-    ring = {"marker": "o", "markersize": 11, "markerfacecolor": "none", "color": "0.3"}
+    ring: dict[str, Any] = {
+        "marker": "o",
+        "markersize": 11,
+        "markerfacecolor": "none",
+        "color": "0.3",
+    }
     x, y = chosen["file_bytes"] / 1e3, chosen["test_accuracy"]
     ax.plot(x, y, linestyle="none", label="chosen on dev", **ring)
     ax.set_xscale("log")

@@ -13,7 +13,7 @@ import pytest
 from ccompress import cli
 from ccompress.commands import shrink as command
 from ccompress.experiment import shrink
-from ccompress.report import model_sizes
+from ccompress.report import tables
 
 
 def rows(count: int = 120) -> list[tuple[str, str]]:
@@ -57,7 +57,7 @@ def test_a_spreadsheet_becomes_a_model_that_predicts(folder, capsys):
         (whole["test_accuracy"] - models["test_accuracy"]).to_numpy()
     )
     (chosen,) = models[models["chosen"]].to_dict("records")
-    assert f"this one: {chosen['model']}, {model_sizes.size(chosen['file_bytes'])}" in said
+    assert f"this one: {chosen['model']}, {tables.size(chosen['file_bytes'])}" in said
     run = re.search(r"ccompress predict (\S+)", said).group(1)
     (folder / "texts.txt").write_text("Gerät1 kaputt\n", "utf-8")
     assert cli.command(["predict", run, "texts.txt"]) == 0
