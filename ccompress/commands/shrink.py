@@ -103,8 +103,8 @@ def _tell(splits: Splits, test: Path | None) -> None:
     sizes = {name: len(getattr(splits, name)) for name in ("train", "dev", "test")}
     told = ", ".join(f"{count:,} {name}" for name, count in sizes.items())
     print(f"{sum(sizes.values()):,} texts, {len(set(splits.train.labels))} classes: {told}")
-    if test is None:
-        print("split by class: a fifth of each is test, a fifth of the rest dev; always the same")
+    held = "a tenth of each is dev" if test else "a fifth of each is test, of the rest a fifth dev"
+    print(f"split by class: {held}; the same each time")
     for oddity in oddities.oddities(splits):
         print(f"note: {oddity}")
 

@@ -40,10 +40,10 @@ def recognised(path: Path, delimiter: str | None, text: str | None, label: str |
             values[name].append(str(value))
     if not values:
         raise InputError(f"{path} has no rows")
-    for option, name in (("--text", text), ("--label", label)):
-        if name is not None and name not in values:
+    for option, given in (("--text", text), ("--label", label)):
+        if given is not None and given not in values:
             listed = ", ".join(map(repr, values))
-            raise InputError(f"{option} {name}: {path} has {listed}{nearest(name, values)}")
+            raise InputError(f"{option} {given}: {path} has {listed}{nearest(given, values)}")
     text = text or _text(values, label)
     return Columns(text, label or _label(values, text, path))
 

@@ -25,7 +25,8 @@ def shown(models: pd.DataFrame) -> str:
             "drop on test": models["drop"].map("{:+.1f}".format),
         }
     )
-    return table.to_string(index=False)
+    text: str = table.to_string(index=False)
+    return text
 
 
 def figure(models: pd.DataFrame, baseline: str, reference: str) -> Figure:
@@ -51,7 +52,9 @@ def figure(models: pd.DataFrame, baseline: str, reference: str) -> Figure:
         "markersize": 8,
     }
     label = f"{reference} (reference)"
-    ax.plot(whole["file_bytes"] / 1e3, whole["test_accuracy"], label=label, **star)
+    ax.plot(
+        whole["file_bytes"] / 1e3, whole["test_accuracy"], label=label, linestyle="none", **star
+    )
     chosen = models[models["chosen"]]
     ring: dict[str, Any] = {
         "marker": "o",
@@ -60,7 +63,7 @@ def figure(models: pd.DataFrame, baseline: str, reference: str) -> Figure:
         "color": "0.3",
     }
     x, y = chosen["file_bytes"] / 1e3, chosen["test_accuracy"]
-    ax.plot(x, y, linestyle="none", label="chosen on dev", **ring)
+    ax.plot(x, y, linestyle="none", color="0.3", label="chosen on dev", **ring)
     ax.set_xscale("log")
     ax.xaxis.set_major_formatter("{x:g}")
     ax.set_xlabel("model file, kB (log scale)")
