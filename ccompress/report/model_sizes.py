@@ -45,25 +45,14 @@ def figure(models: pd.DataFrame, baseline: str, reference: str) -> Figure:
         look = style.line() if method == baseline else style.points()
         ax.plot(rows["file_bytes"] / 1e3, rows["test_accuracy"], label=method, **look)
     whole = models[models["method"] == reference]
-    star: dict[str, Any] = {
-        "color": REFERENCE_COLOUR,
-        "marker": "*",
-        "linestyle": "none",
-        "markersize": 8,
-    }
-    label = f"{reference} (reference)"
-    ax.plot(
-        whole["file_bytes"] / 1e3, whole["test_accuracy"], label=label, linestyle="none", **star
-    )
-    chosen = models[models["chosen"]]
-    ring: dict[str, Any] = {
-        "marker": "o",
-        "markersize": 11,
-        "markerfacecolor": "none",
-        "color": "0.3",
-    }
-    x, y = chosen["file_bytes"] / 1e3, chosen["test_accuracy"]
-    ax.plot(x, y, linestyle="none", color="0.3", label="chosen on dev", **ring)
+    star: dict[str, Any] = {"marker": "*", "markersize": 8, "label": f"{reference} (reference)"}
+    ring: dict[str, Any] = {"marker": "o", "markersize": 11, "label": "chosen on dev"}
+    for rows, colour, look in (
+        (models[models["method"] == reference], REFERENCE_COLOUR, star),
+        (models[models["chosen"]], "0.3", ring | {"markerfacecolor": "none"}),
+    ):
+        x, y = rows["file_bytes"] / 1e3, rows["test_accuracy"]
+        ax.plot(x, y, color=colour, linestyle="none", **look)
     ax.set_xscale("log")
     ax.xaxis.set_major_formatter("{x:g}")
     ax.set_xlabel("model file, kB (log scale)")
