@@ -44,7 +44,6 @@ def figure(models: pd.DataFrame, baseline: str, reference: str) -> Figure:
         rows = models[models["method"] == method]
         look = style.line() if method == baseline else style.points()
         ax.plot(rows["file_bytes"] / 1e3, rows["test_accuracy"], label=method, **look)
-    whole = models[models["method"] == reference]
     star: dict[str, Any] = {"marker": "*", "markersize": 8, "label": f"{reference} (reference)"}
     ring: dict[str, Any] = {"marker": "o", "markersize": 11, "label": "chosen on dev"}
     for rows, colour, look in (
