@@ -1,6 +1,7 @@
 """What a run shows while it trains and when it is done."""
 
 import logging
+import math
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -57,7 +58,14 @@ def show(row: Mapping[str, Any], settings: Settings, note: str) -> None:
     """Print what came out of a run."""
     size = "".join(f", {what} {row[what]}" for what in ("rank", "bits") if row[what])
     print(f"{row['dataset']}, {row['network']}, {row['method']} at rate {row['rate']:g}{size}")
-    print(f"  test accuracy  {row['test_accuracy']:.2f} %  (dev {row['dev_accuracy']:.2f} %)")
+    sizes = ", ".join(f"{row[f'{split}_size']:,} {split}" for split in ("train", "dev", "test"))
+    print(f"  data           {sizes}; {row['classes']} classes")
+    share = row["test_accuracy"] / 100
+    error = 100 * math.sqrt(share * (1 - share) / row["test_size"])  # of a sample of texts
+    print(
+        f"  test accuracy  {row['test_accuracy']:.2f} %, standard error {error:.2f}  "
+        f"(dev {row['dev_accuracy']:.2f} %)"
+    )
     for what, after in (
         ("embedding", row["embedding_bytes"]),
         # As it is deployed; earlier versions did not record it.
