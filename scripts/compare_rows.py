@@ -41,26 +41,26 @@ def compared(ours: pd.DataFrame, committed: pd.DataFrame) -> pd.DataFrame:
     by_cell = committed.groupby(CELL)["test_accuracy"]
     lines = []
     for cell, runs in ours.groupby(CELL):
-        here = runs.set_index("run_id")["test_accuracy"]
+        accuracies = runs.set_index("run_id")["test_accuracy"]
         line = dict(zip(CELL, cell, strict=True)) | {
-            "runs": len(here),
-            "here": f"{here.mean():.2f}",
+            "runs": len(accuracies),
+            "here": f"{accuracies.mean():.2f}",
         }
-        if not here.index.isin(by_run.index).all():
+        if not accuracies.index.isin(by_run.index).all():
             lines.append(line | {"agrees": UNKNOWN})
             continue
-        there = by_run[here.index]
+        there = by_run[accuracies.index]
         seeds = by_cell.get_group(cell)
-        reach = prediction(seeds, len(here))
-        off = here.mean() - seeds.mean()
+        reach = prediction(seeds, len(accuracies))
+        off = accuracies.mean() - seeds.mean()
         verdict = WITHIN if abs(off) <= reach else OUTSIDE
         lines.append(
             line
             | {
                 "same seeds": f"{there.mean():.2f}",
-                "difference": f"{here.mean() - there.mean():+.2f}",
+                "difference": f"{accuracies.mean() - there.mean():+.2f}",
                 "all seeds": f"{seeds.mean():.2f} ± {reach:.2f}",
-                "agrees": SAME if (here == there).all() else verdict,
+                "agrees": SAME if (accuracies == there).all() else verdict,
             }
         )
     return pd.DataFrame(lines).fillna("")

@@ -185,8 +185,8 @@ def test_a_gpu_that_is_not_there(console, tiny, device):
 )
 def test_the_console_script_refuses_bad_input_like_the_command(console, ccompress, tiny, arguments):
     data = [] if arguments[0].isalpha() else tiny
-    real, here = console(*data, *arguments), ccompress(*data, *arguments)
-    assert (real.returncode, real.stdout, real.stderr) == (2, "", here.stderr)
+    real, in_process = console(*data, *arguments), ccompress(*data, *arguments)
+    assert (real.returncode, real.stdout, real.stderr) == (2, "", in_process.stderr)
 
 
 FILES = {

@@ -139,11 +139,11 @@ MEMORY = [
 
 @pytest.mark.parametrize(("error", "said"), MEMORY, ids=[said for _, said in MEMORY])
 def test_memory_that_ran_out_is_told_in_one_line_with_what_would_help(error, said):
-    with pytest.raises(OutOfMemory) as told:
+    with pytest.raises(OutOfMemory) as caught:
         raised(error)
-    assert str(told.value).startswith(f"out of memory: {said}")
-    assert str(told.value).endswith("; a smaller one needs less")
-    assert "\n" not in str(told.value)
+    assert str(caught.value).startswith(f"out of memory: {said}")
+    assert str(caught.value).endswith("; a smaller one needs less")
+    assert "\n" not in str(caught.value)
 
 
 def test_a_gpu_out_of_memory(device):
@@ -158,9 +158,9 @@ def test_a_gpu_out_of_memory(device):
 def test_other_errors_stay_what_they_are(monkeypatch, error):
     monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
     monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)  # it answers
-    with pytest.raises(type(error)) as told:
+    with pytest.raises(type(error)) as caught:
         raised(error)
-    assert told.value is error
+    assert caught.value is error
 
 
 def test_a_gpu_that_answers_no_more_is_lost_to_the_process(monkeypatch):
@@ -169,11 +169,11 @@ def test_a_gpu_that_answers_no_more_is_lost_to_the_process(monkeypatch):
 
     monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
     monkeypatch.setattr(torch.cuda, "synchronize", refuses)
-    with pytest.raises(DeviceLost, match="no more: CUDA error: an illegal address") as told:
+    with pytest.raises(DeviceLost, match="no more: CUDA error: an illegal address") as caught:
         raised(RuntimeError("CUDA error: an illegal address\nCompile with"))
-    again = pickle.loads(pickle.dumps(told.value))
-    assert (str(again), again.process) == (str(told.value), told.value.process)
-    assert not isinstance(told.value, Exception)
+    again = pickle.loads(pickle.dumps(caught.value))
+    assert (str(again), again.process) == (str(caught.value), caught.value.process)
+    assert not isinstance(caught.value, Exception)
 
 
 def test_a_real_error_of_a_gpu_loses_it(device):

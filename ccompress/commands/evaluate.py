@@ -186,9 +186,9 @@ def _write(
 
     square = pd.DataFrame(matrix, pd.Index(labels, name="class"), list(labels))
     picture = out / f"{name}.confusion.png"
-    told = predictions.to_csv(index=False, float_format="%.6f")
+    table = predictions.to_csv(index=False, float_format="%.6f")
     try:
-        storage.write_text(out / f"{name}.predictions.csv", told)
+        storage.write_text(out / f"{name}.predictions.csv", table)
         storage.write_text(out / f"{name}.classes.csv", classes.to_csv(index=False))
         storage.write_text(out / f"{name}.confusion.csv", square.to_csv())
         files, missing = lettering.save(draw(matrix, labels), png={"bbox_inches": "tight"})

@@ -32,8 +32,8 @@ class Answer(NamedTuple):
 
     def columns(self, top: int, spec: str) -> list[str]:
         """`top` labels, each with its probability after it; empty where there are none."""
-        told = [word for label, p in self.probabilities.items() for word in (label, f"{p:{spec}}")]
-        return told + [""] * (2 * top - len(told))
+        words = [word for label, p in self.probabilities.items() for word in (label, f"{p:{spec}}")]
+        return words + [""] * (2 * top - len(words))
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -197,9 +197,9 @@ def _json_lines(answers: Iterable[Answer], top: int) -> str:
 
 
 def _object(answer: Answer, top: int) -> dict[str, object]:
-    told = [{"label": label, "probability": p} for label, p in answer.probabilities.items()]
-    best = told[0] if told else {"label": None, "probability": None}
-    return {**best, **({"top": told} if top > 1 else {}), "text": answer.text}
+    labels = [{"label": label, "probability": p} for label, p in answer.probabilities.items()]
+    best = labels[0] if labels else {"label": None, "probability": None}
+    return {**best, **({"top": labels} if top > 1 else {}), "text": answer.text}
 
 
 FORMATS: dict[str, Callable[[Iterable[Answer], int], str]] = {

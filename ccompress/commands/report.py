@@ -167,14 +167,14 @@ def _spectra(done: pd.DataFrame, cells: pd.DataFrame, spectra_file: Path) -> Par
     energies = spectra.kept(values, done, cells)
     if energies.empty:
         return []
-    of = spectra.averaged(values)
-    before_after = f"before and after training, {of}"
+    seeds = spectra.averaged(values)
+    before_after = f"before and after training, {seeds}"
     caption = (
         f"Singular values of the embedding table {before_after}. Thin lines: the rank at that "
         f"rate. {_provenance(done)}"
     )
     draw = functools.partial(spectra.spectrum_figure, values, done, energies)
-    parts: Parts = [spectra.table(energies, of), Picture("spectra", caption, draw)]
+    parts: Parts = [spectra.table(energies, seeds), Picture("spectra", caption, draw)]
     if len(aggregation.rates(done)) > 1:
         caption = (
             "Relative error of the best approximation of the table of each rate's rank, "

@@ -101,8 +101,8 @@ def _delimiter(options: Sequence[str]) -> str | None:
 def _tell(splits: Splits, test: Path | None) -> None:
     """Say what the texts are, and what is odd about them."""
     sizes = {name: len(getattr(splits, name)) for name in ("train", "dev", "test")}
-    told = ", ".join(f"{count:,} {name}" for name, count in sizes.items())
-    print(f"{sum(sizes.values()):,} texts, {len(set(splits.train.labels))} classes: {told}")
+    counts = ", ".join(f"{count:,} {name}" for name, count in sizes.items())
+    print(f"{sum(sizes.values()):,} texts, {len(set(splits.train.labels))} classes: {counts}")
     held = "a tenth of each is dev" if test else "a fifth of each is test, of the rest a fifth dev"
     print(f"split by class: {held}; the same each time")
     for oddity in oddities.oddities(splits):

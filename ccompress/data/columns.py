@@ -63,9 +63,9 @@ def _label(values: dict[str, list[str]], text: str, path: Path) -> str:
         if name != text and 2 <= len(set(column)) <= len(column) / 2
     ]
     named = [name for name in candidates if name.casefold() in _LABELS]
-    for found in (named, candidates):
-        if len(found) == 1:
-            return found[0]
+    for names in (named, candidates):
+        if len(names) == 1:
+            return names[0]
     if candidates:
         listed = ", ".join(map(repr, candidates))
         raise InputError(f"{path}: each of {listed} may hold the labels; say which with --label")

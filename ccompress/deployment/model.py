@@ -97,8 +97,8 @@ class Model:
                 predictions.append(Prediction(None, None, {}))
                 continue
             names = [self.labels[i] for i in classes]
-            told = dict(zip(names, probable, strict=True))
-            predictions.append(Prediction(names[0], probable[0], told))
+            probabilities = dict(zip(names, probable, strict=True))
+            predictions.append(Prediction(names[0], probable[0], probabilities))
         return predictions
 
     def probabilities(self, texts: Sequence[str]) -> Tensor:

@@ -217,5 +217,5 @@ def _train(
 
 def _machine(settings: Settings, device: torch.device) -> list[Any]:
     """Where training promises the same numbers to the last bit."""
-    own = [machine.device_name(device), settings.threads, torch.__version__]
-    return own + machine.cuda_versions(device)
+    name, versions = machine.device_name(device), machine.cuda_versions(device)
+    return [name, settings.threads, torch.__version__, *versions]

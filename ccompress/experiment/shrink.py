@@ -73,19 +73,19 @@ class Task:
             InputError: An option is wrong.
         """
         base = [*self._data(), *self._defaults(splits), *self.options]
-        found: list[Candidate] = []
+        candidates: list[Candidate] = []
         for method, rates in SWEEP.items():
             for rate in rates:
                 overrides = [*base, f"method={method}", f"rate={rate}"]
                 settings = settings_from(overrides)
-                if not found:
+                if not candidates:
                     vocab_size, dim = prepare(settings).table.shape
                 try:
                     settings.method.size(vocab_size, dim, settings.rate)
                 except InputError:
                     continue  # the table is too small for it
-                found.append(Candidate(settings, overrides))
-        return found
+                candidates.append(Candidate(settings, overrides))
+        return candidates
 
     def _defaults(self, splits: Splits) -> Iterator[str]:
         """Options that suit the texts, but for those that the user has chosen."""
@@ -167,12 +167,12 @@ def _progress(
         def on_run(row: dict[str, Any]) -> None:
             done.append(done[-1] + candidates[len(done) - 1].epochs)
             bar.update(done[-1] - bar.n)
-            told = f"{name(row['method'], row['rate'])}: dev {row['dev_accuracy']:.1f} %"
-            bar.set_postfix_str(told)
+            line = f"{name(row['method'], row['rate'])}: dev {row['dev_accuracy']:.1f} %"
+            bar.set_postfix_str(line)
             if not terminal:
                 left = (time.monotonic() - began) * (total / done[-1] - 1)
                 place = f"[{len(done) - 1}/{len(candidates)}]"
-                print(f"{place} {told}; about {left:.0f} s left", flush=True)
+                print(f"{place} {line}; about {left:.0f} s left", flush=True)
 
         yield on_epoch, on_run
 

@@ -75,13 +75,13 @@ def test_what_is_printed_and_written_is_what_the_model_says(tmp_path, capsys):
     assert list(square.index) == list(square.columns) == LABELS
     assert list(pd.read_csv(out / "data.classes.csv")["texts"]) == [10, 10, 10]
     assert image.imread(out / "data.confusion.png").shape[0] > 100
-    told = pd.read_csv(out / "data.predictions.csv")
-    assert list(told["line"]) == list(range(2, 32))
-    assert list(told["text"]) == TEXTS
-    assert list(told["label"]) == [LABELS[i] for i in true]
-    assert list(told["prediction"]) == [LABELS[i] for i in guesses]
+    table = pd.read_csv(out / "data.predictions.csv")
+    assert list(table["line"]) == list(range(2, 32))
+    assert list(table["text"]) == TEXTS
+    assert list(table["label"]) == [LABELS[i] for i in true]
+    assert list(table["prediction"]) == [LABELS[i] for i in guesses]
     best = model.load(path).probabilities(TEXTS).amax(1).tolist()
-    assert list(told["probability"]) == pytest.approx(best, abs=1e-6)
+    assert list(table["probability"]) == pytest.approx(best, abs=1e-6)
 
 
 def test_a_label_that_the_model_does_not_know_is_an_error_counted(tmp_path, capsys):
@@ -110,8 +110,8 @@ def test_a_label_that_the_model_does_not_know_is_an_error_counted(tmp_path, caps
         assert scores.loc[label, "precision"] == pytest.approx(expected, nan_ok=True)
     mean = 100 * scores.loc[LABELS, "f1"].mean()
     assert f"mean F1   {mean:.2f} %" in shown
-    told = pd.read_csv(out / "data.predictions.csv")
-    assert list(told["label"]) == labels
+    table = pd.read_csv(out / "data.predictions.csv")
+    assert list(table["label"]) == labels
 
 
 def test_a_picture_of_many_classes_has_room_for_their_names():

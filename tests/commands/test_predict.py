@@ -109,10 +109,10 @@ def test_the_most_probable_labels_are_told(answers):
     given = f"{text}\n{empty}\n".encode()
     probabilities = answers.model.probabilities([text])[0].tolist()
     best = sorted(zip(probabilities, answers.model.labels, strict=True), reverse=True)
-    told = [word for p, label in best[:2] for word in (label, f"{p:.6f}")]
+    words = [word for p, label in best[:2] for word in (label, f"{p:.6f}")]
     table = csv.reader(io.StringIO(answers(given, "--top", "2", "--format", "csv")))
     header = ["label", "probability", "label_2", "probability_2", "text"]
-    assert list(table) == [header, [*told, text], ["", "", "", "", empty]]
+    assert list(table) == [header, [*words, text], ["", "", "", "", empty]]
     objects = answers(given, "--top", "2", "--format", "jsonl").splitlines()
     first, second = map(json.loads, objects)
     expected = [{"label": label, "probability": pytest.approx(p)} for p, label in best[:2]]
@@ -190,14 +190,14 @@ def test_a_run_predicts_and_evaluates_as_it_was_tested(
     (folder,) = (path for path in Path("results/runs").glob("[!.]*"))
     texts = [row["text"] for row in rows(Path("data/test.csv").read_text(encoding="utf-8"))]
     Path("texts.txt").write_text("\n".join(texts), encoding="utf-8")
-    here = ["--device", str(device)]
-    assert cli.command(["predict", folder.name[:5], "texts.txt", "--format", "csv", *here]) == 0
+    options = ["--device", str(device)]
+    assert cli.command(["predict", folder.name[:5], "texts.txt", "--format", "csv", *options]) == 0
     tested = rows((folder / "predictions.csv").read_text(encoding="utf-8"))
     guessed = rows(capsys.readouterr().out)
     assert [row["label"] for row in guessed] == [row["prediction"] for row in tested]
 
     accuracy = json.loads((folder / "result.json").read_text(encoding="utf-8"))["test_accuracy"]
-    assert cli.command(["evaluate", folder.name[:5], "--data", "data/test.csv", *here]) == 0
+    assert cli.command(["evaluate", folder.name[:5], "--data", "data/test.csv", *options]) == 0
     shown = capsys.readouterr().out
     assert f"accuracy  {accuracy:.2f} %  of {len(texts)} texts" in shown
     assert (folder / "evaluation" / "test.confusion.png").is_file()

@@ -20,8 +20,8 @@ def rows(count: int = 120) -> list[tuple[str, str]]:
     draw = random.Random(0)
     words = {"Störung": "kaputt defekt Fehler", "Lob": "schön gut Danke", "Frage": "wann wo wie"}
     return [
-        (" ".join([*draw.choices(told.split(), k=3), f"Gerät{draw.randrange(40)}"]), label)
-        for label, told in draw.choices(list(words.items()), k=count)
+        (" ".join([*draw.choices(vocabulary.split(), k=3), f"Gerät{draw.randrange(40)}"]), label)
+        for label, vocabulary in draw.choices(list(words.items()), k=count)
     ]
 
 

@@ -210,10 +210,10 @@ def test_auto_that_finds_no_gpu_in_a_slurm_job_says_so(monkeypatch, tiny, called
     ran = called(*tiny, "seed=0", "save_model=false", "device=auto")
     assert ran[0] == 0
     assert "no GPU" not in ran[2]
-    found = {}
+    messages = {}
     for device in ("auto", "cpu"):
         # The result is there, as if a job had written it.
-        found[device] = called(*sweep, f"device={device}", "force=true")[2]
-    assert "found no GPU in the Slurm jobs of 1 runs, which used the CPU" in found["auto"]
-    assert "device=cuda asks Slurm for one" in found["auto"]
-    assert "no GPU" not in found["cpu"]
+        messages[device] = called(*sweep, f"device={device}", "force=true")[2]
+    assert "found no GPU in the Slurm jobs of 1 runs, which used the CPU" in messages["auto"]
+    assert "device=cuda asks Slurm for one" in messages["auto"]
+    assert "no GPU" not in messages["cpu"]

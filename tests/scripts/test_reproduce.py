@@ -57,7 +57,7 @@ def rows(accuracies, first_id=0, method="none"):
 
 
 @pytest.mark.parametrize(
-    ("here", "agrees"),
+    ("accuracies", "agrees"),
     [
         ([80.0, 81.0], "the same"),
         ([81.0, 80.0], "within"),
@@ -67,12 +67,12 @@ def rows(accuracies, first_id=0, method="none"):
         ([78.3, 78.3], "OUTSIDE"),
     ],
 )
-def test_a_cell_agrees_within_what_other_seeds_would_do(here, agrees):
+def test_a_cell_agrees_within_what_other_seeds_would_do(accuracies, agrees):
     committed = rows([80.0, 81.0, 82.0, 83.0, 84.0])
-    (line,) = compare_rows.compared(rows(here), committed).to_dict("records")
+    (line,) = compare_rows.compared(rows(accuracies), committed).to_dict("records")
     assert line["agrees"] == agrees
     assert (line["same seeds"], line["all seeds"]) == ("80.50", "82.00 ± 3.67")
-    assert line["difference"] == f"{sum(here) / 2 - 80.5:+.2f}"
+    assert line["difference"] == f"{sum(accuracies) / 2 - 80.5:+.2f}"
 
 
 def test_runs_of_another_configuration_are_not_compared():
