@@ -6,10 +6,12 @@ import re
 import shlex
 import signal
 import sys
+import traceback
 from types import FrameType
 from typing import Any
 
 import hydra
+from hydra.conf import HydraConf
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Quote, QuotedString
@@ -18,6 +20,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
+from ccompress import installation
 from ccompress.config import files
 from ccompress.config.schema import keys
 from ccompress.config.settings import (
@@ -26,7 +29,7 @@ from ccompress.config.settings import (
     check_train,
     register_resolvers,
 )
-from ccompress.errors import DeviceLost, InputError, OutOfMemory, nearest
+from ccompress.errors import DeviceLost, InputError, OutOfMemory, nearest, one_line
 from ccompress.experiment.results import RESULT, command_line
 
 # verb -> module with main(arguments) -> exit code
@@ -40,6 +43,12 @@ VERBS = {
     "runs": "ccompress.commands.runs",
     "shrink": "ccompress.commands.shrink",
 }
+
+
+# Hydra's own folders: its outputs are switched off, and nothing would be found in them.
+_FOLDERS = ("hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir", "hydra.output_subdir")
+# Launchers that the extra `launchers` brings.
+_LAUNCHERS = ("joblib", "submitit_local", "submitit_slurm")
 
 
 def main() -> None:
@@ -75,23 +84,31 @@ def command(arguments: list[str]) -> int:
         return _complain(f"terminated{_going_on(arguments)}", 143)
     except KeyboardInterrupt:
         return _complain(f"interrupted{_going_on(arguments)}", 130)
-    except BrokenPipeError:
-        # The reader of standard output has gone (as in `ccompress runs | head`): so do we.
-        _drop_output()
-        return 0
     except OSError as error:
-        # Such as a full disk under standard output.
-        _drop_output()
-        return _complain(f"{error.filename or 'output'}: {error.strerror or error}", 1)
+        return _failed_by_system(error)
+    except Exception as error:
+        if not _raised_by_hydra(error):
+            raise
+        return _complain(one_line(error), 2)
 
 
-def _drop_output() -> None:
-    """Send what is still buffered for standard output nowhere: Python writes it at its end."""
+def _failed_by_system(error: OSError) -> int:
+    """Say what the system refused, such as a write to a full disk; the exit code."""
+    # What is still buffered for standard output goes nowhere: Python would write it at its end.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if isinstance(error, BrokenPipeError):
+        return 0  # the reader has gone, as in `ccompress runs | head`: so do we
+    return _complain(one_line(error), 1)
 
 
 def _names_a_verb(arguments: list[str]) -> bool:
     return bool(arguments) and arguments[0][:1] not in "-+~" and "=" not in arguments[0]
+
+
+def _raised_by_hydra(error: Exception) -> bool:
+    """Whether Hydra's own code raised an error, as for `-m --cfg job`: the command is wrong."""
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    return str(frame.f_globals.get("__name__")).partition(".")[0] == "hydra"
 
 
 def _going_on(arguments: list[str]) -> str:
@@ -138,40 +155,62 @@ def _hydra(arguments: list[str]) -> int:
     register_resolvers()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come to us as they are, to be said in one line
     for group, _, option in (word.partition("=") for word in arguments):
+        if group.lstrip("+~") in _FOLDERS:
+            raise InputError(f"{group}: a run lies in a folder of runs_dir; give runs_dir=FOLDER")
         if option == "null" and (files.CONF / group).is_dir():
             raise InputError(f"{group}=null: it is one of {', '.join(files.options(group))}")
     hydra.main(version_base="1.3", config_path=str(files.CONF), config_name="config")(_task)()
     return 0
 
 
-def _task(config: DictConfig) -> dict[str, Any] | None:
-    """One run, here or in a launcher's process; in a sweep the run's folder tells of a failure."""
+def _task(config: DictConfig) -> dict[str, Any]:
+    """One run, here or in a launcher's process; what is returned tells a sweep of a failure."""
     from ccompress.experiment import console
-    from ccompress.experiment.run import finished, run
     from ccompress.training.trainer import Diverged
 
     register_resolvers()  # a launcher's process has not been through `_hydra`
     context = HydraConfig.get()
+    # A path means what it meant where the command was given, whatever folder a launcher works in.
+    os.chdir(context.runtime.cwd)
     if context.mode == RunMode.MULTIRUN:
-        settings = check(config, context.runtime.choices)
-        return console.guarded(lambda: run(settings, _line(settings), on_epoch=lambda row: None))
+        return console.guarded(lambda: _run_of_a_sweep(config, context))
     # SystemExit, because Hydra puts a line of its own before every Exception of a task.
     try:
-        check_train(context)
-        settings = check(config, context.runtime.choices)
-        if settings.experiment_name and context.sweeper.params:
-            print("one run of the experiment; -m runs all of it", file=sys.stderr)
-        if row := finished(settings):
-            elsewhere = f"a row of {settings.results_dir}, its folder is not here; "
-            note = "" if (settings.folder / RESULT).is_file() else elsewhere
-            console.show(row, settings, f"finished before; {note}force=true runs it again")
-            return row
-        with console.epochs(settings.epochs) as on_epoch:
-            row = run(settings, _line(settings), on_epoch)
+        return _single_run(config, context)
     except InputError as error:
         raise SystemExit(_complain(str(error), 2)) from error
     except (Diverged, OutOfMemory, DeviceLost) as error:
         raise SystemExit(_complain(str(error), 1)) from error
+    except OSError as error:
+        raise SystemExit(_failed_by_system(error)) from error
+
+
+def _run_of_a_sweep(config: DictConfig, context: HydraConf) -> dict[str, Any]:
+    """One of many runs, which shows nothing."""
+    from ccompress.experiment.run import run
+
+    settings = check(config, context.runtime.choices)
+    return run(settings, _line(settings), on_epoch=lambda row: None)
+
+
+def _single_run(config: DictConfig, context: HydraConf) -> dict[str, Any]:
+    """The only run, or what it left before."""
+    from ccompress.experiment import console
+    from ccompress.experiment.jobs import refuse_one_of_many
+    from ccompress.experiment.run import finished, run
+    from ccompress.machine import choose_device
+
+    check_train(context)
+    refuse_one_of_many(context.sweeper.params or {}, context.overrides.task)
+    settings = check(config, context.runtime.choices)
+    choose_device(settings.device)  # refuses one that is not here, even if the run is finished
+    if row := finished(settings):
+        elsewhere = f"a row of {settings.results_dir}, its folder is not here; "
+        note = "" if (settings.folder / RESULT).is_file() else elsewhere
+        console.show(row, settings, f"finished before; {note}force=true runs it again")
+        return row
+    with console.epochs(settings.epochs) as on_epoch:
+        row = run(settings, _line(settings), on_epoch)
     console.show(row, settings, "")
     return row
 
@@ -189,6 +228,8 @@ def _explained(error: Exception) -> str:
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         group, _, option = str(error.missing_cfg_file).rpartition("/")
         known = list(error.options or [])
+        if group == "hydra/launcher" and option in _LAUNCHERS:
+            return f"{group}={option} needs more packages: {installation.command('launchers')}"
         if group and known:
             return f"{group}={option} is not known{nearest(option, known)}; it is one of " + (
                 ", ".join(known)

@@ -69,6 +69,20 @@ class DeviceLost(BaseException):
         return str(self.args[0])
 
 
+class DiskFull(BaseException):
+    """No run of a sweep can be written any more.
+
+    It is no Exception, because launchers keep each Exception of a run until all runs have ended.
+    """
+
+
+def one_line(error: Exception) -> str:
+    """What an error says, in one line; where the system says it of a file, with the file's name."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename or 'output'}: {error.strerror}"
+    return " ".join(str(error).split()) or type(error).__name__
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """` (did you mean X?)`, or nothing where no known word is near."""
     close = difflib.get_close_matches(word, list(known), n=1)

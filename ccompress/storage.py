@@ -4,6 +4,7 @@ Tensor files are safetensors; nothing is read with pickle. The metadata hold a S
 tensors and metadata under `sha256`. Loading checks it.
 """
 
+import errno
 import functools
 import hashlib
 import json
@@ -64,6 +65,10 @@ def replacing(path: Path) -> Iterator[Path]:
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
+    except OSError as error:
+        if error.filename in (None, str(temporary)):
+            error.filename = str(path)  # what a user knows it by
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -228,6 +233,14 @@ def made_once(
         made = make()
         save(path, *pack(made))
         return made
+
+
+def disk_is_full(error: BaseException | None) -> bool:
+    """Whether an error, or one that it was raised from, says that the disk or a quota is full."""
+    if error is None:
+        return False
+    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return full or disk_is_full(error.__cause__)
 
 
 def file_sha256(path: Path) -> str:

@@ -9,7 +9,10 @@ from pathlib import Path
 
 import pytest
 import tiny_data
+import torch
 from hatchling.builders.sdist import SdistBuilder
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra.errors import MissingConfigException
 
 from ccompress import cli
 
@@ -187,6 +190,84 @@ def test_the_console_script_refuses_bad_input_like_the_command(console, ccompres
     data = [] if arguments[0].isalpha() else tiny
     real, in_process = console(*data, *arguments), ccompress(*data, *arguments)
     assert (real.returncode, real.stdout, real.stderr) == (2, "", in_process.stderr)
+
+
+BAD_FOR_HYDRA = [
+    (["-m", "--cfg", "job"], "Only one of"),
+    (["--resolve"], "can only be used in conjunction with --cfg"),
+    (["--experimental-rerun", "nothing.pickle"], "nothing.pickle does not exist"),
+    (["hydra.sweeper=null", "-m"], "sweeper is not configured"),
+    (["-m", "seed=interval(0,1)"], "seed=interval(0,1): a sweep takes single values, such as seed"),
+    (["-m", "hydra.sweeper.max_batch_size=0"], "it is at least 1"),
+    (["hydra.run.dir=elsewhere"], "give runs_dir=FOLDER"),
+    (["-m", "hydra.sweep.dir=elsewhere"], "give runs_dir=FOLDER"),
+    (["+hydra.sweep.subdir=elsewhere", "-m"], "give runs_dir=FOLDER"),
+    (["hydra.output_subdir=elsewhere"], "give runs_dir=FOLDER"),
+    (
+        ["+experiment=demo"],
+        "sweeps 12 combinations: add -m",
+    ),
+    (
+        ["+experiment=demo", "network=dan", "rate=0.5"],
+        "4 combinations: add -m, or give one value each of dataset, method\n",
+    ),
+    (["~vocab.min_count"], "vocab.min_count has no value"),
+    (["-m", "device=cuda"], "no CUDA device"),
+]
+
+
+@pytest.mark.filterwarnings("ignore:Experimental rerun")
+@pytest.mark.parametrize(("arguments", "said"), BAD_FOR_HYDRA, ids=lambda value: str(value))
+def test_what_hydra_would_say_in_a_traceback_or_not_at_all(
+    ccompress, tmp_path, arguments, said, monkeypatch
+):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    done = ccompress(*arguments)
+    assert done.returncode == 2, done.stderr
+    assert said in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_error_of_ours_is_not_taken_for_one_of_hydras(ccompress, monkeypatch):
+    def broken(*_):
+        raise ValueError("a mistake in our code")
+
+    monkeypatch.setattr(cli, "check_train", broken)
+    with pytest.raises(ValueError, match="a mistake in our code"):
+        ccompress("method=none")
+
+
+def test_one_run_of_an_experiment_that_names_all_that_is_swept(ccompress):
+    one = ["network=dan", "method=none", "rate=0.5", "train.epochs=1", "dataset=books"]
+    done = ccompress("+experiment=demo", *one, "vectors.dim=16")
+    assert done.returncode == 0, done.stderr
+    assert "books, dan, none" in done.stdout
+
+
+def test_a_device_that_is_not_here_is_refused_where_the_run_is_finished_too(
+    ccompress, tiny, monkeypatch
+):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    run = [*tiny, "method=none", "train.epochs=1"]
+    assert ccompress(*run).returncode == 0
+    for sweep in ([], ["-m"]):
+        done = ccompress(*run, "device=cuda", *sweep)
+        assert done.returncode == 2
+        assert done.stderr == (
+            "ccompress: device=cuda, but torch finds no CUDA device: use device=cpu or auto\n"
+        )
+
+
+def test_a_launcher_that_is_not_installed_names_the_extra(ccompress, monkeypatch):
+    def compose(*_, **__):
+        raise MissingConfigException("not found", "hydra/launcher/joblib", ["basic"])
+
+    monkeypatch.setattr(ConfigLoaderImpl, "load_configuration", compose)
+    done = ccompress("-m", "hydra/launcher=joblib")
+    assert done.returncode == 2
+    assert "hydra/launcher=joblib needs more packages: " in done.stderr
+    assert "[launchers]" in done.stderr
 
 
 FILES = {

@@ -22,6 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ccompress import installation
 from ccompress.data.text.vocabulary import PAD, UNK
 from ccompress.deployment.model import Model
 from ccompress.embeddings.base import without_padding
@@ -101,7 +102,7 @@ def write_onnx(small: Model, path: Path) -> None:
         import onnx  # noqa: F401
         import onnxscript  # noqa: F401
     except ImportError as error:
-        raise InputError("ONNX needs more packages: pip install 'ccompress[export]'") from error
+        raise InputError(f"ONNX needs more packages: {installation.command('export')}") from error
     if tensor_bytes(small.network) > _LARGEST:
         raise InputError("an ONNX file holds at most 2 GB: give --format torch_export")
     with _quietly():

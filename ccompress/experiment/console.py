@@ -10,8 +10,9 @@ from typing import Any
 
 from tqdm import tqdm
 
+from ccompress import storage
 from ccompress.config.settings import Settings
-from ccompress.errors import DeviceLost
+from ccompress.errors import DeviceLost, DiskFull, one_line
 from ccompress.experiment import results
 from ccompress.training.trainer import EpochRow
 
@@ -37,21 +38,24 @@ def epochs(total: int) -> Iterator[Callable[[EpochRow], None]]:
         yield show
 
 
-def guarded(run: Callable[[], dict[str, Any]]) -> dict[str, Any] | None:
-    """Run within a sweep: a failure is in the run's folder, and the other runs go on.
+def guarded(run: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """Run within a sweep: the run's row, or what failed as `error`; the other runs go on.
 
     Raises:
         DeviceLost: None can go on in this process.
+        DiskFull: None can be written.
     """
     try:
         return run()
-    except DeviceLost:
+    except DeviceLost as error:
         if "SUBMITIT_EXECUTOR" in os.environ:  # a job of a cluster has one run and ends with it
-            return None
+            return {"error": str(error)}
         raise
-    except Exception:
+    except Exception as error:
+        if storage.disk_is_full(error):
+            raise DiskFull(one_line(error)) from error
         logger.debug("a run of the sweep failed", exc_info=True)
-        return None
+        return {"error": f"{type(error).__name__}: {one_line(error)}"}
 
 
 def show(row: Mapping[str, Any], settings: Settings, note: str) -> None:

@@ -4,25 +4,17 @@ import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig, read_write
 
 from ccompress import cores
-from ccompress.config.settings import Settings
-from ccompress.errors import DeviceLost
+from ccompress.errors import DeviceLost, one_line
 from ccompress.experiment import results
-
-
-@dataclass(frozen=True)
-class Job:
-    """One run of a sweep: the overrides that Hydra composes it from, and its settings."""
-
-    overrides: list[str]
-    settings: Settings
+from ccompress.experiment.jobs import Job
 
 
 def threads(launcher: DictConfig) -> int:
@@ -76,23 +68,56 @@ def _is_slurm(launcher: DictConfig) -> bool:
     return str(launcher._target_).endswith(".SlurmLauncher")
 
 
-def launch(launcher: Launcher, jobs: Sequence[Job]) -> None:
+def is_elsewhere(launcher: DictConfig) -> bool:
+    """Whether runs may happen on other machines than this one: those of a cluster."""
+    return "cpus_per_task" in launcher
+
+
+def launch(launcher: Launcher, jobs: Sequence[Job], at_once: int | None) -> dict[str, str]:
     """Run jobs. When a process loses its GPU, the jobs that are left run in new processes.
+
+    Args:
+        launcher: The launcher.
+        jobs: What to run.
+        at_once: Most jobs that the launcher is given at once; None gives it all of them.
+
+    Returns:
+        What failed, by run id: a run that fails before it begins has no result to say so.
 
     Raises:
         DeviceLost: It is this process that lost its GPU.
     """
     began = time.time()
+    reasons: dict[str, str] = {}
     left = list(jobs)
     while left:
+        batch = left[:at_once]
         try:
-            launcher.launch([job.overrides for job in left], initial_job_idx=0)
-            return
+            returned = launcher.launch(
+                [job.overrides for job in batch], initial_job_idx=len(jobs) - len(left)
+            )
         except DeviceLost as error:
             tried = len(left)
             left = [j for j in left if not changed(j.settings.folder / results.RESULT, began)]
             if error.process == os.getpid() or len(left) == tried:
                 raise
+            continue
+        left = left[len(batch) :]
+        for job, outcome in zip(batch, returned, strict=True):
+            if reason := _reason(outcome):
+                reasons[job.settings.run_id] = reason
+    return reasons
+
+
+def _reason(outcome: JobReturn) -> str | None:
+    """Why a job failed, from what its launcher returned; None for one that did not."""
+    if outcome.status == JobStatus.COMPLETED:
+        return (outcome.return_value or {}).get("error")
+    try:
+        _ = outcome.return_value
+    except Exception as error:  # whatever Hydra met before it called the run
+        return f"{type(error).__name__}: {one_line(error)}"
+    return None
 
 
 def changed(path: Path, since: float) -> bool:

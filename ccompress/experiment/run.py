@@ -77,6 +77,8 @@ def _run(
         with machine.threads(settings.threads), machine.errors_told(_LESS_MEMORY):
             row |= _train_and_test(settings, on_epoch)
     except (Exception, DeviceLost) as error:
+        if storage.disk_is_full(error):
+            raise  # the run did not fail, and no row can be written
         # Whatever it was, the row says so; the command line decides what becomes of the error.
         row["error"] = f"{type(error).__name__}: {error}".splitlines()[0]
         row["total_seconds"] = time.perf_counter() - began

@@ -6,22 +6,17 @@ ordered so that it is there when they come, and what happened is read from the r
 those are right whichever launcher ran them, on whichever machine.
 """
 
-import functools
-import operator
 import os
 import sys
 import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import BrokenExecutor
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
@@ -29,14 +24,14 @@ from omegaconf import DictConfig
 from tqdm import tqdm
 
 from ccompress import cores
-from ccompress.config.composition import settings_of
-from ccompress.config.settings import PROTOCOL, digest
-from ccompress.errors import DeviceLost, InputError, MissingData
+from ccompress.config.settings import PROTOCOL
+from ccompress.errors import DeviceLost, DiskFull, InputError
 from ccompress.experiment import results
+from ccompress.experiment.jobs import Job, jobs_of, ordered, refuse_missing_data
 from ccompress.experiment.launching import (
-    Job,
     ask_for_gpu,
     changed,
+    is_elsewhere,
     launch,
     tell_of_no_gpu,
     threads,
@@ -49,10 +44,12 @@ class Sweep(Sweeper):
     """Runs every combination of the swept options once.
 
     Args:
+        max_batch_size: Most runs that the launcher is given at once; None gives it all of them.
         params: Swept options of an experiment's file; those of the command line replace them.
     """
 
     def __init__(self, max_batch_size: int | None = None, params: Any = None) -> None:
+        self.max_batch_size = max_batch_size
         self.params: dict[str, Any] = dict(params or {})
 
     def setup(
@@ -67,16 +64,27 @@ class Sweep(Sweeper):
         """Run what is missing; exits with code 1 where a run failed.
 
         Raises:
-            InputError: A combination cannot be composed or is not a run, or the experiment holds
-                rows of another protocol.
+            InputError: A combination cannot be composed or is not a run, the device is not there,
+                or the experiment holds rows of another protocol.
             MissingData: Runs that are not finished read data that are not there: all of them.
         """
         # Hydra imports this module at every start, --help included; torch comes only now.
         from ccompress.experiment.run import finished
+        from ccompress.machine import choose_device
 
+        if self.max_batch_size is not None and self.max_batch_size < 1:
+            raise InputError(
+                f"hydra.sweeper.max_batch_size={self.max_batch_size}: it is at least 1, or null"
+            )
         # joblib's -1 means all cores; without this it knows of affinity and containers alone.
         os.environ.setdefault("LOKY_MAX_CPU_COUNT", str(cores.available()))
-        jobs, lacking = self._jobs(arguments)
+        options = self.whole.hydra.launcher
+        jobs, lacking = jobs_of(
+            self.params, arguments, threads(options), self.config_loader, self.whole
+        )
+        if not is_elsewhere(options):
+            for device in {job.settings.device for job in jobs}:
+                choose_device(device)  # refuses one that is not here, even if all runs are finished
         for folder in _experiments(jobs):
             _refuse_other_protocols(folder / results.RUNS)
         before = {
@@ -84,66 +92,38 @@ class Sweep(Sweeper):
             for job in jobs
             if (row := finished(job.settings))
         }
-        missing = _ordered([job for job in jobs if job.settings.run_id not in before])
-        _refuse_missing_data(missing, lacking)
+        missing = ordered([job for job in jobs if job.settings.run_id not in before])
+        refuse_missing_data(missing, lacking)
         # Those that failed come last: one of them may have ended an earlier call with its GPU.
         missing.sort(key=lambda job: results.read_result(job.settings.folder) is not None)
         print(f"{len(jobs)} runs: {len(before)} finished before, {len(missing)} to do", flush=True)
         rows = dict(before)
+        reasons: dict[str, str] = {}
         try:
             if missing:
-                ask_for_gpu(self.whole.hydra.launcher, missing)
+                ask_for_gpu(options, missing)
                 launcher = Plugins.instance().instantiate_launcher(
                     hydra_context=self._context, task_function=self._task, config=self.whole
                 )
                 with _progress(missing, len(before)):
-                    launch(launcher, missing)
-        except BrokenExecutor as error:
-            # A process was killed, by the system where memory ran out; its run has no result.
+                    reasons = launch(launcher, missing, self.max_batch_size)
+        except RuntimeError as error:
+            # A process was killed, such as by the system where memory ran out; its run has no
+            # result. No run raises this, since `console.guarded` returns a run's own errors.
             said = str(error) or type(error).__name__
             print(f"the launcher gave up: {said.splitlines()[0]}", file=sys.stderr)
         except DeviceLost as error:
             print(f"the sweep ends here: {error}", file=sys.stderr)
+        except DiskFull as error:
+            print(f"the sweep ends here: {error}", file=sys.stderr)
+            raise SystemExit(1) from error
         finally:
             for job in missing:
                 if row := results.read_result(job.settings.folder):
                     rows[row["run_id"]] = row | {"overrides": self._line(job)}
             _keep(jobs, rows)
-        tell_of_no_gpu(self.whole.hydra.launcher, missing, rows)
-        _conclude(jobs, rows)
-
-    def _jobs(self, arguments: Sequence[str]) -> tuple[list[Job], list[MissingData]]:
-        """The distinct runs of the sweep, in the order of their options.
-
-        Beside them, what kept the others from being composed: files that an id is made of.
-        """
-        parser = OverridesParser.create(config_loader=self.config_loader)
-        given = [f"{key}={value}" for key, value in self.params.items()] + list(arguments)
-        overrides = parser.parse_overrides(given)
-        combinations = BasicSweeper.split_arguments(overrides, max_batch_size=None)[0]
-        own_threads = [f"threads={threads(self.whole.hydra.launcher)}"]
-        if any(override.key_or_group == "threads" for override in overrides):
-            own_threads = []
-        # Rates and seeds are most of a sweep, and choose no file: to compose once serves them all.
-        composed: dict[tuple[str, ...], DictConfig] = {}
-        jobs: dict[str, Job] = {}
-        lacking: list[MissingData] = []
-        for combination in combinations:
-            chosen = [*combination, *own_threads]
-            values = [text for text in chosen if text.startswith(("rate=", "seed="))]
-            rest = tuple(text for text in chosen if text not in values)
-            if rest not in composed:
-                composed[rest] = self.config_loader.load_sweep_config(self.whole, list(rest))
-            config = composed[rest].copy()
-            for override in parser.parse_overrides(values):
-                config[override.key_or_group] = override.value()
-            try:
-                settings = settings_of(config)
-            except MissingData as error:
-                lacking.append(error)
-            else:
-                jobs.setdefault(settings.run_id, Job(chosen, settings))
-        return list(jobs.values()), lacking
+        tell_of_no_gpu(options, missing, rows)
+        _conclude(jobs, rows, reasons)
 
     def _line(self, job: Job) -> str:
         """The command line of a run, as this sweep's: another may have run it before."""
@@ -151,42 +131,11 @@ class Sweep(Sweeper):
         return results.command_line(job.overrides, sources, job.settings.method.uses_rate)
 
 
-def _refuse_missing_data(jobs: Iterable[Job], lacking: Iterable[MissingData]) -> None:
-    """Say at once what these runs would miss, and what others lack already."""
-    missing = list(lacking)
-    for job in jobs:
-        try:
-            job.settings.dataset.require(job.settings.root)
-        except MissingData as error:
-            missing.append(error)
-    if missing:
-        raise functools.reduce(operator.add, missing)
-
-
-def _ordered(jobs: Sequence[Job]) -> list[Job]:
-    """Runs that share a training together, and none before what it goes on from.
-
-    Of such runs the one with the shortest shared part begins; then those that share nothing, so
-    that other processes have work while it is trained; then the rest, shorter parts first.
-    """
-    columns: defaultdict[str, list[tuple[int, int, Job]]] = defaultdict(list)
-    for number, job in enumerate(jobs):
-        shared = job.settings.method.shared_epochs(job.settings.epochs)
-        columns[digest(job.settings.reference_identity)].append((shared, number, job))
-    ordered: list[Job] = []
-    for column in columns.values():
-        sharing = sorted(entry[:2] for entry in column if entry[0])
-        by_number = {number: job for _, number, job in column}
-        alone = [number for shared, number, _ in column if not shared]
-        numbers = [number for _, number in sharing]
-        ordered += [by_number[number] for number in numbers[:1] + alone + numbers[1:]]
-    return ordered
-
-
 @contextmanager
 def _progress(jobs: Sequence[Job], skipped: int) -> Iterator[None]:
     """Show how far the sweep is, from the run folders, until the launcher returns."""
     folders = {job.settings.run_id: job.settings.folder for job in jobs}
+    swept = {job.settings.run_id: job.swept for job in jobs}
     began = time.time()
     over = threading.Event()
 
@@ -208,7 +157,8 @@ def _progress(jobs: Sequence[Job], skipped: int) -> Iterator[None]:
                         bar.update()
                         if not terminal:
                             done = skipped + seen.total()
-                            print(f"[{done}/{len(jobs) + skipped}] {describe(row)}", flush=True)
+                            said = describe(row, swept[run_id])
+                            print(f"[{done}/{len(jobs) + skipped}] {said}", flush=True)
                 running = sum(changed(f / "config.yaml", began) for f in waiting.values())
                 bar.set_postfix_str(
                     f"done {seen['done']}, skipped {skipped}, failed {seen['failed']}, "
@@ -227,12 +177,12 @@ def _progress(jobs: Sequence[Job], skipped: int) -> Iterator[None]:
         watcher.join()
 
 
-def describe(row: Mapping[str, Any]) -> str:
-    """A run in one line."""
+def describe(row: Mapping[str, Any], swept: str) -> str:
+    """A run in one line, with the values that tell it from the other runs of its sweep."""
     what = f"{row['dataset']} {row['network']} {row['method']}"
     if row["rate"]:
         what += f" rate={row['rate']}"
-    what += f" {row['schedule']} seed={row['seed']}"
+    what += f" {row['schedule']} seed={row['seed']}" + f" {swept}" * bool(swept)
     if row["status"] == "failed":
         return f"{what}: failed: {row['error']}"
     return f"{what}: test {row['test_accuracy']:.2f} %, {row['total_seconds']:.1f} s"
@@ -292,8 +242,11 @@ def _keep_spectra(path: Path, jobs: Sequence[Job]) -> None:
         results.write_csv(path, ("run_id", "stage", "index", "singular_value"), rows)
 
 
-def _conclude(jobs: Sequence[Job], rows: Mapping[str, Mapping[str, Any]]) -> None:
+def _conclude(
+    jobs: Sequence[Job], rows: Mapping[str, Mapping[str, Any]], reasons: Mapping[str, str]
+) -> None:
     """Say how the sweep ended; exit with code 1 where a run failed or is missing."""
+    swept = {job.settings.run_id: job.swept for job in jobs}
     failed = [row for row in rows.values() if row["status"] == "failed"]
     lost = [job for job in jobs if job.settings.run_id not in rows]
     done = len(rows) - len(failed)
@@ -302,7 +255,10 @@ def _conclude(jobs: Sequence[Job], rows: Mapping[str, Mapping[str, Any]]) -> Non
         return
     print(f"{len(failed) + len(lost)} failed; the same command runs only these:", file=sys.stderr)
     for row in failed:
-        print(f"  {row['run_id']}  {describe(row)}", file=sys.stderr)
+        run_id = row["run_id"]
+        print(f"  {run_id}  {describe(row, swept[run_id])}", file=sys.stderr)
     for job in lost:
-        print(f"  {job.settings.run_id}  {' '.join(job.overrides)}: no result", file=sys.stderr)
+        run_id = job.settings.run_id
+        reason = reasons.get(run_id, "no result")
+        print(f"  {run_id}  {' '.join(job.overrides)}: {reason}", file=sys.stderr)
     raise SystemExit(1)

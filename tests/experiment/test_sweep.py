@@ -5,16 +5,19 @@ import signal
 import subprocess
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 import tiny_data
 from command_line import SCRIPT
+from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import OmegaConf
 
 from ccompress import cores
 from ccompress.cli import command
 from ccompress.experiment import launching, results
+from ccompress.experiment.jobs import Job
 
 ROOT = Path(__file__).parents[2]
 SEEDS, RATES = 2, 2
@@ -260,6 +263,92 @@ def test_a_truncated_result_and_a_damaged_stage_are_made_again(ccompress, tiny, 
     pd.testing.assert_frame_equal(unmeasured(tmp_path), before)
 
 
+LAUNCHERS = pytest.mark.parametrize(
+    "launcher", [[], ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]], ids=["basic", "joblib"]
+)
+
+
+@LAUNCHERS
+def test_relative_paths_mean_what_they_meant_where_the_sweep_began(
+    ccompress, tmp_path, launcher, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    own = tmp_path / "own" / "experiment"
+    own.mkdir(parents=True)
+    text = "# @package _global_\nhydra: {job: {chdir: true}, sweep: {dir: elsewhere}}\n"
+    (own / "away.yaml").write_text(text)
+    relative = tiny_data.write(Path("data"))
+    done = ccompress(
+        *("--config-dir", "own", "+experiment=away", "-m", *relative, *launcher),
+        *("method=none", "seed=0,1", "train.epochs=1", "runs_dir=mine"),
+    )
+    assert done.returncode == 0, done.stderr
+    assert "2 of 2 runs are done" in done.stdout
+    assert len(results.collect(tmp_path / "mine")) == 2
+
+
+FAILING = """
+import os
+from ccompress.methods.none import NoCompression
+
+class Method(NoCompression):
+    def __init__(self):
+        if "IN_A_JOB" in os.environ:
+            raise TypeError("this machine lacks something")
+"""
+
+
+@LAUNCHERS
+def test_a_run_that_fails_before_it_begins_says_why(console, tiny, tmp_path, launcher):
+    (tmp_path / "made_up_method.py").write_text(FAILING)
+    grid = [*tiny, "-m", "method=none", "method._target_=made_up_method.Method", "seed=0,1"]
+    job = ["+hydra.job.env_set.IN_A_JOB='1'"]
+    done = console(*grid, *job, *launcher, PYTHONPATH=str(tmp_path))
+    assert done.returncode == 1
+    assert "0 of 2 runs are done" in done.stdout
+    assert done.stderr.count("made_up_method.Method: this machine lacks something") == 2
+    assert "Traceback" not in done.stderr
+
+
+def test_a_sweep_says_of_each_run_what_tells_it_from_the_others(ccompress, tiny):
+    grid = [*tiny, "-m", "method=in_training_svd", "rate=0.5,0.97", "train.epochs=2"]
+    done = ccompress(*grid, "network.hidden=8,9", "seed=0,1")
+    shown = [line.partition("] ")[2] for line in done.stdout.splitlines() if line[0] == "["]
+    runs = {line.partition(": ")[0] for line in shown}
+    assert len(runs) == 8
+    assert sum(run.endswith("seed=1 network.hidden=9") for run in runs) == 2
+    failed = [line.split(maxsplit=1)[1] for line in done.stderr.splitlines()[1:]]
+    assert {line.partition(": ")[0] for line in failed} == {run for run in runs if "0.97" in run}
+
+
+class Launcher:
+    """Fails the odd runs: in turn in the task, and in what Hydra does around it."""
+
+    def __init__(self):
+        self.given = []
+
+    def launch(self, job_overrides, initial_job_idx):
+        self.given.append((initial_job_idx, len(job_overrides)))
+        return [self.outcome(int(words[0])) for words in job_overrides]
+
+    def outcome(self, number):
+        if number % 4 == 1:
+            return JobReturn(status=JobStatus.COMPLETED, _return_value={"error": "this"})
+        if number % 4 == 3:
+            return JobReturn(status=JobStatus.FAILED, _return_value=ValueError("that\nand more"))
+        return JobReturn(status=JobStatus.COMPLETED, _return_value={"run_id": number})
+
+
+@pytest.mark.parametrize("at_once", [None, 1, 2, 5, 6])
+def test_a_launcher_gets_so_many_runs_at_once_and_says_why_they_failed(at_once):
+    launcher = Launcher()
+    jobs = [Job([str(n)], SimpleNamespace(run_id=f"run {n}"), "") for n in range(5)]
+    reasons = launching.launch(launcher, jobs, at_once)
+    assert reasons == {"run 1": "this", "run 3": "ValueError: that and more"}
+    size = at_once or 5
+    assert launcher.given == [(first, min(size, 5 - first)) for first in range(0, 5, size)]
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small file system takes root")
 def test_a_full_disk_fails_runs_and_loses_none(ccompress, tiny, tmp_path):
     small = tmp_path / "small"
@@ -268,9 +357,19 @@ def test_a_full_disk_fails_runs_and_loses_none(ccompress, tiny, tmp_path):
     if subprocess.run(mount, capture_output=True, check=False).returncode:
         pytest.skip("mounting is not allowed here")
     try:
-        full = ccompress(*tiny, *GRID, f"runs_dir={small}/runs")
-        assert full.returncode == 1
-        assert "Traceback" not in full.stderr
+        one = ccompress(*tiny, "method=none", f"runs_dir={small}/runs", "network.hidden=2000")
+        assert one.returncode == 1
+        assert one.stderr.endswith(": No space left on device\n")
+        assert len(one.stderr.splitlines()) == 1
+        for launcher in [], ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]:
+            full = ccompress(*tiny, *GRID, f"runs_dir={small}/runs", *launcher)
+            assert full.returncode == 1
+            assert full.stderr.startswith("the sweep ends here: ")
+            assert "No space left on device" in full.stderr
+            assert len(full.stderr.splitlines()) == 1
+        rows = results.collect(small / "runs")
+        assert len(rows) < RUNS
+        assert all(row["status"] == "done" for row in rows)
         subprocess.run(["mount", "-o", "remount,size=100M", str(small)], check=True)
         done = ccompress(*tiny, *GRID, f"runs_dir={small}/runs")
         assert done.returncode == 0, done.stderr
