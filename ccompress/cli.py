@@ -20,7 +20,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from ccompress import installation
+from ccompress import installation, streams
 from ccompress.config import files
 from ccompress.config.schema import keys
 from ccompress.config.settings import (
@@ -61,6 +61,10 @@ def main() -> None:
     # With this much memory of its own for each stream, cuBLAS repeats its numbers to the last bit;
     # it reads this once, when torch first uses a GPU.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    # We draw into files. A notebook hands its own way of drawing on to `!ccompress`, which may run
+    # where that is not installed.
+    os.environ["MPLBACKEND"] = "agg"
+    streams.prepare()
     sys.exit(command(sys.argv[1:]))
 
 

@@ -24,6 +24,8 @@ from filelock import FileLock
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from ccompress.errors import InputError
+
 if TYPE_CHECKING:
     import torch
 
@@ -233,6 +235,18 @@ def made_once(
         made = make()
         save(path, *pack(made))
         return made
+
+
+def expanded(path: str | Path) -> Path:
+    """A path that a user gave, with `~` and `~name` replaced by the home folder.
+
+    Raises:
+        InputError: No home folder is known, as for a user who is not in the system's list.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise InputError(f"{path}: there is no home folder; give the whole path") from error
 
 
 def disk_is_full(error: BaseException | None) -> bool:

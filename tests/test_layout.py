@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parents[1] / "ccompress"
 ORDER = """
     ccompress cli commands report experiment deployment config training
     networks methods library baselines data schedules embeddings numerics
-    installation machine cores storage locate errors
+    installation streams machine cores storage locate errors
 """.split()
 
 

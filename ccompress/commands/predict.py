@@ -73,8 +73,9 @@ def main(arguments: Sequence[str]) -> int:
     if given.top < 1:
         raise InputError(f"--top {given.top}: give at least 1")
     _, small = open_run(given, given.device)
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(encoding="utf-8")  # as the input, whatever the locale is
+    if isinstance(sys.stdout, io.TextIOWrapper) and not sys.stdout.isatty():
+        # As the input, whatever the locale is; a terminal keeps the encoding that it can show.
+        sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
     top = min(given.top, len(small.labels))
     render = FORMATS[given.format]
     if given.format == "csv":
@@ -113,6 +114,8 @@ def read(path: Path | None, column: str | None) -> Iterator[list[str]]:
 def opened(path: Path | None) -> AbstractContextManager[BufferedIOBase]:
     """A file, or standard input, as bytes."""
     if path is None or str(path) == "-":
+        if sys.stdin is None:
+            raise InputError("standard input is closed: give a file of sentences")
         return nullcontext(cast(BufferedIOBase, sys.stdin.buffer))
     try:
         return path.open("rb")

@@ -1,6 +1,7 @@
 """`ccompress runs`: what has been run, newest first."""
 
 import argparse
+import importlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -24,10 +25,18 @@ _SHOWN = (
 )
 
 
+# verb of `ccompress runs` -> module with main(arguments) -> exit code
+_VERBS = {"clean": "ccompress.commands.runs_clean"}
+
+
 def main(arguments: Sequence[str]) -> int:
-    """Print a table of the runs of a folder."""
+    """Print a table of the runs of a folder, or do what a verb says."""
+    if arguments and arguments[0] in _VERBS:
+        return int(importlib.import_module(_VERBS[arguments[0]]).main(arguments[1:]))
     parser = argparse.ArgumentParser(
-        prog="ccompress runs", description="What has been run, newest first."
+        prog="ccompress runs",
+        description="What has been run, newest first.",
+        epilog="`ccompress runs clean` deletes what runs share and make again where they need it.",
     )
     parser.add_argument("folder", nargs="?", type=Path, help="default: results/runs")
     folder = parser.parse_args(arguments).folder

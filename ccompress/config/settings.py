@@ -168,7 +168,7 @@ def check(raw: DictConfig, names: Mapping[str, str]) -> Settings:
     built = {group: build(plain[group], group) for group in GROUPS if group != "network"}
     built["network"] = factory(plain["network"], "network")
     _check_kinds(built)
-    root = Path(config.data.root).expanduser()
+    root = storage.expanded(config.data.root)
     built["dataset"].verify(root)
     vectors, files = _vectors(built["vectors"], built["dataset"], root)
     if vectors is not built["vectors"]:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import tempfile
 from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Callable, Iterable
@@ -13,6 +14,7 @@ from typing import Any
 from platformdirs import user_cache_dir
 
 from ccompress.errors import InputError
+from ccompress.storage import expanded
 
 
 @dataclass(frozen=True)
@@ -129,9 +131,16 @@ class Dataset(ABC):
 
 
 def default_root() -> Path:
-    """The default data root: `CCOMPRESS_DATA` if set, otherwise the user's cache folder."""
-    named = os.environ.get("CCOMPRESS_DATA")
-    return Path(named).expanduser() if named else Path(user_cache_dir("ccompress")) / "data"
+    """The default data root: `CCOMPRESS_DATA` if set, otherwise the user's cache folder.
+
+    A user without a home, as in many containers, gets one in the folder of temporary files.
+    """
+    if named := os.environ.get("CCOMPRESS_DATA"):
+        return expanded(named)
+    try:
+        return Path(user_cache_dir("ccompress")) / "data"
+    except RuntimeError:
+        return Path(tempfile.gettempdir()) / f"ccompress-{os.getuid()}" / "data"
 
 
 def read_bytes(path: Path) -> bytes:

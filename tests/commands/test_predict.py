@@ -180,6 +180,15 @@ def test_bad_input_ends_with_one_line_and_code_2(tmp_path, capsys, arguments, me
     assert error.count("\n") == 1
 
 
+def test_a_closed_standard_input_is_said(tmp_path, capsys, monkeypatch):
+    path, _ = store(tmp_path)
+    monkeypatch.setattr(sys, "stdin", None)
+    assert cli.command(["predict", str(path)]) == 2
+    assert capsys.readouterr().err == (
+        "ccompress: standard input is closed: give a file of sentences\n"
+    )
+
+
 def test_a_run_predicts_and_evaluates_as_it_was_tested(
     ccompress, tmp_path, monkeypatch, capsys, device
 ):

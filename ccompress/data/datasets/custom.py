@@ -12,6 +12,7 @@ from ccompress.data.base import Dataset, Examples, Splits, examples_from, hold_o
 from ccompress.data.table_file import Row
 from ccompress.data.text import tokenizers
 from ccompress.errors import InputError
+from ccompress.storage import expanded
 
 _TEST = 0.2  # share of train that becomes test where no file is named
 
@@ -46,7 +47,7 @@ class Custom(Dataset):
     def files(self) -> dict[str, Path]:
         """Return the named files, by option."""
         named = {"train": self.train, "dev": self.dev, "test": self.test}
-        return {option: Path(path).expanduser() for option, path in named.items() if path}
+        return {option: expanded(path) for option, path in named.items() if path}
 
     def load(self, root: Path) -> Splits:
         """Read the files (nothing is read from the data root); see `Dataset.load`."""

@@ -158,7 +158,7 @@ class File(Vectors):
 
     def files(self, root: Path) -> dict[str, Path]:
         """The file named by the user."""
-        return {"path": Path(self.path or "").expanduser()}
+        return {"path": storage.expanded(self.path or "")}
 
     def load(self, root: Path, cache: Path, train: list[list[str]]) -> WordVectors:
         """Read the file, or what an earlier reading of the same contents left in `cache`."""

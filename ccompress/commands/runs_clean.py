@@ -1,0 +1,41 @@
+"""`ccompress runs clean`: delete what runs share and make again where they need it."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from ccompress.errors import InputError
+from ccompress.experiment.leftovers import KINDS, Amount, clean
+from ccompress.experiment.results import size
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Show what can be deleted from a folder of runs; delete it if asked to."""
+    parser = argparse.ArgumentParser(
+        prog="ccompress runs clean",
+        description="Shared trainings, prepared data and locks, which are made again where a run "
+        "needs them. Runs are never touched, nor is what a process uses now.",
+    )
+    parser.add_argument(
+        "folder", nargs="?", type=Path, default=Path("results/runs"), help="default: %(default)s"
+    )
+    parser.add_argument("--delete", action="store_true", help="delete it; else it is only shown")
+    given = parser.parse_args(arguments)
+    if not given.folder.is_dir():
+        raise InputError(f"{given.folder} is no folder of runs")
+    free, in_use = Amount(), Amount()
+    for name, what in KINDS.items():
+        leftovers = clean(given.folder / name, delete=given.delete)
+        print(f"{what:<16}  {given.folder / name}  {_shown(leftovers.free)}")
+        for total, amount in ((free, leftovers.free), (in_use, leftovers.in_use)):
+            total.files += amount.files
+            total.bytes += amount.bytes
+    if in_use.files:
+        print(f"kept, since a process uses it now: {_shown(in_use)}")
+    done = "deleted" if given.delete else "not deleted: --delete deletes"
+    print(f"{done} {_shown(free)}")
+    return 0
+
+
+def _shown(amount: Amount) -> str:
+    return f"{amount.files} files, {size(amount.bytes)}"

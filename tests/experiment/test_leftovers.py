@@ -1,0 +1,86 @@
+import pytest
+from filelock import FileLock
+
+from ccompress.experiment.leftovers import Amount, Leftovers, clean
+
+FILES = {
+    "k1-3.safetensors": 1000,
+    "k1-5.safetensors": 2000,
+    ".k1-7.safetensors.0a1b2c3d.tmp": 30,  # of a process that was killed
+    "k1.lock": 0,
+    "vectors-k2.safetensors": 400,
+    "vectors-k2.lock": 0,
+    "k10.lock": 0,
+    "k3-1.safetensors": 5000,  # its lock was deleted
+    ".tmpX4hI1p": 600000,  # of safetensors
+}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    path = tmp_path / "runs" / ".stages"
+    path.mkdir(parents=True)
+    for name, size in FILES.items():
+        (path / name).write_bytes(bytes(size))
+    return path
+
+
+def names(folder):
+    return {path.name for path in folder.iterdir()}
+
+
+def test_nothing_is_deleted_unless_asked_for(folder):
+    everything = Amount(len(FILES), sum(FILES.values()))
+    assert clean(folder, delete=False) == Leftovers(everything, Amount())
+    assert names(folder) == FILES.keys()
+    assert clean(folder, delete=True) == Leftovers(everything, Amount())
+    assert names(folder) == set()
+    assert clean(folder.parent / ".locks", delete=True) == Leftovers(Amount(), Amount())
+
+
+def test_what_is_in_use_stays(folder):
+    with FileLock(folder / "k1.lock"):
+        for delete in (False, True):
+            leftovers = clean(folder, delete=delete)
+            # Nobody knows whether the unnamed file is part of what is written just now.
+            assert leftovers.in_use == Amount(6, 1000 + 2000 + 30 + 5000 + 600000)
+            assert leftovers.free == Amount(3, 400)
+        assert names(folder) == {name for name in FILES if "k1" in name and name != "k10.lock"} | {
+            "k3-1.safetensors",
+            ".tmpX4hI1p",
+        }
+    clean(folder, delete=True)
+    assert names(folder) == set()
+
+
+def test_a_lock_that_was_cleaned_away_is_taken_anew(folder):
+    clean(folder, delete=True)
+    with FileLock(folder / "k1.lock"):
+        assert clean(folder, delete=True) == Leftovers(Amount(), Amount(1, 0))
+
+
+def test_the_verb(ccompress, folder, tmp_path):
+    run = folder.parent / "0a1b2c3d4e5f" / "result.json"
+    run.parent.mkdir()
+    run.write_text("{}")
+    (folder.parent / ".locks").mkdir()
+    (folder.parent / ".locks" / "0a1b2c3d4e5f.lock").touch()
+    done = ccompress("runs", "clean", "runs")
+    assert done.returncode == 0, done.stderr
+    assert "shared trainings  runs/.stages  9 files, 608 kB" in done.stdout
+    assert done.stdout.endswith("not deleted: --delete deletes 10 files, 608 kB\n")
+    assert names(folder) == FILES.keys()
+    with FileLock(folder.parent / ".locks" / "0a1b2c3d4e5f.lock"):
+        done = ccompress("runs", "clean", "runs", "--delete")
+    assert "kept, since a process uses it now: 1 files, 0 kB" in done.stdout
+    assert done.stdout.endswith("deleted 9 files, 608 kB\n")
+    assert names(folder) == set()
+    assert names(folder.parent / ".locks") == {"0a1b2c3d4e5f.lock"}
+    assert run.is_file()
+    assert ccompress("runs", "runs").returncode == 0  # the list of runs is as before
+
+
+def test_the_verb_refuses_what_is_no_folder_of_runs(ccompress):
+    done = ccompress("runs", "clean", "nowhere")
+    assert done.returncode == 2
+    assert done.stderr == "ccompress: nowhere is no folder of runs\n"

@@ -1,0 +1,80 @@
+import os
+import pwd
+import subprocess
+import sys
+import tempfile
+
+import pytest
+from small_model import store
+
+from ccompress.deployment import model
+from ccompress.storage import expanded
+
+# Prints through every stream and says where the next file lies.
+CODE = """
+import os, sys
+from ccompress import streams
+streams.prepare()
+print("é"); print("é", file=sys.stderr); sys.stderr.isatty()
+sys.stdout.flush()
+os.write(os.open("next", os.O_CREAT | os.O_WRONLY), str(os.dup(0)).encode())
+"""
+
+
+@pytest.mark.parametrize("closed", ["", "<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_closed_stream_does_no_harm(tmp_path, closed):
+    command = ["sh", "-c", f'exec "$0" "$@" {closed}', sys.executable, "-c", CODE]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == ("" if " >&-" in f" {closed}" else "é\n")
+    assert done.stderr == ("" if "2>&-" in closed else "é\n")
+    assert int((tmp_path / "next").read_text()) > 2
+
+
+def test_what_a_terminal_cannot_show_is_escaped(tmp_path):
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    command = [sys.executable, "-c", CODE]
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "\\xe9\n", "\\xe9\n")
+
+
+def test_a_notebook_on_a_terminal_without_utf_8(console, tmp_path):
+    """Evaluate in a process whose way of drawing is not installed, with labels of other letters."""
+    path, _ = store(tmp_path)
+    small = model.load(path)
+    model.save(path, model.Model(**{**vars(small), "labels": ["gut", "schön", "悪い"]}))
+    (tmp_path / "data.csv").write_text("text,label\nw2 w3,schön\nw4,悪い\n", encoding="utf-8")
+    done = console(
+        *("evaluate", str(path), "--data", "data.csv"),
+        PYTHONIOENCODING="ascii",
+        MPLBACKEND="module://matplotlib_inline_elsewhere",
+    )
+    assert done.returncode == 0, done.stderr
+    assert "sch\\xf6n" in done.stdout
+    assert "\\u60aa\\u3044" in done.stdout
+
+
+def test_a_home_that_is_not_there(monkeypatch, tmp_path, ccompress):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert expanded("~/x") == tmp_path / "x"
+    done = ccompress('data.root="~nobody-of-this-name/data"')
+    assert done.returncode == 2
+    assert done.stderr == (
+        "ccompress: ~nobody-of-this-name/data: there is no home folder; give the whole path\n"
+    )
+
+
+def test_a_user_without_a_home_and_without_a_name(monkeypatch, tmp_path, ccompress):
+    def unknown(number):
+        raise KeyError(number)
+
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    for name in ("HOME", "XDG_CACHE_HOME", "CCOMPRESS_DATA", "USER", "LOGNAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    root = tmp_path / f"ccompress-{os.getuid()}" / "data"
+    assert ccompress("data", "list").stdout.startswith(f"data root: {root}\n")
+    done = ccompress("--cfg", "job", "--resolve", "--package", "data")
+    assert done.stdout.splitlines()[-1] == f"root: {root}"
