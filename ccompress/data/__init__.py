@@ -1,0 +1,1 @@
+"""Data sets, text, word vectors and downloads; what a run reads, prepared."""

@@ -1,0 +1,1 @@
+"""One run from top to bottom, sweeps, results, and the training that runs share."""

@@ -1,0 +1,1 @@
+"""`ccompress.compress`, for a network of your own."""

@@ -1,0 +1,1 @@
+"""The methods of compression that are compared, one file each."""

@@ -1,0 +1,1 @@
+"""The mathematics as pure functions: SVD, packing, codebooks, rates, allocation of bits."""

@@ -1,0 +1,1 @@
+"""One training loop, its optimizers, its best epoch, its checkpoint, and evaluation."""

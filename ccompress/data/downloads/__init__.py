@@ -1,0 +1,1 @@
+"""Files from upstream, verified by checksum."""
