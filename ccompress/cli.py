@@ -98,8 +98,10 @@ def command(arguments: list[str]) -> int:
 
 def _failed_by_system(error: OSError) -> int:
     """Say what the system refused, such as a write to a full disk; the exit code."""
-    # What is still buffered for standard output goes nowhere: Python would write it at its end.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if error.filename is None:
+        # It is standard output that cannot be written. What is still buffered for it goes nowhere:
+        # Python would write it at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     if isinstance(error, BrokenPipeError):
         return 0  # the reader has gone, as in `ccompress runs | head`: so do we
     return _complain(one_line(error), 1)
