@@ -288,6 +288,7 @@ def test_a_bad_file_is_told_in_one_line(tmp_path, contents, message):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("way_of_reading", [(1 << 20, 1 << 30), (1 << 20, 0)], indirect=True)
 def test_glove_as_it_is_published(real_data):
     path = real_data / "vectors" / "glove.6B.100d.subset.txt.gz"
     words, matrix = vector_file.read(path)
