@@ -372,7 +372,7 @@ def test_the_wheel_runs_from_any_folder(tmp_path):
     done = run("-m", "seed=0,1", *overrides)
     assert done.returncode == 0, done.stderr
     assert len(list(elsewhere.glob("results/runs/*/result.json"))) == 2
-    lost = run("+experiment=paper", "dataset=sst2")
+    lost = run("-m", "+experiment=paper", "dataset=sst2")
     assert lost.returncode == 2
     for way in ("clone the repository", "vectors=glove300"):
         assert way in lost.stderr

@@ -8,6 +8,7 @@ import pytest
 import tiny_data
 import torch
 from hydra.core.plugins import Plugins
+from hydra.core.utils import JobReturn, JobStatus
 from lost_gpu import HIDDEN
 
 from ccompress import machine
@@ -165,7 +166,7 @@ def test_a_run_on_a_cluster_ends_with_its_job(monkeypatch):
     with pytest.raises(DeviceLost):
         console.guarded(lose)
     monkeypatch.setenv("SUBMITIT_EXECUTOR", "slurm")
-    assert console.guarded(lose) is None
+    assert console.guarded(lose) == {"error": "gone"}
 
 
 @pytest.fixture
@@ -176,7 +177,7 @@ def slurm(monkeypatch):
 
     class Cluster:
         def launch(self, job_overrides, initial_job_idx):
-            return []
+            return [JobReturn(status=JobStatus.COMPLETED) for _ in job_overrides]
 
     def instantiate(self, *, hydra_context, task_function, config):
         asked.append(config.hydra.launcher)
