@@ -29,7 +29,7 @@ from ccompress.config.settings import (
     check_train,
     register_resolvers,
 )
-from ccompress.errors import DeviceLost, InputError, OutOfMemory, nearest, one_line
+from ccompress.errors import DeviceLost, Diverged, InputError, OutOfMemory, nearest, one_line
 from ccompress.experiment.results import RESULT, command_line
 
 # verb -> module with main(arguments) -> exit code
@@ -171,15 +171,14 @@ def _hydra(arguments: list[str]) -> int:
 
 def _task(config: DictConfig) -> dict[str, Any]:
     """One run, here or in a launcher's process; what is returned tells a sweep of a failure."""
-    from ccompress.experiment import console
-    from ccompress.training.trainer import Diverged
+    from ccompress.experiment.launching import guarded
 
     register_resolvers()  # a launcher's process has not been through `_hydra`
     context = HydraConfig.get()
     # A path means what it meant where the command was given, whatever folder a launcher works in.
     os.chdir(context.runtime.cwd)
     if context.mode == RunMode.MULTIRUN:
-        return console.guarded(lambda: _run_of_a_sweep(config, context))
+        return guarded(lambda: _run_of_a_sweep(config, context))
     # SystemExit, because Hydra puts a line of its own before every Exception of a task.
     try:
         return _single_run(config, context)

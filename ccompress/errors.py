@@ -48,6 +48,10 @@ class MissingData(InputError):
         )
 
 
+class Diverged(RuntimeError):
+    """The loss became infinite or not a number."""
+
+
 class OutOfMemory(RuntimeError):
     """Memory ran out; the message is one line and says what would need less."""
 
@@ -76,7 +80,12 @@ class DiskFull(BaseException):
     """
 
 
-def one_line(error: Exception) -> str:
+def described(error: BaseException) -> str:
+    """The kind of an error and what it says, in one line, as the row of a failed run has it."""
+    return f"{type(error).__name__}: {one_line(error)}"
+
+
+def one_line(error: BaseException) -> str:
     """What an error says, in one line; where the system says it of a file, with the file's name."""
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename or 'output'}: {error.strerror}"

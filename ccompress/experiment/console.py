@@ -1,8 +1,6 @@
 """What a run shows while it trains and when it is done."""
 
-import logging
 import math
-import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -10,13 +8,9 @@ from typing import Any
 
 from tqdm import tqdm
 
-from ccompress import storage
 from ccompress.config.settings import Settings
-from ccompress.errors import DeviceLost, DiskFull, one_line
 from ccompress.experiment import results
 from ccompress.training.trainer import EpochRow
-
-logger = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -36,26 +30,6 @@ def epochs(total: int) -> Iterator[Callable[[EpochRow], None]]:
                 )
 
         yield show
-
-
-def guarded(run: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """Run within a sweep: the run's row, or what failed as `error`; the other runs go on.
-
-    Raises:
-        DeviceLost: None can go on in this process.
-        DiskFull: None can be written.
-    """
-    try:
-        return run()
-    except DeviceLost as error:
-        if "SUBMITIT_EXECUTOR" in os.environ:  # a job of a cluster has one run and ends with it
-            return {"error": str(error)}
-        raise
-    except Exception as error:
-        if storage.disk_is_full(error):
-            raise DiskFull(one_line(error)) from error
-        logger.debug("a run of the sweep failed", exc_info=True)
-        return {"error": f"{type(error).__name__}: {one_line(error)}"}
 
 
 def show(row: Mapping[str, Any], settings: Settings, note: str) -> None:

@@ -1,9 +1,10 @@
 """The processes of a sweep: their threads, their GPUs, and what happens when one loses its GPU."""
 
+import logging
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,12 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig, read_write
 
-from ccompress import cores
-from ccompress.errors import DeviceLost, one_line
+from ccompress import cores, storage
+from ccompress.errors import DeviceLost, DiskFull, described, one_line
 from ccompress.experiment import results
 from ccompress.experiment.jobs import Job
+
+logger = logging.getLogger(__name__)
 
 
 def threads(launcher: DictConfig) -> int:
@@ -109,6 +112,26 @@ def launch(launcher: Launcher, jobs: Sequence[Job], at_once: int | None) -> dict
     return reasons
 
 
+def guarded(run: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """Run within a sweep: the run's row, or what failed as `error`; the other runs go on.
+
+    Raises:
+        DeviceLost: None can go on in this process.
+        DiskFull: None can be written.
+    """
+    try:
+        return run()
+    except DeviceLost as error:
+        if "SUBMITIT_EXECUTOR" in os.environ:  # a job of a cluster has one run and ends with it
+            return {"error": str(error)}
+        raise
+    except Exception as error:
+        if storage.disk_is_full(error):
+            raise DiskFull(one_line(error)) from error
+        logger.debug("a run of the sweep failed", exc_info=True)
+        return {"error": described(error)}
+
+
 def _reason(outcome: JobReturn) -> str | None:
     """Why a job failed, from what its launcher returned; None for one that did not."""
     if outcome.status == JobStatus.COMPLETED:
@@ -116,7 +139,7 @@ def _reason(outcome: JobReturn) -> str | None:
     try:
         _ = outcome.return_value
     except Exception as error:  # whatever Hydra met before it called the run
-        return f"{type(error).__name__}: {one_line(error)}"
+        return described(error)
     return None
 
 

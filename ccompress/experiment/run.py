@@ -17,7 +17,7 @@ from ccompress.data.batches import Encoded
 from ccompress.data.prepare import Prepared
 from ccompress.data.prepare import prepare as prepare_data
 from ccompress.deployment import model
-from ccompress.errors import DeviceLost, InputError
+from ccompress.errors import DeviceLost, InputError, described
 from ccompress.experiment import measure, record, results, shared_training
 from ccompress.networks.folding import fold
 from ccompress.numerics.svd import spectrum
@@ -80,7 +80,7 @@ def _run(
         if storage.disk_is_full(error):
             raise  # the run did not fail, and no row can be written
         # Whatever it was, the row says so; the command line decides what becomes of the error.
-        row["error"] = f"{type(error).__name__}: {error}".splitlines()[0]
+        row["error"] = described(error)
         row["total_seconds"] = time.perf_counter() - began
         results.write_result(settings.folder, row)
         raise

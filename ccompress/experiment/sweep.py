@@ -109,7 +109,7 @@ class Sweep(Sweeper):
                     reasons = launch(launcher, missing, self.max_batch_size)
         except RuntimeError as error:
             # A process was killed, such as by the system where memory ran out; its run has no
-            # result. No run raises this, since `console.guarded` returns a run's own errors.
+            # result. No run raises this, since `guarded` returns a run's own errors.
             said = str(error) or type(error).__name__
             print(f"the launcher gave up: {said.splitlines()[0]}", file=sys.stderr)
         except DeviceLost as error:

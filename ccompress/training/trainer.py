@@ -10,14 +10,11 @@ from torch import Tensor, nn
 
 from ccompress.data.batches import Batch, Encoded, training_batches
 from ccompress.embeddings.base import padding_unsought
+from ccompress.errors import Diverged
 from ccompress.networks.base import Network
 from ccompress.training.best_epoch import BestEpoch
 from ccompress.training.evaluation import accuracy, predict
 from ccompress.training.optimizers import Optimizers
-
-
-class Diverged(RuntimeError):
-    """The loss became infinite or not a number."""
 
 
 @dataclass(frozen=True)

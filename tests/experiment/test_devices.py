@@ -13,7 +13,7 @@ from lost_gpu import HIDDEN
 
 from ccompress import machine
 from ccompress.errors import DeviceLost
-from ccompress.experiment import console, results
+from ccompress.experiment import launching, results
 from ccompress.experiment.run import run
 from ccompress.networks.dan import DAN
 
@@ -164,9 +164,9 @@ def test_a_run_on_a_cluster_ends_with_its_job(monkeypatch):
         raise DeviceLost("gone", 1)
 
     with pytest.raises(DeviceLost):
-        console.guarded(lose)
+        launching.guarded(lose)
     monkeypatch.setenv("SUBMITIT_EXECUTOR", "slurm")
-    assert console.guarded(lose) == {"error": "gone"}
+    assert launching.guarded(lose) == {"error": "gone"}
 
 
 @pytest.fixture

@@ -273,10 +273,10 @@ def test_relative_paths_mean_what_they_meant_where_the_sweep_began(
     ccompress, tmp_path, launcher, monkeypatch
 ):
     monkeypatch.chdir(tmp_path)
-    own = tmp_path / "own" / "experiment"
-    own.mkdir(parents=True)
+    experiments = tmp_path / "own" / "experiment"
+    experiments.mkdir(parents=True)
     text = "# @package _global_\nhydra: {job: {chdir: true}, sweep: {dir: elsewhere}}\n"
-    (own / "away.yaml").write_text(text)
+    (experiments / "away.yaml").write_text(text)
     relative = tiny_data.write(Path("data"))
     done = ccompress(
         *("--config-dir", "own", "+experiment=away", "-m", *relative, *launcher),

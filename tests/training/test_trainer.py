@@ -7,9 +7,9 @@ from builders import NETWORKS, TRAINED, random_split, trained_embedding, trainer
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from ccompress.errors import Diverged
 from ccompress.experiment import shared_training
 from ccompress.training.evaluation import accuracy, predict
-from ccompress.training.trainer import Diverged
 
 
 def parameters(net):
