@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ccompress import storage
+from ccompress import installation, storage
 from ccompress.data.base import Examples, Splits
 from ccompress.errors import InputError
 
@@ -182,7 +182,7 @@ def _candidates(splits: Splits, labels: Sequence[str]) -> Iterator[tuple[LinearM
         from sklearn.feature_selection import chi2
     except ImportError as error:
         raise InputError(
-            "the baseline needs scikit-learn: pip install 'ccompress[baseline]'"
+            f"the baseline needs scikit-learn: {installation.command('baseline')}"
         ) from error
     vectorizer = TfidfVectorizer(min_df=2 if len(splits.train) > 1000 else 1, **_ANALYSIS)
     train = vectorizer.fit_transform(splits.train.tokens)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from ccompress import storage
+from ccompress import installation, storage
 from ccompress.baselines import tfidf
 from ccompress.data import columns, oddities
 from ccompress.data.base import Splits
@@ -112,7 +112,8 @@ def _tell(splits: Splits, test: Path | None) -> None:
 def _baseline(splits: Splits, folder: Path) -> list[tfidf.Point]:
     """The linear baseline in all sizes; none, without scikit-learn."""
     if not importlib.util.find_spec("sklearn"):
-        print("no linear baseline: it needs scikit-learn (pip install 'ccompress[baseline]')")
+        install = installation.command("baseline")
+        print(f"no linear baseline: it needs scikit-learn ({install})")
         return []
     return tfidf.train(splits, folder)
 
@@ -163,8 +164,7 @@ def _conclude(models: pd.DataFrame, best: dict[str, Any], folder: Path, within: 
 
     print(f"\n{model_sizes.shown(models)}\n")
     one = models[models["chosen"]].iloc[0]
-    share = one["test_accuracy"] / 100
-    error = 100 * math.sqrt(share * (1 - share) / best["test_size"])
+    error = results.sampling_error(one["test_accuracy"], best["test_size"])
     print(
         f"this one: {one['model']}, {tables.size(one['file_bytes'])}, "
         f"drop {one['drop']:+.1f} points on test ({one['test_accuracy']:.1f} % of "

@@ -1,6 +1,5 @@
 """What a run shows while it trains and when it is done."""
 
-import math
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -38,8 +37,7 @@ def show(row: Mapping[str, Any], settings: Settings, note: str) -> None:
     print(f"{row['dataset']}, {row['network']}, {row['method']} at rate {row['rate']:g}{size}")
     sizes = ", ".join(f"{row[f'{split}_size']:,} {split}" for split in ("train", "dev", "test"))
     print(f"  data           {sizes}; {row['classes']} classes")
-    share = row["test_accuracy"] / 100
-    error = 100 * math.sqrt(share * (1 - share) / row["test_size"])  # of a sample of texts
+    error = results.sampling_error(row["test_accuracy"], row["test_size"])
     print(
         f"  test accuracy  {row['test_accuracy']:.2f} %, standard error {error:.2f}  "
         f"(dev {row['dev_accuracy']:.2f} %)"

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ccompress import storage
 from ccompress.errors import InputError
 
@@ -112,6 +114,15 @@ def command_line(overrides: Iterable[str], sources: Iterable[Any], uses_rate: bo
 def size(count: float) -> str:
     """A number of bytes in kB below 1 MB, else in MB."""
     return f"{count / 1e3:.0f} kB" if count < 1e6 else f"{count / 1e6:.2f} MB"
+
+
+def sampling_error(accuracy: Any, examples: Any) -> Any:
+    """Binomial standard error, in points, of an accuracy (percent) on so many test examples.
+
+    Both are numbers, or both columns of a table.
+    """
+    share = accuracy / 100
+    return 100 * np.sqrt(share * (1 - share) / examples)
 
 
 def write_result(folder: Path, row: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,9 +9,10 @@ from collections import Counter
 import numpy as np
 import pandas as pd
 
+from ccompress.experiment.results import sampling_error
 from ccompress.report.labels import natural
 from ccompress.report.provenance import is_synthetic
-from ccompress.report.statistics import sampling_error, t_interval
+from ccompress.report.statistics import t_interval
 from ccompress.report.stored_runs import PANEL, REFERENCE
 
 CELL = [*PANEL, "method", "rate"]

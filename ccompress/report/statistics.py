@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 from scipy import stats
 
 Floats = npt.NDArray[np.float64]
@@ -68,12 +67,6 @@ def holm(p_values: Sequence[float] | Floats) -> Floats:
     factors = np.arange(len(order), 0, -1)
     adjusted[order] = np.minimum(np.maximum.accumulate(factors * p[order]), 1.0)
     return adjusted
-
-
-def sampling_error(accuracy: pd.Series, examples: pd.Series) -> pd.Series:
-    """Binomial standard errors, in points, of accuracies (percent) on so many test examples."""
-    share = accuracy / 100
-    return 100 * np.sqrt(share * (1 - share) / examples)
 
 
 def pareto_front(cost: Sequence[float] | Floats, gain: Sequence[float] | Floats) -> list[int]:

@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from ccompress.experiment.results import sampling_error
 from ccompress.report.statistics import (
     holm,
     paired_t_test,
     pareto_front,
-    sampling_error,
     t_interval,
 )
 
