@@ -1,6 +1,6 @@
 """How far can an embedding table shrink? Online embedding compression, measured.
 
-The small model of a run reads raw text:
+The small model of a run reads raw text::
 
     small = ccompress.load("results/runs/3f2a6c0d9b1e")  # a run's folder, or its model.safetensors
     for text, said in zip(texts, small.predict(texts)):

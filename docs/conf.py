@@ -15,3 +15,5 @@ autodoc_member_order = "bysource"
 autodoc_default_options = {"members": True, "show-inheritance": True}
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True
+# Several classes have a field called `text`; Sphinx would link each mention to one of them.
+suppress_warnings = ["ref.python"]

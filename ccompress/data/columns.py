@@ -13,7 +13,12 @@ _LABELS = ("label", "class", "category", "intent", "sentiment", "klasse", "kateg
 
 
 class Columns(NamedTuple):
-    """The names of the two columns."""
+    """The names of the two columns.
+
+    Attributes:
+        text: The column of the texts.
+        label: The column of the labels.
+    """
 
     text: str
     label: str
@@ -29,7 +34,7 @@ def recognised(path: Path, delimiter: str | None, text: str | None, label: str |
         path: The file.
         delimiter: See `table_file.rows`.
         text: The column of the texts, if it is known.
-        label: That of the labels, if it is known.
+        label: The column of the labels, if it is known.
 
     Raises:
         InputError: The file cannot be read, lacks a column that is named, or leaves no guess.

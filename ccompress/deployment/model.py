@@ -180,7 +180,8 @@ def load(
         InputError: There is no such file, it is damaged or no model, it names code that is not
             trusted, or what it is made of is not installed here.
 
-    Example:
+    Example::
+
         small = ccompress.load("results/runs/3f2a6c0d9b1e")
         for text, said in zip(texts, small.predict(texts)):
             print(text, said.label, said.probability, said.probabilities)
