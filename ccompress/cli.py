@@ -147,9 +147,9 @@ def _verb(verb: str, arguments: list[str]) -> int:
     try:
         return int(module.main(arguments))
     except (MemoryError, RuntimeError):
-        from ccompress.machine import errors_told
+        from ccompress.machine import hardware_errors
 
-        with errors_told("fewer or shorter texts need less, --device cpu none of a GPU's"):
+        with hardware_errors("fewer or shorter texts need less, --device cpu none of a GPU's"):
             raise
 
 

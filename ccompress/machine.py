@@ -1,4 +1,4 @@
-"""What this machine has to run on: processors, devices, versions."""
+"""The hardware and software that a run uses: processors, devices, versions."""
 
 import contextlib
 import functools
@@ -17,12 +17,12 @@ from ccompress.errors import DeviceLost, InputError, OutOfMemory
 
 
 def choose_device(name: str) -> torch.device:
-    """The device that `name` (auto, cpu, cuda or cuda:N) means to this process.
+    """The device that `name` (auto, cpu, cuda or cuda:N) means in this process.
 
-    The processes of a parallel sweep take turns on several GPUs; any other process has the first.
+    A parallel sweep distributes its processes over the GPUs. Any other process uses the first GPU.
 
     Raises:
-        InputError: A GPU is asked for that is not there.
+        InputError: `name` asks for a GPU that this machine does not have.
     """
     count = torch.cuda.device_count()
     kind, _, index = name.partition(":")
@@ -31,37 +31,38 @@ def choose_device(name: str) -> torch.device:
     if not count:
         raise InputError(f"device={name}, but torch finds no CUDA device: use device=cpu or auto")
     if index and int(index) >= count:
-        there = "cuda:0" if count == 1 else f"cuda:0 to cuda:{count - 1}"
-        raise InputError(f"device={name}, but the CUDA devices here are {there}")
-    return torch.device("cuda", int(index) if index else (_number_of_process() - 1) % count)
+        devices = "cuda:0" if count == 1 else f"cuda:0 to cuda:{count - 1}"
+        raise InputError(f"device={name}, but the CUDA devices here are {devices}")
+    return torch.device("cuda", int(index) if index else (_process_number() - 1) % count)
 
 
-def _number_of_process() -> int:
-    """1, 2, ... for the processes of a parallel sweep, which joblib numbers; else 1."""
+def _process_number() -> int:
+    """The number that joblib gave this process of a parallel sweep (1, 2, ...); otherwise 1."""
     number = re.search(r"-(\d+)$", multiprocessing.current_process().name)
     return int(number[1]) if number else 1
 
 
 def use_device(device: torch.device, precision: str) -> None:
-    """Let torch compute on `device`, with the same numbers every time.
+    """Make torch compute on `device` and give the same numbers every time.
 
-    On a CPU there is nothing to do. On a GPU, cuBLAS repeats its numbers only where
-    `CUBLAS_WORKSPACE_CONFIG` is set before it starts, as the command line does.
+    A CPU needs no settings. On a GPU, cuBLAS repeats its numbers only if
+    `CUBLAS_WORKSPACE_CONFIG` is set before cuBLAS starts. The command line sets it.
 
     Args:
-        device: As `choose_device` gives it.
-        precision: Of products on a GPU: `float32`, or `tf32`, which rounds their factors to 11 bits
-            and is faster for large matrices. torch uses tf32 in recurrent layers unless it is told.
+        device: The device that `choose_device` returned.
+        precision: The precision of matrix products on a GPU: `float32`, or `tf32`, which rounds the
+            factors to 11 bits and is faster for large matrices. By default torch uses tf32 in
+            recurrent layers; `float32` turns this off.
 
     Raises:
-        InputError: The device has no tf32.
+        InputError: The precision is `tf32` and the device does not support it.
     """
     is_gpu = device.type == "cuda"
     tf32 = precision == "tf32"
     if tf32 and not (is_gpu and torch.cuda.get_device_capability(device) >= (8, 0)):
         raise InputError(
-            f"precision=tf32 is for NVIDIA GPUs of compute capability 8.0 and above, this run's "
-            f"device is {device_name(device)}: use precision=float32"
+            f"precision=tf32 needs an NVIDIA GPU of compute capability 8.0 or above, but this "
+            f"run's device is {device_name(device)}: use precision=float32"
         )
     if is_gpu:
         torch.cuda.set_device(device)
@@ -72,32 +73,33 @@ def use_device(device: torch.device, precision: str) -> None:
 
 
 @contextlib.contextmanager
-def errors_told(less: str) -> Iterator[None]:
-    """Tell in one line that memory ran out, or that a GPU is lost, whatever torch says of it.
+def hardware_errors(advice: str) -> Iterator[None]:
+    """Turn torch's errors about memory and lost GPUs into ours, whose message is one line.
 
     Args:
-        less: What would need less memory.
+        advice: What would need less memory; the end of the message.
 
     Raises:
-        OutOfMemory: Memory ran out, the machine's or a GPU's.
-        DeviceLost: This process can use its GPU no more.
+        OutOfMemory: The machine or a GPU has no memory left.
+        DeviceLost: This process can no longer use its GPU.
     """
     try:
         yield
     except Exception as error:
-        said = str(error).partition("\n")[0]
-        if isinstance(error, MemoryError) or _NO_MEMORY.search(said):
-            where = "the GPU" if "CU" in said else "this machine"
-            amount = re.search(r"to allocate (\d[\d.]* \w+)", said)
+        message = str(error).partition("\n")[0]
+        if isinstance(error, MemoryError) or _NO_MEMORY.search(message):
+            where = "the GPU" if "CU" in message else "this machine"
+            amount = re.search(r"to allocate (\d[\d.]* \w+)", message)
             wanted = f" for {amount[1]} more" if amount else " left"
-            raise OutOfMemory(f"out of memory: {where} has none{wanted}; {less}") from error
+            raise OutOfMemory(f"out of memory: {where} has none{wanted}; {advice}") from error
         if _gpu_is_lost():
-            message = f"this process can use its GPU no more: {said}"
-            raise DeviceLost(message, os.getpid()) from error
+            raise DeviceLost(
+                f"this process can no longer use its GPU: {message}", os.getpid()
+            ) from error
         raise
 
 
-# Only where its own allocator finds no memory on a GPU, torch has a class for the error.
+# torch has an error class for one case only: its own allocator finds no memory on a GPU.
 _NO_MEMORY = re.compile(r"DefaultCPUAllocator|CUDA.*out of memory|CU[A-Z]+_STATUS_ALLOC_FAILED")
 
 
@@ -114,7 +116,7 @@ def _gpu_is_lost() -> bool:
 
 @contextlib.contextmanager
 def threads(number: int) -> Iterator[None]:
-    """Let torch use `number` CPU threads, and afterwards as many as before."""
+    """Make torch use `number` CPU threads, and restore the earlier number afterwards."""
     before = torch.get_num_threads()
     torch.set_num_threads(number)
     try:
@@ -124,7 +126,7 @@ def threads(number: int) -> Iterator[None]:
 
 
 def device_name(device: torch.device) -> str:
-    """The device as results name it: `cpu` or `cuda`, and the name of the processor or GPU."""
+    """The device's name in the results: `cpu` or `cuda`, and the model of processor or GPU."""
     if device.type == "cuda":
         return f"cuda {torch.cuda.get_device_name(device)}"
     return f"cpu {_processor()}"
@@ -132,9 +134,9 @@ def device_name(device: torch.device) -> str:
 
 @functools.cache
 def _processor() -> str:
-    """The processor's name, and the instructions that torch uses of it."""
+    """The processor's model name, and the instruction set that torch uses on it."""
     name = platform.processor() or platform.machine()
-    with contextlib.suppress(OSError):  # Linux tells the name there alone
+    with contextlib.suppress(OSError):  # on Linux, only this file holds the model name
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         name = next(
             (line.partition(": ")[2] for line in lines if line.startswith("model name")), name
@@ -143,7 +145,7 @@ def _processor() -> str:
 
 
 def versions(device: torch.device | None = None) -> str:
-    """Versions of what the numbers depend on, on `device` where it is known."""
+    """Versions of the software that the numbers depend on; with a GPU, also of CUDA's parts."""
     names = ("ccompress", "torch", "numpy", "scipy")
     packages = [f"{name} {version(name)}" for name in names]
     gpu = cuda_versions(device) if device else []
@@ -151,7 +153,7 @@ def versions(device: torch.device | None = None) -> str:
 
 
 def cuda_versions(device: torch.device) -> list[str]:
-    """Versions of what a GPU's numbers depend on beside torch; nothing for a CPU."""
+    """Versions that a GPU's numbers depend on in addition to torch; empty for a CPU."""
     if device.type != "cuda":
         return []
     return [
@@ -163,10 +165,10 @@ def cuda_versions(device: torch.device) -> list[str]:
 
 @functools.cache
 def _driver() -> str:
-    """The version of NVIDIA's driver, which torch does not tell."""
-    ask = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+    """The version of NVIDIA's driver. torch has no function for it."""
+    query = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
     try:
-        said = subprocess.run(ask, capture_output=True, text=True, check=True).stdout
+        output = subprocess.run(query, capture_output=True, text=True, check=True).stdout
     except (OSError, subprocess.CalledProcessError):
-        return "unknown"  # as in a container without its tools
-    return said.split()[0]
+        return "unknown"  # for example in a container without NVIDIA's tools
+    return output.split()[0]

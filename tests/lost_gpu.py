@@ -11,5 +11,5 @@ HIDDEN = 9  # of the network that does so
 class Losing(DAN):
     def forward(self, batch):
         if self.output.in_features == HIDDEN:
-            raise DeviceLost("this process can use its GPU no more: CUDA error", os.getpid())
+            raise DeviceLost("this process can no longer use its GPU: CUDA error", os.getpid())
         return super().forward(batch)

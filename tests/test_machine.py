@@ -71,7 +71,7 @@ def _name_of_process():
 
 
 def test_tf32_is_asked_for_where_there_is_none():
-    with pytest.raises(InputError, match=r"is for NVIDIA GPUs.* device is cpu .*precision=float32"):
+    with pytest.raises(InputError, match=r"an NVIDIA GPU.* device is cpu .*precision=float32"):
         machine.use_device(CPU, "tf32")
 
 
@@ -113,7 +113,7 @@ def test_versions_name_those_of_a_gpu_where_it_is_one(monkeypatch):
 
 
 def raised(error):
-    with machine.errors_told("a smaller one needs less"):
+    with machine.hardware_errors("a smaller one needs less"):
         raise error
 
 
@@ -149,7 +149,7 @@ def test_memory_that_ran_out_is_told_in_one_line_with_what_would_help(error, sai
 def test_a_gpu_out_of_memory(device):
     if device.type == "cpu":
         pytest.skip("of a GPU")
-    with pytest.raises(OutOfMemory, match="the GPU has none for"), machine.errors_told("less"):
+    with pytest.raises(OutOfMemory, match="the GPU has none for"), machine.hardware_errors("less"):
         torch.empty(1 << 50, device=device)
     assert torch.ones(3, device=device).sum() == 3
 
@@ -169,7 +169,7 @@ def test_a_gpu_that_answers_no_more_is_lost_to_the_process(monkeypatch):
 
     monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
     monkeypatch.setattr(torch.cuda, "synchronize", refuses)
-    with pytest.raises(DeviceLost, match="no more: CUDA error: an illegal address") as caught:
+    with pytest.raises(DeviceLost, match="GPU: CUDA error: an illegal address") as caught:
         raised(RuntimeError("CUDA error: an illegal address\nCompile with"))
     again = pickle.loads(pickle.dumps(caught.value))
     assert (str(again), again.process) == (str(caught.value), caught.value.process)
@@ -182,9 +182,9 @@ def test_a_real_error_of_a_gpu_loses_it(device):
     code = (
         "import torch\nfrom ccompress import errors, machine\n"
         "try:\n"
-        "    with machine.errors_told(''):\n"
+        "    with machine.hardware_errors(''):\n"
         "        torch.zeros(2, device='cuda')[torch.tensor([9], device='cuda')].item()\n"
         "except errors.DeviceLost as error: print(error)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "this process can use its GPU no more" in done.stdout
+    assert "this process can no longer use its GPU" in done.stdout

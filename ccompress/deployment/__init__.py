@@ -1,1 +1,1 @@
-"""The small model: its file, and its export."""
+"""The small model: its file and its export."""

@@ -1,12 +1,14 @@
-"""The small model as a program of ONNX or of torch.export, which runs without ccompress.
+"""Export of the small model to ONNX or torch.export, so that it runs without ccompress.
 
-What is exported takes tokens, int64 (sentences, longest): rows of the table, sentences filled up at
-their end with 0, the row of `<pad>`; a text without words is one such place. It gives
-probabilities, float32 (sentences, classes). Both sizes, at least 1, may differ from call to call.
-The tokenizer's name, the words of the rows and the labels are written beside it as JSON.
+The exported program has one input, `tokens`, int64 (sentences, longest). Each entry is a row number
+of the table. A sentence that is shorter than the longest is padded at its end with 0, the row of
+`<pad>`; a text without words is a single 0. The output is `probabilities`, float32 (sentences,
+classes). Both input sizes may change from call to call and are at least 1. A JSON file beside the
+program holds the tokenizer's name, the word of each row and the labels.
 
-A factorised table is exported folded, a quantized one packed: its rows are read as bytes and
-unpacked then, in ONNX by shifts and masks, and where a number is 8 or 16 bits by DequantizeLinear.
+A factorised table is exported folded. A quantized table is exported packed: the program reads the
+rows as bytes and then unpacks them. In ONNX it unpacks with shifts and masks, or with
+DequantizeLinear where a number has 8 or 16 bits.
 """
 
 import contextlib
@@ -31,12 +33,14 @@ from ccompress.errors import InputError
 from ccompress.networks.base import Network, tensor_bytes
 from ccompress.numerics.packing import unpack
 
-OPSET = 23  # of 2025, the newest that torch 2.13 writes; uint16 in DequantizeLinear needs 21
-_LARGEST = 2**31 - 2**20  # bytes of a protobuf message, less what is not tensors
+# The newest opset (2025) that torch 2.13 writes. DequantizeLinear accepts uint16 from opset 21 on.
+OPSET = 23
+# The largest size of all tensors in bytes: a protobuf message of 2 GiB, less 1 MiB for the rest.
+_LARGEST = 2**31 - 2**20
 
 
 class Padded(nn.Module):
-    """A network that reads sentences filled up to one length, and gives probabilities."""
+    """A network that reads sentences padded to one length and returns probabilities."""
 
     def __init__(self, network: Network) -> None:
         super().__init__()
@@ -45,13 +49,13 @@ class Padded(nn.Module):
     def forward(self, tokens: Tensor) -> Tensor:
         """Probabilities (sentences, classes) from rows of the table (sentences, longest)."""
         words = self.network.embedding(tokens)
-        # A text without words is one <pad>, which is read as a word: see `Model.encode`.
+        # A text without words is one <pad>. The network reads it as a word: see `Model.encode`.
         first = torch.arange(tokens.shape[1]) == 0
         return self.network.read_padded(words, (tokens != PAD) | first).softmax(1)
 
 
 class Dequantized(nn.Module):
-    """As a `QuantizedEmbedding` of 8 or 16 bits, by ONNX's own operator; only to be exported."""
+    """A `QuantizedEmbedding` of 8 or 16 bits that uses ONNX's own operator; for export only."""
 
     packed: Tensor
     lower: Tensor
@@ -81,7 +85,7 @@ class Dequantized(nn.Module):
 
 
 def described(small: Model) -> dict[str, Any]:
-    """What a program needs to make tokens of text, and labels of probabilities."""
+    """What a program needs to turn text into tokens and probabilities into labels."""
     return {
         "tokenizer": small.tokenizer,
         "labels": small.labels,
@@ -92,11 +96,11 @@ def described(small: Model) -> dict[str, Any]:
 
 
 def write_onnx(small: Model, path: Path) -> None:
-    """Write an ONNX file; its metadata hold the tokenizer's name and the labels.
+    """Write an ONNX file whose metadata hold the tokenizer's name and the labels.
 
     Raises:
-        InputError: The extra `[export]` is not installed, the network cannot be exported, or it is
-            larger than an ONNX file can be.
+        InputError: The extra `[export]` is not installed, the network cannot be exported, or the
+            network is too large for an ONNX file.
     """
     try:
         import onnx  # noqa: F401
@@ -120,7 +124,7 @@ def write_onnx(small: Model, path: Path) -> None:
             raise _refused(small.network, error) from error
     assert program is not None
     for node in program.model.graph:
-        node.metadata_props.clear()  # traces of the source: paths of this machine
+        node.metadata_props.clear()  # stack traces, which hold file paths of this machine
     program.model.metadata_props.update(
         tokenizer=small.tokenizer, labels=json.dumps(small.labels, ensure_ascii=False)
     )
@@ -128,7 +132,7 @@ def write_onnx(small: Model, path: Path) -> None:
 
 
 def write_torch_export(small: Model, path: Path) -> None:
-    """Write a program of `torch.export`, for `torch.export.load(path).module()` on the CPU.
+    """Write a `torch.export` program, which `torch.export.load(path).module()` reads on the CPU.
 
     Raises:
         InputError: The network cannot be exported.
@@ -144,18 +148,18 @@ FORMATS: dict[str, tuple[str, Callable[[Model, Path], None]]] = {
 
 
 def _with_operators(network: Network) -> Network:
-    """The network, its parts of 8 and 16 bits put in the way that ONNX has an operator for."""
+    """A copy of the network whose 8-bit and 16-bit embeddings use ONNX's own operator."""
     parts = [m for m in network.modules() if isinstance(m, QuantizedEmbedding)]
     memo = {id(part): Dequantized(part) for part in parts if part.bits in (8, 16)}
     return copy.deepcopy(network, memo)
 
 
 def _traced(network: Network) -> torch.export.ExportedProgram:
-    """The network over padded sentences as a program of torch's operators."""
+    """The network over padded sentences, traced to a program of torch operators."""
     if type(network).read_padded is Network.read_padded:
         name = type(network).__name__
         raise InputError(f"{name} cannot be exported: it has no read_padded (ccompress.networks)")
-    # No size is 0 or 1, which would be taken for fixed.
+    # torch takes a size of 0 or 1 for a fixed one, so both sizes of the sample are larger.
     sample = torch.tensor([[UNK, UNK, UNK], [UNK, UNK, PAD]])
     sizes = {0: torch.export.Dim("sentences"), 1: torch.export.Dim("longest")}
     try:
@@ -167,7 +171,7 @@ def _traced(network: Network) -> torch.export.ExportedProgram:
 
 
 def _refused(network: Network, error: BaseException) -> InputError:
-    """What torch says of a network that it cannot export, in one line: the first cause."""
+    """The error for a network that torch cannot export: one line, with the first cause."""
     while error.__cause__ is not None:
         error = error.__cause__
     reason = str(error).strip().splitlines()[0]
@@ -176,11 +180,11 @@ def _refused(network: Network, error: BaseException) -> InputError:
 
 @contextlib.contextmanager
 def _quietly() -> Iterator[None]:
-    """Keep torch's exporters from unrolling an LSTM, and from notes about their own insides."""
+    """Export an LSTM as a loop, and silence the exporters' messages about their internals."""
     try:
-        # Without this an LSTM is unrolled, and sentences have one length. It has no public name:
-        # torch's documentation imports it from here. torch 2.13 brought it; torch.onnx uses it
-        # while it traces, but not afterwards.
+        # Without this, torch unrolls an LSTM, and the program accepts sentences of one length only.
+        # The function has no public name: torch's own documentation imports it from this private
+        # module. It exists since torch 2.13. torch.onnx uses it while it traces, not afterwards.
         from torch.export._patches import register_lstm_while_loop_decomposition
     except ImportError as error:
         raise InputError(f"export needs torch 2.13 or later, not {torch.__version__}") from error

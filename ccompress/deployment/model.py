@@ -1,4 +1,4 @@
-"""The small network as a user would ship it: one file, complete, read without pickle."""
+"""The small network as a user would ship it: one complete file that is read without pickle."""
 
 import functools
 import inspect
@@ -22,17 +22,17 @@ from ccompress.networks.folding import fold, narrow
 from ccompress.training.evaluation import predict
 
 FILE = "model.safetensors"
-# Raised whenever the file changes in such a way that an earlier ccompress cannot read it.
+# Raise this number when the file changes so that an earlier ccompress cannot read it.
 _FORMAT = "1"
 
 
 class Prediction(NamedTuple):
-    """What a model says of a text; of a text without words nothing.
+    """A model's prediction for one text.
 
     Attributes:
-        label: The most probable label, or None.
-        probability: Its probability, or None.
-        probabilities: Label -> probability, the most probable first; of a text without words empty.
+        label: The most probable label; None for a text without words.
+        probability: The probability of that label; None for a text without words.
+        probabilities: Label -> probability, most probable first; empty for a text without words.
     """
 
     label: str | None
@@ -42,15 +42,16 @@ class Prediction(NamedTuple):
 
 @dataclass(frozen=True)
 class Model:
-    """A trained network, and what it takes to read raw text with it.
+    """A trained network with everything that is needed to read raw text.
 
     Attributes:
-        network: In evaluation mode; of a stored model, folded (`ccompress.networks.folding`).
+        network: The network in evaluation mode. The network of a stored model is folded
+            (`ccompress.networks.folding`).
         words: The word of each row of the embedding table.
         labels: Names of the classes, in the order of the network's scores.
         tokenizer: A name known to `ccompress.data.text.tokenizers.get`.
-        config: The configuration of its run, less what belongs to the machine; its `network` is
-            what the network is built from.
+        config: The configuration of the run without the settings of the machine. The network is
+            built from its entry `network`.
     """
 
     network: Network
@@ -68,26 +69,26 @@ class Model:
         return tokenizers.get(self.tokenizer)
 
     def encode(self, text: str) -> list[int]:
-        """Rows of the table of a text's words; of a text without words, that of `<pad>`."""
+        """The table row of each word of a text; for a text without words, the row of `<pad>`."""
         rows = self._rows
         return [rows.get(token, UNK) for token in self._tokenize(text)] or [PAD]
 
     def predict(self, texts: Sequence[str], top: int | None = None) -> list[Prediction]:
-        """The most probable label of each text, with probabilities.
+        """Predict the label of each text, with probabilities.
 
         Args:
             texts: Raw texts.
-            top: How many of the most probable labels to tell; None: all.
+            top: How many of the most probable labels to return; None returns all.
 
         Raises:
-            InputError: `texts` is one text, or `top` is below 1.
+            InputError: `texts` is a single string, or `top` is below 1.
         """
         if isinstance(texts, str):
             raise InputError("predict takes a list of texts, not one text: give [text]")
         if top is not None and top < 1:
             raise InputError(f"top={top}: give at least 1")
         encoded = [self.encode(text) for text in texts]
-        # Stable, so that of equal ones the first comes first, as in argmax.
+        # A stable sort keeps equal probabilities in the order of the labels, as argmax does.
         values, order = self._scored(encoded).sort(dim=1, descending=True, stable=True)
         predictions = []
         for rows, probable, classes in zip(
@@ -106,7 +107,7 @@ class Model:
         return self._scored([self.encode(text) for text in texts])
 
     def _scored(self, encoded: Sequence[list[int]]) -> Tensor:
-        """The probabilities (texts, classes) of texts that are rows of the table."""
+        """The probabilities (texts, classes) of texts that are given as rows of the table."""
         if not encoded:
             return torch.empty(0, len(self.labels))
         split = Encoded(
@@ -132,20 +133,22 @@ def width_of(embedding: nn.Module) -> int:
 
 
 def reference_bytes(make: functools.partial[Any], rows: int, dim: int, classes: int) -> int:
-    """Bytes of all tensors of the uncompressed network; nothing is allocated."""
+    """Bytes of all tensors of the uncompressed network, counted without allocating memory."""
     with torch.device("meta"):
         return tensor_bytes(make(nn.Embedding(rows, dim), dim, classes))
 
 
 def save(path: Path, small: Model) -> int:
-    """Write a model file, folded, the embedding in its compressed form; its size in bytes.
+    """Write a model file and return its size in bytes.
 
-    The metadata hold all that is needed to read raw text and to build the network again:
-    vocabulary, tokenizer, labels, the configuration, what the embedding is made from, and if the
-    network was folded the width that it had before.
+    The network is folded first, and the embedding is stored in its compressed form. The metadata
+    hold all that is needed to read raw text and to build the network again: the vocabulary, the
+    tokenizer, the labels, the configuration, the embedding's class with its arguments, and, if
+    folding changed the network, the width that it had before.
 
     Raises:
-        InputError: The embedding cannot be described (it is of a user's own class).
+        InputError: The constructor's arguments cannot be read from the embedding, which happens
+            only to a user's own class.
     """
     network = fold(small.network)
     metadata = {
@@ -167,24 +170,25 @@ def load(
 ) -> Model:
     """Read the small model of a run, on this machine or another.
 
-    The file names its network, its embedding and its tokenizer by dotted paths. They must be ours
-    or lie in a package that the caller trusts, which is checked before anything is imported.
+    The file names the network, the embedding and the tokenizer by dotted paths. Each path must
+    belong to ccompress or to a package that the caller trusts. This is checked before anything is
+    imported.
 
     Args:
         path: The run's folder, or its model.safetensors.
-        device: Where the network is to work.
-        trust: A package, or several, that the file may use beside ccompress: that of a network,
-            an embedding or a tokenizer of one's own.
+        device: The device that the network runs on.
+        trust: One or more packages that the file may use in addition to ccompress, because they
+            define a network, an embedding or a tokenizer of your own.
 
     Raises:
-        InputError: There is no such file, it is damaged or no model, it names code that is not
-            trusted, or what it is made of is not installed here.
+        InputError: The file does not exist, is damaged, is not a model, names code that is not
+            trusted, or needs code that is not installed here.
 
     Example::
 
         small = ccompress.load("results/runs/3f2a6c0d9b1e")
-        for text, said in zip(texts, small.predict(texts)):
-            print(text, said.label, said.probability, said.probabilities)
+        for text, prediction in zip(texts, small.predict(texts)):
+            print(text, prediction.label, prediction.probability, prediction.probabilities)
     """
     path = Path(path)
     if path.is_dir():
@@ -196,7 +200,7 @@ def load(
     except storage.DamagedFile as error:
         raise InputError(str(error).splitlines()[0]) from error
     if "embedding" not in metadata:
-        raise InputError(f"{path} is no model, but another file that ccompress stored")
+        raise InputError(f"{path} is not a model but another file that ccompress stored")
     if metadata["format"] != _FORMAT:
         raise InputError(f"{path} was written by another version of ccompress: update this one")
     try:
@@ -212,7 +216,7 @@ def load(
         network = _built(
             factory(Network, config["network"]), embedding, len(labels), metadata.get("width")
         )
-        # assign: the stored tensors take the place of those drawn afresh, nothing is copied
+        # assign: the network takes over the stored tensors, without copying them
         network.load_state_dict(tensors, assign=True)
         rows = getattr(embedding, "num_embeddings", len(words))
         if len(words) != rows:
@@ -221,11 +225,11 @@ def load(
     except InputError:
         raise
     except KeyError as error:
-        raise InputError(f"{path} is no whole model: it lacks {error}") from error
+        raise InputError(f"{path} is not a complete model: it lacks {error}") from error
     except (ImportError, AttributeError, TypeError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise InputError(f"{path} cannot be built by this ccompress: {reason}") from error
-    # What earlier versions stored is not folded.
+    # Earlier versions stored the network without folding it.
     network = fold(network).requires_grad_(False).eval().to(device)
     return Model(network, words, labels, metadata["tokenizer"], config)
 
@@ -233,7 +237,14 @@ def load(
 def _built(
     make: functools.partial[Any], embedding: nn.Module, classes: int, unfolded: str | None
 ) -> Network:
-    """The network of a file; `unfolded` is the width that it was built with, if it was folded."""
+    """The network of a model file.
+
+    Args:
+        make: Builds the network from embedding, width and number of classes.
+        embedding: The stored embedding.
+        classes: The number of classes.
+        unfolded: The network's width before it was folded; None if it was not folded.
+    """
     if unfolded is None:
         return build(make, embedding, classes)
     network: Network = make(embedding, int(unfolded), classes)
@@ -242,10 +253,14 @@ def _built(
 
 
 def file_of(run: str, runs_dir: Path) -> Path:
-    """The model file that `run` means: that file, its folder, or the first letters of a run's id.
+    """The model file that a user names.
+
+    Args:
+        run: The file itself, its folder, or the first letters of the run's id.
+        runs_dir: The folder that holds the runs.
 
     Raises:
-        InputError: There is none, or more than one.
+        InputError: No file or more than one file fits.
     """
     given = Path(run)
     if not run:
@@ -263,25 +278,26 @@ def file_of(run: str, runs_dir: Path) -> Path:
     path = folders[0] / FILE
     if not path.is_file():
         if not (folders[0] / "config.yaml").is_file():
-            raise InputError(f"{folders[0]} is no run's folder: `ccompress runs` lists them")
+            raise InputError(f"{folders[0]} is not a run's folder: `ccompress runs` lists them")
         raise InputError(
-            f"{folders[0]} holds no {FILE}: the run is not finished, or was made with "
-            f"save_model=false; save_model=true runs it again"
+            f"{folders[0]} has no {FILE}: the run is not finished or used save_model=false; "
+            f"save_model=true runs it again"
         )
     return path
 
 
 def _described(module: nn.Module) -> dict[str, Any]:
-    """The class of an embedding and its constructor's arguments, as a YAML would have them.
+    """The class of an embedding and its constructor's arguments, in the form of a YAML file.
 
-    They are read from the attributes of the same names, where torch's modules and ours keep them.
+    Each argument is read from the attribute of the same name, where torch's modules and ours keep
+    it.
     """
     kind = type(module)
     described: dict[str, Any] = {"_target_": path_of(kind)}
     for name, parameter in inspect.signature(kind).parameters.items():
         optional = parameter.default is not parameter.empty
         if optional and not hasattr(module, name):
-            continue  # as device, which a constructor uses up
+            continue  # such as `device`, which a constructor uses but does not keep
         value = getattr(module, name, module)
         if not isinstance(value, int | float | str | None):
             raise InputError(
@@ -293,11 +309,11 @@ def _described(module: nn.Module) -> dict[str, Any]:
 
 
 def factory(base: type, described: Mapping[str, Any]) -> functools.partial[Any]:
-    """The inverse of `_described`, to be called: a class below `base` with its arguments."""
+    """The inverse of `_described`: a subclass of `base` with its arguments, not yet called."""
     options = dict(described)
     path = options.pop("_target_")
     kind = locate(path)
-    # A trusted package may hold anything: only a class of the right kind is called.
+    # A trusted package may hold anything, so only a class of the right kind is called.
     if not (isinstance(kind, type) and issubclass(kind, base)):
-        raise TypeError(f"{path} is no {base.__name__}")
+        raise TypeError(f"{path} is not a subclass of {base.__name__}")
     return functools.partial(kind, **options)

@@ -74,7 +74,7 @@ def _run(
     row = record.of_settings(settings, overrides) | {"status": "failed"}
     _begin(settings)
     try:
-        with machine.threads(settings.threads), machine.errors_told(_LESS_MEMORY):
+        with machine.threads(settings.threads), machine.hardware_errors(_LESS_MEMORY):
             row |= _train_and_test(settings, on_epoch)
     except (Exception, DeviceLost) as error:
         if storage.disk_is_full(error):

@@ -178,7 +178,7 @@ def test_another_file_is_no_model(tmp_path):
     with pytest.raises(InputError, match="there is no file"):
         model.load(path)
     storage.save(path, {"table": torch.ones(3)}, {"words": "[]"})
-    with pytest.raises(InputError, match="is no model"):
+    with pytest.raises(InputError, match="is not a model"):
         model.load(path)
 
 
@@ -194,7 +194,10 @@ def altered(tmp_path, **metadata):
     [
         ({"format": "99"}, "written by another version of ccompress"),
         ({"config": json.dumps({"network": {"_target_": "nowhere.Network"}})}, "--trust nowhere"),
-        ({"config": json.dumps({"network": {"_target_": "torch.nn.Embedding"}})}, "is no Network"),
+        (
+            {"config": json.dumps({"network": {"_target_": "torch.nn.Embedding"}})},
+            "is not a subclass of Network",
+        ),
         ({"config": json.dumps({"network": {"_target_": 3}})}, "cannot be built"),
         ({"config": json.dumps({"network": {**OPTIONS["dan"], "width": 1}})}, "width"),
         ({"config": json.dumps({"network": {**OPTIONS["dan"], "hidden": 7}})}, "size mismatch"),
@@ -251,7 +254,9 @@ def test_what_is_trusted_is_imported_but_must_be_of_its_kind(tmp_path, planted, 
     if place == "tokenizer":
         assert model.load(path, trust=trust).encode("w3 w4") == [3, 4]
     else:
-        with pytest.raises(InputError, match=r"planted\.tree\.Name is no (Network|Module)$"):
+        with pytest.raises(
+            InputError, match=r"planted\.tree\.Name is not a subclass of (Network|Module)$"
+        ):
             model.load(path, trust=trust)
     assert planted.exists()
 
@@ -259,7 +264,7 @@ def test_what_is_trusted_is_imported_but_must_be_of_its_kind(tmp_path, planted, 
 def test_a_file_cannot_have_any_function_called(tmp_path):
     trap = tmp_path / "trap"
     path = altered(tmp_path, embedding=json.dumps({"_target_": "os.mkdir", "path": str(trap)}))
-    with pytest.raises(InputError, match=r"os\.mkdir is no Module"):
+    with pytest.raises(InputError, match=r"os\.mkdir is not a subclass of Module"):
         model.load(path, trust="os")
     assert not trap.exists()
     with pytest.raises(InputError, match=r"tokenizers: ccompress\.cli\.command; if"):
@@ -285,11 +290,11 @@ def test_a_run_is_found_by_its_folder_its_file_and_the_beginning_of_its_id(tmp_p
         assert model.file_of(run, runs) == path
     (runs / "abd2" / "config.yaml").touch()
     for run, message in (
-        ("abd", r"abd2 holds no model\.safetensors.* save_model=true"),
+        ("abd", r"abd2 has no model\.safetensors.* save_model=true"),
         ("ab", "is the beginning of 2 runs: abc1, abd2"),
         ("ff", "no run 'ff'"),
         ("../runs/abc*", "no run"),
-        ("f0", r"f00 is no run's folder"),
+        ("f0", r"f00 is not a run's folder"),
         ("", "no run is named"),
     ):
         with pytest.raises(InputError, match=message):

@@ -134,7 +134,7 @@ def test_a_lost_gpu_ends_the_process_and_fails_one_run(monkeypatch, tmp_path, ti
     code, output, errors = called(*tiny, *SIZES)
     assert code == 1
     assert "1 of 3 runs are done" in output
-    lost = "this process can use its GPU no more: CUDA error: device-side assert triggered"
+    lost = "this process can no longer use its GPU: CUDA error: device-side assert triggered"
     assert f"the sweep ends here: {lost}\n" in errors
     assert "Traceback" not in errors
     assert statuses(tmp_path) == {"8": "done", "9": "failed"}
