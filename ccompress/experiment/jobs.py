@@ -17,6 +17,9 @@ from ccompress.config.composition import settings_of
 from ccompress.config.settings import Settings, digest
 from ccompress.errors import InputError, MissingData
 
+# The overrides of one run, KEY=VALUE each.
+Combination = tuple[str, ...]
+
 # What a line about a run says in any case.
 _ALWAYS_SAID = ("dataset", "network", "method", "rate", "schedule", "seed")
 
@@ -36,54 +39,76 @@ class Job:
     swept: str
 
 
-def jobs_of(
-    params: Mapping[str, Any],
-    arguments: Sequence[str],
-    threads: int,
-    loader: Any,
-    config: DictConfig,
-) -> tuple[list[Job], list[MissingData]]:
-    """The distinct runs of a sweep, in the order of their options.
+@dataclass(frozen=True)
+class Runs:
+    """The runs of a sweep, or of one round of it.
 
-    Beside them, what kept the others from being composed: files that an id is made of.
+    Attributes:
+        jobs: The distinct runs, in the order of their options.
+        ids: The run id of each combination of options; several may be one run.
+        lacking: What kept the other runs from being composed: files that an id is made of.
+    """
+
+    jobs: list[Job]
+    ids: dict[Combination, str]
+    lacking: list[MissingData]
+
+
+class Grid:
+    """Every combination of the swept options.
 
     Args:
         params: Swept options of an experiment's file; those of `arguments` replace them.
         arguments: The overrides of the command line.
-        threads: CPU threads of each run, where none of the overrides names them.
         loader: Hydra's loader of configurations.
         config: The whole configuration, Hydra's node included.
-
-    Raises:
-        InputError: A combination is not a run.
-        HydraException: A combination cannot be composed.
     """
-    parser = OverridesParser.create(config_loader=loader)
-    overrides = _parsed(parser, params) + parser.parse_overrides(list(arguments))
-    swept = {override.key_or_group for override in overrides if override.is_sweep_override()}
-    shown = tuple(f"{key}=" for key in swept if key not in _ALWAYS_SAID)
-    named = any(override.key_or_group == "threads" for override in overrides)
-    # Rates and seeds are most of a sweep, and choose no file: to compose once serves them all.
-    composed: dict[tuple[str, ...], DictConfig] = {}
-    jobs: dict[str, Job] = {}
-    lacking: list[MissingData] = []
-    for combination in itertools.product(*_choices(overrides)):
-        chosen = [*combination] if named else [*combination, f"threads={threads}"]
-        values = [text for text in chosen if text.startswith(("rate=", "seed="))]
-        rest = tuple(text for text in chosen if text not in values)
-        if rest not in composed:
-            composed[rest] = loader.load_sweep_config(config, list(rest))
-        run = composed[rest].copy()
-        for override in parser.parse_overrides(values):
-            run[override.key_or_group] = override.value()
-        said = " ".join(text for text in chosen if text.lstrip("+").startswith(shown))
-        try:
-            settings = settings_of(run)
-        except MissingData as error:
-            lacking.append(error)
-        else:
-            jobs.setdefault(settings.run_id, Job(chosen, settings, said))
-    return list(jobs.values()), lacking
+
+    def __init__(
+        self, params: Mapping[str, Any], arguments: Sequence[str], loader: Any, config: DictConfig
+    ) -> None:
+        self._loader, self._config = loader, config
+        self._parser = OverridesParser.create(config_loader=loader)
+        overrides = _parsed(self._parser, params) + self._parser.parse_overrides(list(arguments))
+        swept = {override.key_or_group for override in overrides if override.is_sweep_override()}
+        self._shown = tuple(f"{key}=" for key in swept if key not in _ALWAYS_SAID)
+        self._names_threads = any(override.key_or_group == "threads" for override in overrides)
+        self.combinations: list[Combination] = list(itertools.product(*_choices(overrides)))
+
+    def runs(self, combinations: Iterable[Combination], threads: int) -> Runs:
+        """Compose the runs of some of the combinations.
+
+        Args:
+            combinations: Of `combinations`.
+            threads: CPU threads of each run, where none of the overrides names them.
+
+        Raises:
+            InputError: A combination is not a run.
+            HydraException: A combination cannot be composed.
+        """
+        # Rates and seeds are most of a sweep, and choose no file: to compose once serves them all.
+        composed: dict[Combination, DictConfig] = {}
+        jobs: dict[str, Job] = {}
+        ids: dict[Combination, str] = {}
+        lacking: list[MissingData] = []
+        for combination in combinations:
+            chosen = [*combination] + [f"threads={threads}"] * (not self._names_threads)
+            values = [text for text in chosen if text.startswith(("rate=", "seed="))]
+            rest = tuple(text for text in chosen if text not in values)
+            if rest not in composed:
+                composed[rest] = self._loader.load_sweep_config(self._config, list(rest))
+            run = composed[rest].copy()
+            for override in self._parser.parse_overrides(values):
+                run[override.key_or_group] = override.value()
+            shown = " ".join(text for text in chosen if text.lstrip("+").startswith(self._shown))
+            try:
+                settings = settings_of(run)
+            except MissingData as error:
+                lacking.append(error)
+            else:
+                ids[combination] = settings.run_id
+                jobs.setdefault(settings.run_id, Job(chosen, settings, shown))
+        return Runs(list(jobs.values()), ids, lacking)
 
 
 def refuse_one_of_many(params: Mapping[str, Any], arguments: Sequence[str]) -> None:

@@ -96,7 +96,7 @@ def write_predictions(folder: Path, labels: Tensor, scores: Tensor, names: Seque
     """
     pairs = zip(labels.tolist(), scores.argmax(1).tolist(), strict=True)
     results.write_csv(
-        folder / "predictions.csv",
+        folder / results.PREDICTIONS,
         ("index", "label", "prediction"),
         ((i, names[label], names[guess]) for i, (label, guess) in enumerate(pairs)),
     )

@@ -1,9 +1,11 @@
 """What runs leave behind: the run folder, its files, and the table of many runs."""
 
+import base64
 import csv
 import functools
 import io
 import json
+import lzma
 import math
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,6 +20,8 @@ from ccompress.errors import InputError
 RESULT = "result.json"
 RUNS = "runs.csv"
 SPECTRA = "spectra.csv"
+PREDICTIONS = "predictions.csv"
+CORRECT = "correct.csv.xz"
 
 # Keys of result.json and columns of runs.csv. Fractions in 0..1, accuracies in percent, sizes in
 # bytes, times in seconds (latency in milliseconds). `peak_memory_bytes` is what the process held
@@ -146,20 +150,37 @@ def read_result(folder: Path) -> dict[str, Any] | None:
     return {column: row.get(column) for column in COLUMNS}
 
 
+def correct(folder: Path) -> str | None:
+    """Which test examples a run classified correctly, or None where it left no predictions.
+
+    Returns:
+        A bit for each example, in the order of the test split: packed by `numpy.packbits`, with
+        zeros after the last one, as base64.
+    """
+    rows = read_csv(folder / PREDICTIONS)[1:]
+    bits = np.packbits(np.array([label == prediction for _, label, prediction in rows], bool))
+    return base64.b64encode(bits.tobytes()).decode("ascii") if rows else None
+
+
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Write a CSV file (UTF-8, one header line), atomically."""
+    """Write a CSV file (UTF-8, one header line), atomically; as xz if its name ends so."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(header)
     writer.writerows(rows)
-    storage.write_text(path, text.getvalue())
+    if path.suffix == ".xz":
+        with storage.replacing(path) as temporary:
+            temporary.write_bytes(lzma.compress(text.getvalue().encode("utf-8")))
+    else:
+        storage.write_text(path, text.getvalue())
 
 
 def read_csv(path: Path) -> list[tuple[str, ...]]:
     """The rows of a CSV file, its header first; none where there is no such file."""
     if not path.is_file():
         return []
-    with path.open(encoding="utf-8", newline="") as file:
+    opened = lzma.open if path.suffix == ".xz" else open
+    with opened(path, "rt", encoding="utf-8", newline="") as file:
         return [tuple(row) for row in csv.reader(file)]
 
 

@@ -6,6 +6,7 @@ ordered so that it is there when they come, and what happened is read from the r
 those are right whichever launcher ran them, on whichever machine.
 """
 
+import math
 import os
 import sys
 import threading
@@ -14,7 +15,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from filelock import FileLock
 from hydra.core.plugins import Plugins
@@ -26,8 +27,8 @@ from tqdm import tqdm
 from ccompress import cores
 from ccompress.config.settings import PROTOCOL
 from ccompress.errors import DeviceLost, DiskFull, InputError
-from ccompress.experiment import results
-from ccompress.experiment.jobs import Job, jobs_of, ordered, refuse_missing_data
+from ccompress.experiment import halving, results
+from ccompress.experiment.jobs import Combination, Grid, Job, Runs, ordered, refuse_missing_data
 from ccompress.experiment.launching import (
     ask_for_gpu,
     changed,
@@ -40,16 +41,36 @@ from ccompress.experiment.launching import (
 _POLL_SECONDS = 0.5
 
 
+class Outcome(NamedTuple):
+    """What a sweep, or a round of it, came to.
+
+    Attributes:
+        jobs: Its runs.
+        rows: The row of each run that has one, by run id.
+        reasons: Why a run without a row has none, by run id.
+    """
+
+    jobs: list[Job]
+    rows: dict[str, dict[str, Any]]
+    reasons: dict[str, str]
+
+
 class Sweep(Sweeper):
     """Runs every combination of the swept options once.
 
     Args:
         max_batch_size: Most runs that the launcher is given at once; None gives it all of them.
+        choose: A swept option, such as `schedule.upper`, of which not all combinations are run:
+            each cell of the others chooses its value by successive halving over the seeds
+            (`ccompress.experiment.halving`). None runs everything.
         params: Swept options of an experiment's file; those of the command line replace them.
     """
 
-    def __init__(self, max_batch_size: int | None = None, params: Any = None) -> None:
+    def __init__(
+        self, max_batch_size: int | None = None, choose: str | None = None, params: Any = None
+    ) -> None:
         self.max_batch_size = max_batch_size
+        self.choose = choose
         self.params: dict[str, Any] = dict(params or {})
 
     def setup(
@@ -68,20 +89,50 @@ class Sweep(Sweeper):
                 or the experiment holds rows of another protocol.
             MissingData: Runs that are not finished read data that are not there: all of them.
         """
-        # Hydra imports this module at every start, --help included; torch comes only now.
-        from ccompress.experiment.run import finished
-        from ccompress.machine import choose_device
-
         if self.max_batch_size is not None and self.max_batch_size < 1:
             raise InputError(
                 f"hydra.sweeper.max_batch_size={self.max_batch_size}: it is at least 1, or null"
             )
         # joblib's -1 means all cores; without this it knows of affinity and containers alone.
         os.environ.setdefault("LOKY_MAX_CPU_COUNT", str(cores.available()))
-        options = self.whole.hydra.launcher
-        jobs, lacking = jobs_of(
-            self.params, arguments, threads(options), self.config_loader, self.whole
-        )
+        grid = Grid(self.params, arguments, self.config_loader, self.whole)
+        if self.choose is None:
+            jobs, rows, reasons = self._run(grid.runs(grid.combinations, self._threads))
+        else:
+            jobs, rows, reasons = self._run_rounds(grid, self.choose)
+        _conclude(jobs, rows, reasons)
+
+    @property
+    def _threads(self) -> int:
+        return threads(self.whole.hydra.launcher)
+
+    def _run_rounds(self, grid: Grid, option: str) -> Outcome:
+        """Run the rounds in which each cell chooses its value of `option`."""
+        ids: dict[Combination, str] = {}
+        whole = Outcome([], {}, {})
+
+        def dev_accuracy(combination: Combination) -> float:
+            row = whole.rows.get(ids[combination])
+            return row["dev_accuracy"] if row and _is_done(row) else -math.inf
+
+        rounds = halving.rounds(grid.combinations, option, dev_accuracy)
+        for number, combinations in enumerate(rounds, start=1):
+            print(f"round {number} of choosing {option}", flush=True)
+            runs = grid.runs(combinations, self._threads)
+            ids |= runs.ids
+            jobs, rows, reasons = self._run(runs)
+            whole.jobs.extend(jobs)
+            whole.rows.update(rows)
+            whole.reasons.update(reasons)
+        return whole
+
+    def _run(self, runs: Runs) -> Outcome:
+        """Run what is missing, and keep the rows of all."""
+        # Hydra imports this module at every start, --help included; torch comes only now.
+        from ccompress.experiment.run import finished
+        from ccompress.machine import choose_device
+
+        jobs, options = runs.jobs, self.whole.hydra.launcher
         if not is_elsewhere(options):
             for device in {job.settings.device for job in jobs}:
                 choose_device(device)  # refuses one that is not here, even if all runs are finished
@@ -93,7 +144,7 @@ class Sweep(Sweeper):
             if (row := finished(job.settings))
         }
         missing = ordered([job for job in jobs if job.settings.run_id not in before])
-        refuse_missing_data(missing, lacking)
+        refuse_missing_data(missing, runs.lacking)
         # Those that failed come last: one of them may have ended an earlier call with its GPU.
         missing.sort(key=lambda job: results.read_result(job.settings.folder) is not None)
         print(f"{len(jobs)} runs: {len(before)} finished before, {len(missing)} to do", flush=True)
@@ -123,7 +174,7 @@ class Sweep(Sweeper):
                     rows[row["run_id"]] = row | {"overrides": self._line(job)}
             _keep(jobs, rows)
         tell_of_no_gpu(options, missing, rows)
-        _conclude(jobs, rows, reasons)
+        return Outcome(jobs, rows, reasons)
 
     def _line(self, job: Job) -> str:
         """The command line of a run, as this sweep's: another may have run it before."""
@@ -195,6 +246,8 @@ def _keep(jobs: Sequence[Job], rows: Mapping[str, Mapping[str, Any]]) -> None:
         with FileLock(folder / ".lock"):
             _keep_runs(folder / results.RUNS, experiment_jobs, rows)
             _keep_spectra(folder / results.SPECTRA, experiment_jobs)
+            done = [job for job in experiment_jobs if _is_done(rows.get(job.settings.run_id))]
+            _keep_correct(folder / results.CORRECT, done)
 
 
 def _experiments(jobs: Sequence[Job]) -> dict[Path, list[Job]]:
@@ -240,6 +293,19 @@ def _keep_spectra(path: Path, jobs: Sequence[Job]) -> None:
     if spectra:
         rows = [(run_id, *value) for run_id in sorted(spectra) for value in spectra[run_id]]
         results.write_csv(path, ("run_id", "stage", "index", "singular_value"), rows)
+
+
+def _is_done(row: Mapping[str, Any] | None) -> bool:
+    return row is not None and row["status"] == "done"
+
+
+def _keep_correct(path: Path, jobs: Sequence[Job]) -> None:
+    """Add to correct.csv.xz which test examples these finished runs classified correctly."""
+    folders = {job.settings.run_id: job.settings.folder for job in jobs}
+    new = {run_id: bits for run_id, folder in folders.items() if (bits := results.correct(folder))}
+    if new:
+        kept = {row[0]: row[1] for row in results.read_csv(path)[1:]} | new
+        results.write_csv(path, ("run_id", "correct"), sorted(kept.items()))
 
 
 def _conclude(
