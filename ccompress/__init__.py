@@ -3,12 +3,12 @@
 The small model of a run reads raw text::
 
     small = ccompress.load("results/runs/3f2a6c0d9b1e")  # a run's folder, or its model.safetensors
-    for text, said in zip(texts, small.predict(texts)):
-        print(text, said.label, said.probability)  # said.probabilities tells those of all labels
+    for text, prediction in zip(texts, small.predict(texts)):
+        print(text, prediction.label, prediction.probability)
 
-For any torch module of one's own: `compress` puts a compressed embedding into it and
-`replace_parameters` tells its optimizer; `LowRankEmbedding` and `QuantizedEmbedding` are these
-embeddings, `CALR` the cyclically annealed learning rate.
+`compress` replaces an embedding in any torch module of your own, and `replace_parameters` updates
+the module's optimizer. `LowRankEmbedding` and `QuantizedEmbedding` are the new embeddings. `CALR`
+is the cyclically annealed learning rate.
 """
 
 import importlib
@@ -31,7 +31,7 @@ __all__ = [
     "replace_parameters",
 ]
 
-# Every one of them needs torch, whose import takes seconds: it waits until a name is used.
+# All of these need torch, whose import takes seconds. So each is imported when it is first used.
 _HOMES = {
     "CALR": "schedules.scheduler",
     "CompressionReport": "library.compression",

@@ -45,33 +45,34 @@ VERBS = {
 }
 
 
-# Hydra's own folders: its outputs are switched off, and nothing would be found in them.
+# The folders that Hydra itself would write. We switch them off, so setting one has no effect.
 _FOLDERS = ("hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir", "hydra.output_subdir")
-# Launchers that the extra `launchers` brings.
+# Launchers that the extra `launchers` installs.
 _LAUNCHERS = ("joblib", "submitit_local", "submitit_slurm")
 
 
 def main() -> None:
     """The console script `ccompress`."""
-    # Threads wait for each other spinning for some microseconds, then give up the core. On an idle
-    # machine two threads that never spin are half as fast; where anything else runs on it, threads
-    # that spin as long as they like, the default, made a step ten times slower. OpenMP (GNU's, on
-    # Linux) reads this once, when torch is imported.
+    # A waiting thread spins for some microseconds and then gives up its core. On an idle machine,
+    # two threads that never spin are half as fast. On a busy machine, threads that spin without a
+    # limit (the default) made a step ten times slower. GNU's OpenMP, which torch uses on Linux,
+    # reads this variable once, when torch is imported.
     os.environ.setdefault("GOMP_SPINCOUNT", "3000")
-    # With this much memory of its own for each stream, cuBLAS repeats its numbers to the last bit;
-    # it reads this once, when torch first uses a GPU.
+    # With a workspace of this size for each stream, cuBLAS repeats its numbers to the last bit.
+    # cuBLAS reads this variable once, when torch first uses a GPU.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    # We draw into files. A notebook hands its own way of drawing on to `!ccompress`, which may run
-    # where that is not installed.
+    # We draw into files. A notebook passes its own drawing backend on to `!ccompress`, whose
+    # environment may not have that backend.
     os.environ["MPLBACKEND"] = "agg"
     streams.prepare()
     sys.exit(command(sys.argv[1:]))
 
 
 def command(arguments: list[str]) -> int:
-    """Do what the arguments say; the exit code.
+    """Run a command line and return its exit code.
 
-    0: done. 1: a run failed. 2: bad input. 130: Ctrl-C. 143: SIGTERM.
+    The exit code is 0 for success, 1 if a run failed, 2 for bad input, 130 after Ctrl-C and 143
+    after SIGTERM.
     """
     signal.signal(signal.SIGTERM, _terminate)
     try:
@@ -85,9 +86,9 @@ def command(arguments: list[str]) -> int:
     except (OutOfMemory, DeviceLost) as error:
         return _complain(str(error), 1)
     except _Terminated:
-        return _complain(f"terminated{_going_on(arguments)}", 143)
+        return _complain(f"terminated{_how_to_resume(arguments)}", 143)
     except KeyboardInterrupt:
-        return _complain(f"interrupted{_going_on(arguments)}", 130)
+        return _complain(f"interrupted{_how_to_resume(arguments)}", 130)
     except OSError as error:
         return _failed_by_system(error)
     except Exception as error:
@@ -97,13 +98,13 @@ def command(arguments: list[str]) -> int:
 
 
 def _failed_by_system(error: OSError) -> int:
-    """Say what the system refused, such as a write to a full disk; the exit code."""
+    """Print what the operating system refused, such as a write to a full disk; the exit code."""
     if error.filename is None:
-        # It is standard output that cannot be written. What is still buffered for it goes nowhere:
-        # Python would write it at its end.
+        # Standard output cannot be written. Python would try again with the buffered text when it
+        # ends, so standard output now leads nowhere.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     if isinstance(error, BrokenPipeError):
-        return 0  # the reader has gone, as in `ccompress runs | head`: so do we
+        return 0  # the reader has ended, as in `ccompress runs | head`
     return _complain(one_line(error), 1)
 
 
@@ -112,20 +113,20 @@ def _names_a_verb(arguments: list[str]) -> bool:
 
 
 def _raised_by_hydra(error: Exception) -> bool:
-    """Whether Hydra's own code raised an error, as for `-m --cfg job`: the command is wrong."""
+    """Whether Hydra's own code raised the error, as for `-m --cfg job`: the command is wrong."""
     *_, (frame, _) = traceback.walk_tb(error.__traceback__)
     return str(frame.f_globals.get("__name__")).partition(".")[0] == "hydra"
 
 
-def _going_on(arguments: list[str]) -> str:
-    """What a user should know of runs that were stopped; verbs begin anew."""
+def _how_to_resume(arguments: list[str]) -> str:
+    """The hint for a user who stopped runs; empty for a verb, which starts from its beginning."""
     if _names_a_verb(arguments):
         return ""
-    return "; the same command goes on from what is finished"
+    return "; the same command continues after the finished runs"
 
 
 class _Terminated(BaseException):
-    """SIGTERM arrived; no Exception, so that nothing on the way takes it for a failed run."""
+    """SIGTERM arrived. It is not an Exception, so that no handler takes it for a failed run."""
 
 
 def _terminate(signum: int, frame: FrameType | None) -> None:
@@ -140,7 +141,7 @@ def _complain(message: str, code: int) -> int:
 def _verb(verb: str, arguments: list[str]) -> int:
     if verb not in VERBS:
         raise InputError(
-            f"{verb!r} is no verb{nearest(verb, VERBS)}; verbs are {', '.join(sorted(VERBS))}, "
+            f"{verb!r} is not a verb{nearest(verb, VERBS)}; verbs are {', '.join(sorted(VERBS))}, "
             f"options are KEY=VALUE (ccompress --help)"
         )
     module = importlib.import_module(VERBS[verb])
@@ -149,17 +150,17 @@ def _verb(verb: str, arguments: list[str]) -> int:
     except (MemoryError, RuntimeError):
         from ccompress.machine import hardware_errors
 
-        with hardware_errors("fewer or shorter texts need less, --device cpu none of a GPU's"):
+        with hardware_errors("use fewer or shorter texts, or --device cpu instead of a GPU"):
             raise
 
 
 def _hydra(arguments: list[str]) -> int:
     """Let Hydra read the command line, compose the configuration, and call `_task`."""
-    # Hydra's parser takes no options between overrides, where one naturally writes -m.
+    # Users write -m between overrides, where Hydra's parser accepts no options. So -m goes first.
     multirun = [argument for argument in arguments if argument in ("-m", "--multirun")]
     sys.argv[1:] = multirun[:1] + [word for word in arguments if word not in multirun]
     register_resolvers()
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come to us as they are, to be said in one line
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises its errors, and we print each in one line
     for group, _, option in (word.partition("=") for word in arguments):
         if group.lstrip("+~") in _FOLDERS:
             raise InputError(f"{group}: a run lies in a folder of runs_dir; give runs_dir=FOLDER")
@@ -170,16 +171,16 @@ def _hydra(arguments: list[str]) -> int:
 
 
 def _task(config: DictConfig) -> dict[str, Any]:
-    """One run, here or in a launcher's process; what is returned tells a sweep of a failure."""
+    """One run, in this process or in a launcher's; the sweep reads a failure from the result."""
     from ccompress.experiment.launching import guarded
 
-    register_resolvers()  # a launcher's process has not been through `_hydra`
+    register_resolvers()  # a launcher's process has not called `_hydra`
     context = HydraConfig.get()
-    # A path means what it meant where the command was given, whatever folder a launcher works in.
+    # Relative paths refer to the folder of the command, whatever folder a launcher works in.
     os.chdir(context.runtime.cwd)
     if context.mode == RunMode.MULTIRUN:
         return guarded(lambda: _run_of_a_sweep(config, context))
-    # SystemExit, because Hydra puts a line of its own before every Exception of a task.
+    # SystemExit, because Hydra prints a line of its own before each Exception of a task.
     try:
         return _single_run(config, context)
     except InputError as error:
@@ -191,7 +192,7 @@ def _task(config: DictConfig) -> dict[str, Any]:
 
 
 def _run_of_a_sweep(config: DictConfig, context: HydraConf) -> dict[str, Any]:
-    """One of many runs, which shows nothing."""
+    """One run of a sweep, which prints nothing."""
     from ccompress.experiment.run import run
 
     settings = check(config, context.runtime.choices)
@@ -199,7 +200,7 @@ def _run_of_a_sweep(config: DictConfig, context: HydraConf) -> dict[str, Any]:
 
 
 def _single_run(config: DictConfig, context: HydraConf) -> dict[str, Any]:
-    """The only run, or what it left before."""
+    """The only run of a command, or its stored result."""
     from ccompress.experiment import console
     from ccompress.experiment.jobs import refuse_one_of_many
     from ccompress.experiment.run import finished, run
@@ -208,9 +209,9 @@ def _single_run(config: DictConfig, context: HydraConf) -> dict[str, Any]:
     check_train(context)
     refuse_one_of_many(context.sweeper.params or {}, context.overrides.task)
     settings = check(config, context.runtime.choices)
-    choose_device(settings.device)  # refuses one that is not here, even if the run is finished
+    choose_device(settings.device)  # refuses a missing device, even if the run is finished
     if row := finished(settings):
-        elsewhere = f"a row of {settings.results_dir}, its folder is not here; "
+        elsewhere = f"a row of {settings.results_dir}, without a folder here; "
         note = "" if (settings.folder / RESULT).is_file() else elsewhere
         console.show(row, settings, f"finished before; {note}force=true runs it again")
         return row
@@ -221,7 +222,7 @@ def _single_run(config: DictConfig, context: HydraConf) -> dict[str, Any]:
 
 
 def _line(settings: Settings) -> str:
-    """The command line that gives the present run again."""
+    """The command line that repeats the present run."""
     context = HydraConfig.get()
     return command_line(
         context.overrides.task, context.runtime.config_sources, settings.method.uses_rate
@@ -229,7 +230,7 @@ def _line(settings: Settings) -> str:
 
 
 def _explained(error: Exception) -> str:
-    """What Hydra or OmegaConf complains of, in one line, with what would be right."""
+    """An error of Hydra or OmegaConf in one line, with what would be right."""
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         group, _, option = str(error.missing_cfg_file).rpartition("/")
         known = list(error.options or [])
@@ -253,14 +254,14 @@ def _explained(error: Exception) -> str:
 
 
 def _quoted(override: str) -> str:
-    """How to type `override`, if its value is one text: quotes for Hydra, and for the shell."""
+    """How to type `override` if its value is a single text: quoted for Hydra and for the shell."""
     key, equals, value = override.partition("=")
     quote = Quote.single if '"' in value else Quote.double
     typed = f"{key}{equals}{QuotedString(value, quote).with_quotes()}"
     try:
         OverridesParser.create().parse_override(typed)
     except HydraException:
-        return ""  # there is no value, or it is the key that cannot be read
+        return ""  # there is no value, or Hydra cannot read the key
     return f"if the value is one text, quote it: {shlex.quote(typed)}"
 
 

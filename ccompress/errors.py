@@ -1,4 +1,4 @@
-"""Errors that are told in one line: what the user can mend, and what ends a run."""
+"""Errors whose message is one line: what the user can correct, and what ends a run."""
 
 import difflib
 from collections.abc import Iterable, Mapping
@@ -6,20 +6,20 @@ from pathlib import Path
 
 
 class InputError(ValueError):
-    """Something the user gave is wrong: an option, a file, a folder.
+    """The user's input is wrong: an option, a file or a folder.
 
-    The message is one line and names what was wrong, where, and what would be right. The command
-    line prints it without a traceback and exits with code 2.
+    The message is one line. It names what is wrong, where, and what would be right. The command
+    line prints the message without a traceback and exits with code 2.
     """
 
 
 class MissingData(InputError):
-    """Data that a run reads are not there.
+    """Data that a run reads are missing.
 
     Attributes:
         root: The data root.
-        names: What `ccompress data fetch` brings, by its name -> a file that it lacks.
-        others: What it does not bring, a sentence each that says where it is to be had.
+        names: What `ccompress data fetch` can bring: name -> one of the missing files.
+        others: What it cannot bring: for each, a sentence that says where to get it.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class MissingData(InputError):
         super().__init__("; ".join(sentences))
 
     def __add__(self, other: "MissingData") -> "MissingData":
-        """All that is missing, said once."""
+        """The missing data of both, each named once."""
         return MissingData(
             self.root or other.root,
             self.names | other.names,
@@ -53,20 +53,20 @@ class Diverged(RuntimeError):
 
 
 class OutOfMemory(RuntimeError):
-    """Memory ran out; the message is one line and says what would need less."""
+    """Memory ran out. The message is one line and says what would need less memory."""
 
 
 class DeviceLost(BaseException):
-    """A GPU reported an error after which this process can use it no more, and has to end.
+    """A GPU reported an error after which this process can no longer use it and must end.
 
-    No Exception, so that nothing on the way takes it for the failure of one run and goes on.
+    It is not an Exception, so that no handler takes it for the failure of one run and continues.
 
     Attributes:
-        process: The number of the process.
+        process: The id of the process.
     """
 
     def __init__(self, message: str, process: int) -> None:
-        super().__init__(message, process)  # both, so that it comes whole from another process
+        super().__init__(message, process)  # both, because pickle builds the error from `args`
         self.process = process
 
     def __str__(self) -> str:
@@ -74,25 +74,25 @@ class DeviceLost(BaseException):
 
 
 class DiskFull(BaseException):
-    """No run of a sweep can be written any more.
+    """The disk is full, so that no further run of a sweep can be written.
 
-    It is no Exception, because launchers keep each Exception of a run until all runs have ended.
+    It is not an Exception, because launchers keep a run's Exception until all runs have ended.
     """
 
 
 def described(error: BaseException) -> str:
-    """The kind of an error and what it says, in one line, as the row of a failed run has it."""
+    """The class and message of an error in one line, as the row of a failed run stores it."""
     return f"{type(error).__name__}: {one_line(error)}"
 
 
 def one_line(error: BaseException) -> str:
-    """What an error says, in one line; where the system says it of a file, with the file's name."""
+    """The message of an error in one line; for an error of the system, with the file's name."""
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename or 'output'}: {error.strerror}"
     return " ".join(str(error).split()) or type(error).__name__
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """` (did you mean X?)`, or nothing where no known word is near."""
+    """` (did you mean X?)` for the most similar known word; empty if none is similar."""
     close = difflib.get_close_matches(word, list(known), n=1)
     return f" (did you mean {close[0]}?)" if close else ""

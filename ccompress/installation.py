@@ -1,4 +1,4 @@
-"""How `ccompress` was installed here, to say how more of it is installed."""
+"""How to install an extra of `ccompress`, in the way in which it was installed here."""
 
 import json
 import shlex
@@ -11,8 +11,8 @@ from urllib.request import url2pathname
 def command(extra: str) -> str:
     """The command that adds an extra of `ccompress` to this environment.
 
-    It names the folder, repository or file that `ccompress` was installed from (direct_url.json of
-    PEP 610) and uses the installer that was used (pip or uv).
+    The command names the folder, repository or file from which `ccompress` was installed
+    (direct_url.json of PEP 610). It uses the same installer (pip or uv).
     """
     installed = distribution("ccompress")
     origin = json.loads(installed.read_text("direct_url.json") or "{}")

@@ -1,10 +1,11 @@
 """Find a class by the dotted path that a configuration or a stored model names.
 
-Dotted paths are part of run ids and of model files, so they outlive a move: an old path keeps
-resolving, and a run's identity is written with the first path that its class ever had.
+Dotted paths are part of run ids and of model files, so they must survive a move of the code. Old
+paths therefore keep resolving, and the identity of a run uses the first path that each class had.
 
-A configuration is the user's own and may name anything. A model file may come from elsewhere, and
-to import a module is to run it: what a file names is checked by `refuse_untrusted` beforehand.
+A configuration is the user's own and may name any class. A model file may come from someone else,
+and importing a module runs its code. So `refuse_untrusted` checks the paths in a file before any of
+them is imported.
 """
 
 import pkgutil
@@ -13,7 +14,7 @@ from typing import Any
 
 from ccompress.errors import InputError
 
-# What every model file may name: the networks and embeddings that we ship.
+# Paths that any model file may name: the networks and embeddings that we ship.
 _OURS = (
     "ccompress.networks",
     "ccompress.embeddings",
@@ -22,7 +23,7 @@ _OURS = (
     "torch.nn.modules.sparse.Embedding",
 )
 
-# Present module -> the module that its classes were first published in.
+# Present module -> the module in which its classes were first published.
 _FIRST = {
     "ccompress.data.datasets.books": "ccompress.data.books",
     "ccompress.data.datasets.clinc150": "ccompress.data.clinc150",
@@ -38,7 +39,7 @@ _PRESENT = {first: present for present, first in _FIRST.items()}
 
 
 def locate(path: str) -> Any:
-    """Import what a dotted path names, such as `ccompress.networks.DAN`; old paths resolve too.
+    """Import the object at a dotted path, such as `ccompress.networks.DAN`; old paths work too.
 
     Raises:
         ImportError: There is no such module.
@@ -49,15 +50,15 @@ def locate(path: str) -> Any:
 
 
 def refuse_untrusted(paths: Iterable[str], trusted: Iterable[str], source: object) -> None:
-    """Refuse dotted paths that are neither ours nor trusted; nothing is imported.
+    """Refuse dotted paths that are neither ours nor trusted, without importing anything.
 
     Args:
-        paths: What a file names.
+        paths: The dotted paths that a file names.
         trusted: Packages, modules, or the dotted paths of single classes and functions.
-        source: The file, for the error.
+        source: The file, for the error message.
 
     Raises:
-        InputError: It names something else.
+        InputError: A path is neither ours nor trusted.
     """
     allowed = tuple(f"{name}." for name in (*_OURS, *trusted))
     if foreign := [path for path in paths if not f"{path}.".startswith(allowed)]:
@@ -70,11 +71,11 @@ def refuse_untrusted(paths: Iterable[str], trusted: Iterable[str], source: objec
 
 
 def path_of(kind: type) -> str:
-    """The dotted path at which a class is today."""
+    """The present dotted path of a class."""
     return f"{kind.__module__}.{kind.__qualname__}"
 
 
 def first_path(path: str) -> str:
-    """The dotted path by which the identity of a run knows what is at `path` today."""
+    """The dotted path that a run's identity uses for the class whose present path is `path`."""
     module, _, name = path.rpartition(".")
     return f"{_FIRST.get(module, module)}.{name}"

@@ -1,4 +1,4 @@
-"""The standard streams as a command needs them, however it was started."""
+"""Standard streams that a command can rely on, however it was started."""
 
 import io
 import os
@@ -6,17 +6,17 @@ import sys
 
 
 def prepare() -> None:
-    r"""Open the streams that are closed (`>&-`), and let the others print any text.
+    r"""Open the streams that are closed (`>&-`), and make the others accept any text.
 
-    A closed stream's number would be given to the next file that is opened, which would then hold
-    what is printed. What a terminal's encoding lacks is printed as `\u…`. A closed standard input
-    stays None: a reader of it says so.
+    The system would give a closed stream's number to the next file that is opened, and printed text
+    would end up in that file. Characters that the terminal's encoding lacks are printed as `\u…`. A
+    closed standard input stays None; the code that reads it reports that.
     """
     for number in range(3):
         try:
             os.fstat(number)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, which is this one
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number, which is this one
     sys.stdout = sys.stdout or os.fdopen(1, "w", encoding="utf-8", closefd=False)
     sys.stderr = sys.stderr or os.fdopen(2, "w", encoding="utf-8", closefd=False)
     for stream in (sys.stdout, sys.stderr):

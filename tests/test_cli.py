@@ -96,7 +96,7 @@ BAD = [
     (["rate=0.97"], "the largest rate that works is"),
     (["method=quantization", "rate=0.97"], "the largest rate that works is 0.96875"),
     (["device=cuda:x"], "one of auto, cpu, cuda"),
-    (["precision=tf32"], "is for NVIDIA GPUs"),
+    (["precision=tf32"], "needs an NVIDIA GPU"),
     (["precision=half"], "one of float32, tf32"),
     (["runs_dir=/proc/nothing"], "runs_dir"),
     (["dataset.label=class"], "class"),
@@ -328,7 +328,7 @@ def test_signals_end_at_once_with_a_clear_line(started, tmp_path, tiny, sent, co
     process.send_signal(sent)
     _, errors = process.communicate(timeout=20)
     assert process.returncode == code
-    assert "the same command goes on" in errors
+    assert "the same command continues" in errors
     assert "Traceback" not in errors
     assert not list((tmp_path / "results").glob("runs/*/result.json"))
 

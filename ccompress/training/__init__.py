@@ -1,1 +1,1 @@
-"""One training loop, its optimizers, its best epoch, its checkpoint, and evaluation."""
+"""The training loop with its optimizers, best epoch and checkpoint, and the evaluation."""

@@ -1,4 +1,4 @@
-"""The epoch that is kept: the best on dev."""
+"""The epoch that training keeps: the best one on dev."""
 
 from collections.abc import Iterable
 
@@ -6,11 +6,11 @@ from torch import Tensor
 
 
 class BestEpoch:
-    """A copy of the parameters after the epoch of the highest dev accuracy, the first in a tie.
+    """A copy of the parameters after the epoch with the highest dev accuracy, the first in a tie.
 
     Attributes:
-        accuracy: The accuracy of that epoch in percent; -1 before there is one.
-        tensors: The copies, by name.
+        accuracy: The dev accuracy of that epoch in percent; -1 before the first epoch.
+        tensors: Name -> copy of the parameter.
     """
 
     def __init__(self) -> None:
@@ -18,7 +18,7 @@ class BestEpoch:
         self.tensors: dict[str, Tensor] = {}
 
     def offer(self, accuracy: float, tensors: Iterable[tuple[str, Tensor]]) -> None:
-        """Copy the named tensors over those of an earlier epoch, if `accuracy` is higher."""
+        """Keep a copy of the named tensors if `accuracy` is higher than in all earlier epochs."""
         if accuracy <= self.accuracy:
             return
         self.accuracy = accuracy
@@ -29,6 +29,6 @@ class BestEpoch:
                 self.tensors[name] = tensor.clone()
 
     def restore(self, tensors: Iterable[tuple[str, Tensor]]) -> None:
-        """Give the named tensors, in place, the values of the best epoch."""
+        """Set the named tensors, in place, to their values after the best epoch."""
         for name, tensor in tensors:
             tensor.copy_(self.tensors[name])

@@ -1,4 +1,4 @@
-"""A training that is stored and gone on with: all that its next epoch depends on."""
+"""Store and resume a training: the file holds everything that the next epoch depends on."""
 
 import json
 from pathlib import Path
@@ -9,7 +9,7 @@ from torch import Tensor
 from ccompress import storage
 from ccompress.training.trainer import EpochRow, Trainer
 
-_VALUES = "values"  # the key of what is no tensor
+_VALUES = "values"  # the metadata key of everything that is not a tensor
 
 
 def save(path: Path, trainer: Trainer) -> None:
@@ -28,9 +28,11 @@ def save(path: Path, trainer: Trainer) -> None:
 
 
 def load(path: Path, trainer: Trainer) -> None:
-    """Bring `trainer`, which has not begun, to where the stored one was.
+    """Bring a trainer that has not started yet to the state of the stored one.
 
-    Its network and its table are equal to those that the stored training began with.
+    Args:
+        path: The file that `save` wrote.
+        trainer: A trainer whose network and table equal those with which the stored training began.
 
     Raises:
         FileNotFoundError: There is no such file.

@@ -8,13 +8,18 @@ from ccompress.networks.base import Network
 
 
 def accuracy(scores: Tensor, labels: Tensor) -> float:
-    """Share of sentences (n, classes) whose largest score is their label's, in percent."""
+    """Percentage of sentences whose largest score is that of their label.
+
+    Args:
+        scores: The scores (sentences, classes).
+        labels: The class of each sentence (sentences,).
+    """
     return 100.0 * int((scores.argmax(1) == labels).sum()) / len(labels)
 
 
 @torch.no_grad()
 def predict(network: Network, split: Encoded) -> Tensor:
-    """Scores of the sentences of `split`, in its order (sentences, classes), without dropout."""
+    """Scores (sentences, classes) of the sentences of `split`, in their order, without dropout."""
     network.eval()
     batches = [(batch.sentences, network(batch)) for batch in evaluation_batches(split)]
     sentences, scores = (torch.cat(parts) for parts in zip(*batches, strict=True))

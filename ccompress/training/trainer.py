@@ -1,4 +1,4 @@
-"""One training loop. It knows neither methods nor networks by name."""
+"""The training loop. It refers to no method and no network by name."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -19,17 +19,17 @@ from ccompress.training.optimizers import Optimizers
 
 @dataclass(frozen=True)
 class EpochRow:
-    """What one epoch gave; the columns of metrics.csv.
+    """The results of one epoch; its fields are the columns of metrics.csv.
 
     Attributes:
-        stage: What was trained: `reference`, the uncompressed network; `prepared`, what a method's
-            own `prepare` made, before its compression; `compressed`.
-        epoch: Counted from 1 over the whole training.
-        step: Steps taken so far.
-        lr: Learning rate of the epoch's last step.
-        train_loss: Mean loss of its steps.
-        dev_accuracy: In percent.
-        seconds: For training and evaluation on dev.
+        stage: Which network was trained: `reference` is the uncompressed one, `prepared` the one
+            from a method's own `prepare` before its compression, `compressed` the one after it.
+        epoch: The epoch's number, counted from 1 over the whole training.
+        step: The number of steps so far.
+        lr: The learning rate of the epoch's last step.
+        train_loss: The mean loss of the epoch's steps.
+        dev_accuracy: The accuracy on dev in percent.
+        seconds: The time for training and for evaluation on dev.
     """
 
     stage: str
@@ -46,10 +46,10 @@ class Recipe:
     """How every network of an experiment is trained.
 
     Attributes:
-        learning_rate: The schedule: learning rate at a step (0, 1, ...), from the number of steps
-            in an epoch.
-        batch_size: Sentences a step.
-        seed: With the number of the epoch, the source of all randomness of that epoch.
+        learning_rate: The schedule. It takes a step (0, 1, ...) and the number of steps in an
+            epoch, and returns the learning rate.
+        batch_size: Sentences per step.
+        seed: All randomness of an epoch derives from this seed and the epoch's number.
     """
 
     learning_rate: Callable[[int, int], float]
@@ -58,20 +58,20 @@ class Recipe:
 
 
 class Trainer:
-    """A network in training: its optimizers, its place in the schedule, its best epoch.
+    """A network in training, with its optimizers, its position in the schedule and its best epoch.
 
-    The state after an epoch is a function of the state before it, the recipe and the epoch's number
-    alone, so a training that is stored and gone on with gives the same numbers to the last bit
-    (same machine, device type, thread count and torch version).
+    The state after an epoch depends only on the state before it, the recipe and the epoch's number.
+    So a training that is stored and resumed gives the same numbers to the last bit, if machine,
+    device type, thread count and torch version are the same.
 
     Args:
-        network: On the device of the splits.
-        train: The training split; no sentence of it holds padding.
-        dev: The split on which the best epoch is chosen.
+        network: The network, on the same device as the splits.
+        train: The training split, whose sentences contain no padding.
+        dev: The split that decides which epoch is best.
         recipe: How to train.
-        train_rows: Training words are rows before this one of the table; other rows never change
-            and are not copied.
-        on_epoch: Called with each epoch's row.
+        train_rows: The number of rows at the start of the table that belong to training words. The
+            other rows never change and are not copied.
+        on_epoch: A function that is called with the row of each epoch.
     """
 
     def __init__(
@@ -97,16 +97,16 @@ class Trainer:
 
     @property
     def device(self) -> torch.device:
-        """Where the network and the splits are."""
+        """The device of the network and the splits."""
         return self.train_split.tokens.device
 
     @property
     def steps_per_epoch(self) -> int:
-        """Steps that one epoch takes."""
+        """The number of steps in one epoch."""
         return -(-len(self.train_split) // self.recipe.batch_size)
 
     def train(self, stage: str, until: int) -> None:
-        """Train from the present epoch through epoch `until`, keeping the best on dev.
+        """Train from the present epoch through epoch `until`, and keep the best epoch on dev.
 
         Raises:
             Diverged: The loss of a step was infinite or not a number.
@@ -122,10 +122,11 @@ class Trainer:
             self.on_epoch(self.rows[-1])
 
     def _train_epoch(self) -> tuple[float, float]:
-        """Train one epoch; its mean loss, and the learning rate of its last step."""
+        """Train one epoch and return its mean loss and the learning rate of its last step."""
         self.network.train()
-        # One seed per epoch, so that an epoch does not depend on how many were run before it in
-        # this process; spread out, because neighbouring seeds are neighbouring runs' epochs too.
+        # One seed per epoch, so that an epoch does not depend on how many epochs this process ran
+        # before it. The factor keeps the epochs of this run apart from those of runs with other
+        # seeds.
         seed = (self.recipe.seed * 1_000_003 + self.epoch) % 2**63
         torch.manual_seed(seed)
         order = torch.Generator().manual_seed(seed)
@@ -136,7 +137,7 @@ class Trainer:
         with padding_unsought(self.network):
             for i, batch in enumerate(batches):
                 losses[i] = self._step(batch, rates[i])
-        # The only look at the losses: one a step would make the host wait for the device.
+        # Check the losses once per epoch: a check per step would make the host wait for the device.
         finite = torch.isfinite(losses)
         if not bool(finite.all()):
             first = int(torch.argmin(finite.int()))
@@ -148,7 +149,7 @@ class Trainer:
         return float(losses.mean()), rates[-1]
 
     def _step(self, batch: Batch, rate: float) -> Tensor:
-        """One step; its loss, a scalar on the device, which the host does not wait for."""
+        """Take one step and return its loss, a scalar on the device, without waiting for it."""
         loss = F.cross_entropy(self.network(batch), batch.labels)
         self.network.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
@@ -156,18 +157,22 @@ class Trainer:
         return loss.detach()
 
     def replace_embedding(self, compress: Callable[[Tensor], nn.Module]) -> None:
-        """Put what `compress` makes of the table in the place of the embedding, between two epochs.
+        """Replace the embedding by its compressed form, between two epochs.
 
-        Parameters of the new embedding start with a fresh optimizer state; every other parameter
-        and its optimizer state stay as they are, to the last bit. The best epoch is forgotten: only
-        epochs of the network as it is from now on are candidates.
+        The parameters of the new embedding start with a fresh optimizer state. All other parameters
+        and their optimizer state stay unchanged to the last bit. The best epoch is forgotten, since
+        only epochs of the network in its new form are candidates.
+
+        Args:
+            compress: Takes the table (V, d) and returns the new embedding.
         """
         others = {
             name: state
             for name, state in self.optimizers.state().items()
             if not name.startswith("embedding.")
         }
-        # The table's moments and its best epoch, three tables more, make room for what comes.
+        # Free the table's two moments and its copy of the best epoch, each as large as the table,
+        # before the new embedding needs memory.
         self.best = BestEpoch()
         del self.optimizers
         table = next(self.network.embedding.parameters()).detach()
@@ -176,11 +181,14 @@ class Trainer:
         self.optimizers.load_state(others)
 
     def restore_best(self) -> None:
-        """Give the network the parameters of its best epoch."""
+        """Set the network's parameters to those of its best epoch."""
         self.best.restore(self.trained_tensors())
 
     def trained_tensors(self) -> Iterator[tuple[str, Tensor]]:
-        """Name and value of all that training can change; of a table, the rows it can touch."""
+        """Name and value of each tensor that training can change; of the table, its first rows.
+
+        The first `train_rows` rows of the table are the only ones that training can change.
+        """
         for name, tensor in self.network.state_dict().items():
             is_table = name in self.optimizers.tables
             yield name, tensor[: self.train_rows] if is_table else tensor

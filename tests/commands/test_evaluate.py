@@ -87,7 +87,7 @@ def test_what_is_printed_and_written_is_what_the_model_says(tmp_path, capsys):
 def test_a_label_that_the_model_does_not_know_is_an_error_counted(tmp_path, capsys):
     path, _ = store(tmp_path / "run")
     guesses = model.load(path).predict(TEXTS)
-    labels = [said.label for said in guesses]
+    labels = [guess.label for guess in guesses]
     labels[:6] = ["superb"] * 4 + ["a, b"] * 2
     data = tmp_path / "data.csv"
     pd.DataFrame({"text": TEXTS, "label": labels}).to_csv(data, index=False)
@@ -99,12 +99,12 @@ def test_a_label_that_the_model_does_not_know_is_an_error_counted(tmp_path, caps
     out = path.parent / "evaluation"
     square = pd.read_csv(out / "data.confusion.csv", index_col="class")
     assert list(square.index) == [*LABELS, evaluate.UNKNOWN]
-    answers = [said.label for said in guesses[:6]]
+    answers = [guess.label for guess in guesses[:6]]
     assert list(square.loc[evaluate.UNKNOWN]) == [*(answers.count(one) for one in LABELS), 0]
     # Precision counts them; the mean over classes does not have one of their own.
     scores = pd.read_csv(out / "data.classes.csv", index_col="label")
     for label in LABELS:
-        given = [said.label for said in guesses].count(label)
+        given = [guess.label for guess in guesses].count(label)
         right = given - answers.count(label)
         expected = right / given if given else math.nan
         assert scores.loc[label, "precision"] == pytest.approx(expected, nan_ok=True)
@@ -161,7 +161,7 @@ def test_a_file_without_a_label_of_the_model_is_refused(tmp_path, rows, message)
 
 
 @pytest.mark.parametrize(
-    ("name", "contents", "said"),
+    ("name", "contents", "guess"),
     [
         ("a.jsonl", '{"text": "w2", "label": NaN}', "line 1: 'label' is the number NaN"),
         ("a.jsonl", '{"text": "w2", "label": ["x"]}', "line 1: 'label' is a list"),
@@ -174,8 +174,8 @@ def test_a_file_without_a_label_of_the_model_is_refused(tmp_path, rows, message)
         ("a.csv", f"text,label\nw2,{LABELS[0]}\n\n,x\n", "line 4 has an empty 'text'"),
     ],
 )
-def test_a_bad_line_is_named_as_in_training(tmp_path, capsys, name, contents, said):
+def test_a_bad_line_is_named_as_in_training(tmp_path, capsys, name, contents, guess):
     path, _ = store(tmp_path / "run")
     (tmp_path / name).write_text(contents, encoding="utf-8")
     assert cli.command(["evaluate", str(path), "--data", str(tmp_path / name)]) == 2
-    assert f"{tmp_path / name} {said}" in capsys.readouterr().err
+    assert f"{tmp_path / name} {guess}" in capsys.readouterr().err

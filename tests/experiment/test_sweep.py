@@ -120,7 +120,7 @@ def test_rows_of_a_committed_experiment_are_finished_on_another_machine(
     assert len(after) == RUNS + RUNS // SEEDS
     (tmp_path / "results" / "runs").rename(tmp_path / "gone too")
     one = ["rate=0.3", "seed=0", "experiment_name=mine", "save_model=false", "train.epochs=2"]
-    assert "a row of results, its folder is not here" in ccompress(*tiny, *one).stdout
+    assert "a row of results, without a folder here" in ccompress(*tiny, *one).stdout
     # That row came without a model, so it does not do for a run that is to leave one.
     one[one.index("save_model=false")] = "save_model=true"
     done = ccompress(*tiny, *one)
