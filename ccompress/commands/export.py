@@ -7,37 +7,58 @@ from pathlib import Path
 
 from ccompress import storage
 from ccompress.commands.stored_model import add_run, open_run
-from ccompress.deployment.export import FORMATS, described
+from ccompress.deployment.export import FORMATS, described, write_onnx_folder
+from ccompress.deployment.model import Model
 from ccompress.errors import InputError
+from ccompress.experiment.results import size
 
 
 def main(arguments: Sequence[str]) -> int:
     """Write the exported model and what belongs to it, and say where."""
     parser = argparse.ArgumentParser(
         prog="ccompress export",
-        description="The small model as one file for ONNX Runtime or for torch without ccompress.",
+        description="The small model for ONNX Runtime (a folder with the tokenizer and a program "
+        "that needs onnxruntime and tokenizers alone), or for torch without ccompress (a file).",
     )
     add_run(parser)
     parser.add_argument("--format", choices=FORMATS, required=True)
     parser.add_argument(
         "--out",
         type=Path,
-        metavar="FILE",
-        help="default: beside the model, ending in "
-        + ", ".join(f"{end} ({name})" for name, (end, _) in FORMATS.items()),
+        help="onnx: a folder (default: onnx/ beside the model), or FILE.onnx for that alone, its "
+        "words and labels beside it as JSON; torch_export: FILE.pt2 (default: beside the model)",
     )
     given = parser.parse_args(arguments)
-    suffix, write = FORMATS[given.format]
-    if given.out and given.out.suffix != suffix:
+    suffix, _ = FORMATS[given.format]
+    in_folder = given.format == "onnx" and (given.out is None or given.out.suffix != suffix)
+    if in_folder and given.out and given.out.is_file():
+        raise InputError(f"--out {given.out} is a file: give a folder, or FILE.onnx")
+    if not in_folder and given.out and given.out.suffix != suffix:
         raise InputError(f"--out {given.out}: give a file whose name ends in {suffix}")
     path, small = open_run(given, "cpu")
-    out = given.out or path.with_suffix(suffix)
-    words = out.with_suffix(".json")
+    out = given.out or (path.with_name("onnx") if in_folder else path.with_suffix(suffix))
     try:
-        with storage.replacing(out) as temporary:
-            write(small, temporary)
-        storage.write_text(words, json.dumps(described(small), ensure_ascii=False, indent=1))
+        print(_folder(small, out) if in_folder else _file(small, out, given.format))
     except OSError as error:
-        raise InputError(f"cannot write {out}: {error.strerror}; give --out FILE") from error
-    print(f"written: {out}, {out.stat().st_size / 1e6:.2f} MB; its words and labels: {words}")
+        raise InputError(f"cannot write {out}: {error.strerror}; give another --out") from error
     return 0
+
+
+def _folder(small: Model, out: Path) -> str:
+    """Write the folder of ONNX; what there is to say of it."""
+    write_onnx_folder(small, out)
+    bytes_ = (out / "model.onnx").stat().st_size
+    return (
+        f"written: {out}: model.onnx ({size(bytes_)}), tokenizer.json, predict.py\n"
+        f"with onnxruntime and tokenizers alone: python {out / 'predict.py'} < texts.txt"
+    )
+
+
+def _file(small: Model, out: Path, form: str) -> str:
+    """Write a single file, its words and labels beside it; what there is to say of it."""
+    _, write = FORMATS[form]
+    with storage.replacing(out) as temporary:
+        write(small, temporary)
+    words = out.with_suffix(".json")
+    storage.write_text(words, json.dumps(described(small), ensure_ascii=False, indent=1))
+    return f"written: {out}, {size(out.stat().st_size)}; its words and labels: {words}"

@@ -3,8 +3,10 @@
 The exported program has one input, `tokens`, int64 (sentences, longest). Each entry is a row number
 of the table. A sentence that is shorter than the longest is padded at its end with 0, the row of
 `<pad>`; a text without words is a single 0. The output is `probabilities`, float32 (sentences,
-classes). Both input sizes may change from call to call and are at least 1. A JSON file beside the
-program holds the tokenizer's name, the word of each row and the labels.
+classes). Both input sizes may change from call to call and are at least 1.
+
+`write_onnx_folder` writes the program with its tokenizer. Beside a single file, a JSON file holds the
+tokenizer's name, the word of each row and the labels.
 
 A factorised table is exported folded. A quantized table is exported packed: the program reads the
 rows as bytes and then unpacks them. In ONNX it unpacks with shifts and masks, or with
@@ -24,9 +26,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ccompress import installation
+from ccompress import installation, storage
 from ccompress.data.text.vocabulary import PAD, UNK
 from ccompress.deployment.model import Model
+from ccompress.deployment.tokenizer_json import tokenizer_json
 from ccompress.embeddings.base import without_padding
 from ccompress.embeddings.quantized import QuantizedEmbedding
 from ccompress.errors import InputError
@@ -95,6 +98,22 @@ def described(small: Model) -> dict[str, Any]:
     }
 
 
+def write_onnx_folder(small: Model, folder: Path) -> None:
+    """Write all that answers raw text without ccompress: model.onnx, tokenizer.json, predict.py.
+
+    Raises:
+        InputError: As `write_onnx`, or the tokenizer is a function of one's own.
+    """
+    with _extra_packages():
+        tokenizer = tokenizer_json(small.tokenizer, small.words)
+    graph = _onnx(small)
+    with storage.replacing(folder / "model.onnx") as temporary:
+        graph.save(temporary)
+    storage.write_text(folder / "tokenizer.json", tokenizer)
+    program = Path(__file__).with_name("onnx_predict.py").read_text(encoding="utf-8")
+    storage.write_text(folder / "predict.py", program)
+
+
 def write_onnx(small: Model, path: Path) -> None:
     """Write an ONNX file whose metadata hold the tokenizer's name and the labels.
 
@@ -102,11 +121,13 @@ def write_onnx(small: Model, path: Path) -> None:
         InputError: The extra `[export]` is not installed, the network cannot be exported, or the
             network is too large for an ONNX file.
     """
-    try:
+    _onnx(small).save(path)
+
+
+def _onnx(small: Model) -> torch.onnx.ONNXProgram:
+    with _extra_packages():
         import onnx  # noqa: F401
         import onnxscript  # noqa: F401
-    except ImportError as error:
-        raise InputError(f"ONNX needs more packages: {installation.command('export')}") from error
     if tensor_bytes(small.network) > _LARGEST:
         raise InputError("an ONNX file holds at most 2 GB: give --format torch_export")
     with _quietly():
@@ -128,7 +149,7 @@ def write_onnx(small: Model, path: Path) -> None:
     program.model.metadata_props.update(
         tokenizer=small.tokenizer, labels=json.dumps(small.labels, ensure_ascii=False)
     )
-    program.save(path)
+    return program
 
 
 def write_torch_export(small: Model, path: Path) -> None:
@@ -139,6 +160,15 @@ def write_torch_export(small: Model, path: Path) -> None:
     """
     with _quietly(), path.open("wb") as file:
         torch.export.save(_traced(small.network), file)
+
+
+@contextlib.contextmanager
+def _extra_packages() -> Iterator[None]:
+    """Say which extra has what cannot be imported."""
+    try:
+        yield
+    except ImportError as error:
+        raise InputError(f"ONNX needs more packages: {installation.command('export')}") from error
 
 
 FORMATS: dict[str, tuple[str, Callable[[Model, Path], None]]] = {

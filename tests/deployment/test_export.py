@@ -1,4 +1,8 @@
+import ast
+import importlib.util
 import json
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -7,8 +11,9 @@ import pytest
 import torch
 from small_model import LABELS, OPTIONS, store, words
 
-from ccompress import cli
+from ccompress import cli, storage
 from ccompress.commands.export import main
+from ccompress.data.text.tokenizers import TOKENIZERS
 from ccompress.deployment import export, model
 from ccompress.errors import InputError
 from ccompress.networks.base import tensor_bytes
@@ -48,9 +53,9 @@ def test_onnx_runtime_gives_the_same_and_the_table_stays_small(tmp_path, capsys,
     pytest.importorskip("onnxscript", reason="needs the extra [export]")
     onnxruntime = pytest.importorskip("onnxruntime", reason="needs the extra [export]")
     path, _ = store(tmp_path, network, kind, ROWS)
-    assert cli.command(["export", str(path), "--format", "onnx"]) == 0
-    small = model.load(path)
     file = tmp_path / "model.onnx"
+    assert cli.command(["export", str(path), "--format", "onnx", "--out", str(file)]) == 0
+    small = model.load(path)
     session = onnxruntime.InferenceSession(file)
     for shape in SHAPES:
         tokens = sentences(*shape)
@@ -76,6 +81,80 @@ def test_onnx_runtime_gives_the_same_and_the_table_stays_small(tmp_path, capsys,
     assert described["words"] == words(ROWS)
     assert (described["labels"], described["tokenizer"]) == (LABELS, "whitespace")
     assert str(file) in capsys.readouterr().out
+
+
+@pytest.fixture(scope="module")
+def elsewhere(tmp_path_factory):
+    """Runs Python where numpy, onnxruntime and tokenizers alone are installed."""
+    site = tmp_path_factory.mktemp("site")
+    for name in ("numpy", "onnxruntime", "tokenizers"):
+        pytest.importorskip(name, reason="needs the extra [export]")
+        package = Path(importlib.util.find_spec(name).origin).parent
+        for folder in (package, package.with_name(f"{name}.libs")):
+            if folder.is_dir():
+                (site / folder.name).symlink_to(folder)
+
+    def run(*arguments, given=""):
+        environment = {**os.environ, "PYTHONPATH": str(site), "PYTHONUTF8": "1"}
+        command = [sys.executable, "-S", *arguments]
+        return subprocess.run(
+            command, input=given, env=environment, capture_output=True, encoding="utf-8"
+        )
+
+    for name in ("ccompress", "torch"):
+        done = run("-c", f"import {name}")
+        assert f"No module named {name!r}" in done.stderr
+    return run
+
+
+@pytest.mark.parametrize("tokenizer", TOKENIZERS)
+def test_an_exported_folder_answers_as_predict_does_without_this_package(
+    tmp_path, capsys, elsewhere, tokenizer
+):
+    path, _ = store(tmp_path, "lstm", "factors", 60)
+    tensors, metadata = storage.load(path)
+    storage.save(path, tensors, {**metadata, "tokenizer": tokenizer})
+    assert cli.command(["export", str(path), "--format", "onnx"]) == 0
+    folder = tmp_path / "onnx"
+    assert {file.name for file in folder.iterdir()} == {
+        "model.onnx",
+        "predict.py",
+        "tokenizer.json",
+    }
+    assert f"python {folder / 'predict.py'} < texts.txt" in capsys.readouterr().out
+    moved = folder.rename(tmp_path / "moved")
+
+    texts = ['W5 w7, "w39" Wörter', "", "w2", " \t ", "<pad> w3; (w4) w4"]
+    file = tmp_path / "texts.txt"
+    file.write_text("\n".join(texts), encoding="utf-8")
+    done = elsewhere(str(moved / "predict.py"), given=file.read_text(encoding="utf-8"))
+    assert done.returncode == 0, done.stderr
+    answers = [json.loads(line) for line in done.stdout.splitlines()]
+    assert cli.command(["predict", str(path), str(file), "--format", "jsonl"]) == 0
+    expected = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert answers == [
+        row | {"probability": row["probability"] and pytest.approx(row["probability"], abs=1e-5)}
+        for row in expected
+    ]
+    # As a module, on many texts at once.
+    call = f"import sys; sys.path.insert(0, {str(moved)!r}); import predict; "
+    done = elsewhere("-c", f"{call}print(predict.predict({texts!r}), predict.predict(['', '']))")
+    labels = [row["label"] for row in expected]
+    assert [label for label, _ in ast.literal_eval(done.stdout.partition("] ")[0] + "]")] == labels
+    assert done.stdout.strip().endswith("[(None, None), (None, None)]")
+
+
+def test_a_folder_is_not_made_without_the_tokenizer(tmp_path, capsys):
+    pytest.importorskip("tokenizers", reason="needs the extra [export]")
+    path, _ = store(tmp_path)
+    tensors, metadata = storage.load(path)
+    storage.save(path, tensors, {**metadata, "tokenizer": "shlex.split"})
+    arguments = ["export", str(path), "--format", "onnx", "--trust", "shlex"]
+    assert cli.command(arguments) == 2
+    assert "tokenizer.json cannot hold: give --out FILE.onnx" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == [path]
+    assert cli.command([*arguments, "--out", str(path)]) == 2
+    assert "is a file: give a folder, or FILE.onnx" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("network", "kind"), [("dan", "factors"), ("dan", "3"), ("lstm", "8")])

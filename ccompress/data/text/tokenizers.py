@@ -24,13 +24,22 @@ _OPENING_DOUBLE = re.compile(r'(?<![^\s(\[{`\-/])"(?=\S)')
 _OPENING_SINGLE = re.compile(
     r"(?<![^\s(\[{`\-/])'(?=\w)(?!(?:s|d|m|t|re|ve|ll|em|til|tis|twas|cause|n'?|\d\ds?)(?!\w))"
 )
+# What `treebank` does to lower-cased text, one after another, before it looks for tokens.
+TREEBANK_SUBSTITUTIONS: list[tuple[str | re.Pattern[str], str]] = [
+    *((chr(letter), plain) for letter, plain in _TYPOGRAPHIC.items()),
+    (_LINE_BREAK, " "),
+    (_OPENING_DOUBLE, " `` "),
+    ('"', " '' "),
+    (_OPENING_SINGLE, " ` "),
+    ("n't", " n't "),
+]
 _ABBREVIATIONS = "mr|mrs|ms|dr|prof|jr|sr|vs|etc|inc|ltd|bros"
 _ABBREVIATIONS_INSIDE = (  # words, too: the full stop is theirs only if the sentence goes on
     "rev|gen|sen|rep|gov|lt|col|capt|sgt|st|co|corp|al|jan|feb|mar|apr|jun|jul|aug|sept|sep|oct"
     "|nov|dec"
 )
 # The order of the alternatives matters: the first that matches wins.
-_TREEBANK_TOKEN = re.compile(
+TREEBANK_TOKEN = re.compile(
     rf"""
       n't(?!\w)
     | [^\W\d_](?:\.[^\W\d_])+(?!\w)\.?        # u.s.  j.r.r.  e.t
@@ -70,7 +79,7 @@ def treebank(text: str) -> list[str]:
         text = _OPENING_DOUBLE.sub(" `` ", text).replace('"', " '' ")
     if "'" in text:
         text = _OPENING_SINGLE.sub(" ` ", text).replace("n't", " n't ")
-    return _TREEBANK_TOKEN.findall(text)
+    return TREEBANK_TOKEN.findall(text)
 
 
 def whitespace(text: str) -> list[str]:

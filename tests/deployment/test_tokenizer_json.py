@@ -1,0 +1,79 @@
+"""The `tokenizers` library against our own tokenizers."""
+
+import unicodedata
+from itertools import chain
+
+import composing
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ccompress.data.text.tokenizers import TOKENIZERS, get
+from ccompress.deployment.tokenizer_json import tokenizer_json
+from ccompress.errors import InputError
+
+tokenizers = pytest.importorskip("tokenizers", reason="needs the extra [export]")
+
+
+def differences(name, texts):
+    """The texts that the library cuts otherwise, with what both make of them."""
+    own = [get(name)(text) for text in texts]
+    tokens = dict.fromkeys(chain.from_iterable(own))
+    words = ["<pad>", "<unk>", *(token for token in tokens if token not in ("<pad>", "<unk>"))]
+    rows = {word: row for row, word in enumerate(words) if row}
+    tokenizer = tokenizers.Tokenizer.from_str(tokenizer_json(name, words))
+    tokenizer.no_padding()
+    theirs = [encoding.ids for encoding in tokenizer.encode_batch(texts)]
+    return [
+        (text, tokens, [words[row] for row in ids])
+        for text, tokens, ids in zip(texts, own, theirs, strict=True)
+        # "<pad>" in a text is a word without a row.
+        if ids != [rows.get(token, 1) for token in tokens]
+    ]
+
+
+# Letters that either of the two may not know yet are read alike by chance only.
+letter = st.characters(codec="utf-8", exclude_categories=["Cn", "Cs"])
+known = letter.filter(lambda one: unicodedata.category(one) != "Cn")
+telling = st.sampled_from(
+    "'\"`.,;:!?()[]<>/&-*_019aBnT ΣςİIß½²\x85\xa0\x1c\x91…—“”‘’\u0301\u3000\n\t"
+)
+piece = st.sampled_from(
+    "n't 's 're <br /> <br/> u.s. mr. etc. ... -- '' `` .com www.x.org cannot '70s o'clock "
+    "rock'n'roll <pad> <unk> I. no.".split()
+)
+text = st.lists(known | telling | piece | st.just(" "), max_size=20).map("".join)
+
+
+@pytest.mark.parametrize("name", TOKENIZERS)
+@given(st.lists(text, min_size=20, max_size=40))
+def test_any_text_gives_the_same_rows(name, texts):
+    assert not differences(name, texts)
+
+
+@pytest.mark.parametrize("name", TOKENIZERS)
+@pytest.mark.parametrize("dataset", ["trec", "snips", "clinc150"])
+def test_real_texts_give_the_same_rows(real_data, monkeypatch, dataset, name):
+    """A tenth of them: all were compared once, as `tokenizer_json` says."""
+    raw = []
+    settings = composing.settings(f"dataset={dataset}", "vectors=random", f"data.root={real_data}")
+    with monkeypatch.context() as patch:
+        for other in TOKENIZERS:
+            patch.setitem(TOKENIZERS, other, lambda: lambda text: raw.append(text) or ["x"])
+        settings.dataset.load(real_data)
+    assert len(raw) > 5000
+    assert not differences(name, raw[::10])
+
+
+def test_shorter_texts_are_filled_up_with_padding():
+    tokenizer = tokenizers.Tokenizer.from_str(
+        tokenizer_json("whitespace", ["<pad>", "<unk>", "a", "b"])
+    )
+    encoded = [encoding.ids for encoding in tokenizer.encode_batch(["a b A", "", "<pad> c"])]
+    assert encoded == [[2, 3, 2], [0, 0, 0], [1, 1, 0]]
+    assert tokenizer.encode("").ids == []
+
+
+def test_a_function_of_ones_own_is_refused():
+    with pytest.raises(InputError, match=r"shlex\.split is a function of your own, .*FILE\.onnx"):
+        tokenizer_json("shlex.split", ["<pad>", "<unk>"])
