@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ccompress import storage
 from ccompress.commands.stored_model import add_run, open_run
+from ccompress.deployment import tokenizer_json
 from ccompress.deployment.export import FORMATS, described, write_onnx_folder
 from ccompress.deployment.model import Model
 from ccompress.errors import InputError
@@ -36,6 +37,9 @@ def main(arguments: Sequence[str]) -> int:
     if not in_folder and given.out and given.out.suffix != suffix:
         raise InputError(f"--out {given.out}: give a file whose name ends in {suffix}")
     path, small = open_run(given, "cpu")
+    if in_folder and given.out is None and not tokenizer_json.can_hold(small.tokenizer):
+        print(f"no folder: tokenizer.json cannot hold {small.tokenizer}, a function of your own")
+        in_folder = False
     out = given.out or (path.with_name("onnx") if in_folder else path.with_suffix(suffix))
     try:
         print(_folder(small, out) if in_folder else _file(small, out, given.format))
@@ -49,7 +53,7 @@ def _folder(small: Model, out: Path) -> str:
     write_onnx_folder(small, out)
     bytes_ = (out / "model.onnx").stat().st_size
     return (
-        f"written: {out}: model.onnx ({size(bytes_)}), tokenizer.json, predict.py\n"
+        f"written: {out}: model.onnx ({size(bytes_)}), tokenizer.json, labels.json, predict.py\n"
         f"with onnxruntime and tokenizers alone: python {out / 'predict.py'} < texts.txt"
     )
 

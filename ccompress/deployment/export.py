@@ -28,8 +28,8 @@ from torch import Tensor, nn
 
 from ccompress import installation, storage
 from ccompress.data.text.vocabulary import PAD, UNK
+from ccompress.deployment import tokenizer_json
 from ccompress.deployment.model import Model
-from ccompress.deployment.tokenizer_json import tokenizer_json
 from ccompress.embeddings.base import without_padding
 from ccompress.embeddings.quantized import QuantizedEmbedding
 from ccompress.errors import InputError
@@ -99,17 +99,22 @@ def described(small: Model) -> dict[str, Any]:
 
 
 def write_onnx_folder(small: Model, folder: Path) -> None:
-    """Write all that answers raw text without ccompress: model.onnx, tokenizer.json, predict.py.
+    """Write what answers raw text without ccompress.
+
+    That is model.onnx, tokenizer.json, labels.json (their order is that of the probabilities) and
+    predict.py, a program that needs onnxruntime and tokenizers alone.
 
     Raises:
         InputError: As `write_onnx`, or the tokenizer is a function of one's own.
     """
     with _extra_packages():
-        tokenizer = tokenizer_json(small.tokenizer, small.words)
+        tokenizer = tokenizer_json.written(small.tokenizer, small.words)
     graph = _onnx(small)
     with storage.replacing(folder / "model.onnx") as temporary:
         graph.save(temporary)
     storage.write_text(folder / "tokenizer.json", tokenizer)
+    labels = json.dumps(small.labels, ensure_ascii=False, indent=1)
+    storage.write_text(folder / "labels.json", labels)
     program = Path(__file__).with_name("onnx_predict.py").read_text(encoding="utf-8")
     storage.write_text(folder / "predict.py", program)
 

@@ -1,10 +1,9 @@
-"""The label of each text and its probability, by the files beside this one.
+"""The label of each text and its probability, from the files beside this one.
 
-Needs onnxruntime and tokenizers. To run: python predict.py < texts.txt, which has a text a line.
+Needs onnxruntime and tokenizers. Run it on a text a line: python predict.py < texts.txt
 """
 
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +11,9 @@ import onnxruntime
 import tokenizers
 
 FOLDER = Path(__file__).parent
+LABELS = json.loads((FOLDER / "labels.json").read_text(encoding="utf-8"))
 TOKENIZER = tokenizers.Tokenizer.from_file(str(FOLDER / "tokenizer.json"))
 SESSION = onnxruntime.InferenceSession(FOLDER / "model.onnx")
-LABELS = json.loads(SESSION.get_modelmeta().custom_metadata_map["labels"])
 
 
 def predict(texts: list[str]) -> list[tuple[str | None, float | None]]:
@@ -26,7 +25,8 @@ def predict(texts: list[str]) -> list[tuple[str | None, float | None]]:
 
 
 if __name__ == "__main__":
-    for line in sys.stdin:
-        [(label, probability)] = predict([line])
-        said = {"label": label, "probability": probability, "text": line.rstrip("\n")}
-        print(json.dumps(said, ensure_ascii=False), flush=True)
+    with open(0, encoding="utf-8-sig") as texts, open(1, "w", encoding="utf-8") as answers:
+        for line in texts:
+            [(label, probability)] = predict([line])
+            said = {"label": label, "probability": probability, "text": line.rstrip("\n")}
+            print(json.dumps(said, ensure_ascii=False), file=answers, flush=True)

@@ -1,9 +1,9 @@
 import ast
 import importlib.util
 import json
-import os
 import subprocess
 import sys
+import venv
 from pathlib import Path
 
 import numpy as np
@@ -85,23 +85,30 @@ def test_onnx_runtime_gives_the_same_and_the_table_stays_small(tmp_path, capsys,
 
 @pytest.fixture(scope="module")
 def elsewhere(tmp_path_factory):
-    """Runs Python where numpy, onnxruntime and tokenizers alone are installed."""
-    site = tmp_path_factory.mktemp("site")
+    """Runs Python in an environment of numpy, onnxruntime and tokenizers alone."""
+    folder = tmp_path_factory.mktemp("environment")
+    venv.create(folder)
+    (site,) = folder.glob("lib/*/site-packages")
     for name in ("numpy", "onnxruntime", "tokenizers"):
         pytest.importorskip(name, reason="needs the extra [export]")
         package = Path(importlib.util.find_spec(name).origin).parent
-        for folder in (package, package.with_name(f"{name}.libs")):
-            if folder.is_dir():
-                (site / folder.name).symlink_to(folder)
+        for part in (package, package.with_name(f"{name}.libs")):
+            if part.is_dir():
+                (site / part.name).symlink_to(part)
+    # The texts are UTF-8, whatever the locale is.
+    environment = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
 
     def run(*arguments, given=""):
-        environment = {**os.environ, "PYTHONPATH": str(site), "PYTHONUTF8": "1"}
-        command = [sys.executable, "-S", *arguments]
         return subprocess.run(
-            command, input=given, env=environment, capture_output=True, encoding="utf-8"
+            [folder / "bin" / "python", *arguments],
+            input=given,
+            cwd=folder,
+            env=environment,
+            capture_output=True,
+            encoding="utf-8",
         )
 
-    for name in ("ccompress", "torch"):
+    for name in ("ccompress", "torch", "torchtext", "safetensors"):
         done = run("-c", f"import {name}")
         assert f"No module named {name!r}" in done.stderr
     return run
@@ -117,11 +124,13 @@ def test_an_exported_folder_answers_as_predict_does_without_this_package(
     assert cli.command(["export", str(path), "--format", "onnx"]) == 0
     folder = tmp_path / "onnx"
     assert {file.name for file in folder.iterdir()} == {
+        "labels.json",
         "model.onnx",
         "predict.py",
         "tokenizer.json",
     }
     assert f"python {folder / 'predict.py'} < texts.txt" in capsys.readouterr().out
+    assert json.loads((folder / "labels.json").read_text(encoding="utf-8")) == LABELS
     moved = folder.rename(tmp_path / "moved")
 
     texts = ['W5 w7, "w39" Wörter', "", "w2", " \t ", "<pad> w3; (w4) w4"]
@@ -138,23 +147,27 @@ def test_an_exported_folder_answers_as_predict_does_without_this_package(
     ]
     # As a module, on many texts at once.
     call = f"import sys; sys.path.insert(0, {str(moved)!r}); import predict; "
-    done = elsewhere("-c", f"{call}print(predict.predict({texts!r}), predict.predict(['', '']))")
+    done = elsewhere("-c", f"{call}print(predict.predict({texts!a}), predict.predict(['', '']))")
     labels = [row["label"] for row in expected]
     assert [label for label, _ in ast.literal_eval(done.stdout.partition("] ")[0] + "]")] == labels
     assert done.stdout.strip().endswith("[(None, None), (None, None)]")
 
 
-def test_a_folder_is_not_made_without_the_tokenizer(tmp_path, capsys):
+def test_a_tokenizer_of_ones_own_leaves_the_file_with_its_words(tmp_path, capsys):
     pytest.importorskip("tokenizers", reason="needs the extra [export]")
     path, _ = store(tmp_path)
     tensors, metadata = storage.load(path)
     storage.save(path, tensors, {**metadata, "tokenizer": "shlex.split"})
     arguments = ["export", str(path), "--format", "onnx", "--trust", "shlex"]
-    assert cli.command(arguments) == 2
-    assert "tokenizer.json cannot hold: give --out FILE.onnx" in capsys.readouterr().err
-    assert list(tmp_path.iterdir()) == [path]
+    assert cli.command([*arguments, "--out", str(tmp_path / "folder")]) == 2
+    assert "cannot hold the tokenizer shlex.split" in capsys.readouterr().err
     assert cli.command([*arguments, "--out", str(path)]) == 2
     assert "is a file: give a folder, or FILE.onnx" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == [path]
+    assert cli.command(arguments) == 0
+    assert "no folder: tokenizer.json cannot hold shlex.split" in capsys.readouterr().out
+    written = {"model.json", "model.onnx", "model.safetensors"}
+    assert {file.name for file in tmp_path.iterdir()} == written
 
 
 @pytest.mark.parametrize(("network", "kind"), [("dan", "factors"), ("dan", "3"), ("lstm", "8")])

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ccompress.data.text.tokenizers import TOKENIZERS, get
-from ccompress.deployment.tokenizer_json import tokenizer_json
+from ccompress.deployment import tokenizer_json
 from ccompress.errors import InputError
 
 tokenizers = pytest.importorskip("tokenizers", reason="needs the extra [export]")
@@ -21,7 +21,7 @@ def differences(name, texts):
     tokens = dict.fromkeys(chain.from_iterable(own))
     words = ["<pad>", "<unk>", *(token for token in tokens if token not in ("<pad>", "<unk>"))]
     rows = {word: row for row, word in enumerate(words) if row}
-    tokenizer = tokenizers.Tokenizer.from_str(tokenizer_json(name, words))
+    tokenizer = tokenizers.Tokenizer.from_str(tokenizer_json.written(name, words))
     tokenizer.no_padding()
     theirs = [encoding.ids for encoding in tokenizer.encode_batch(texts)]
     return [
@@ -67,7 +67,7 @@ def test_real_texts_give_the_same_rows(real_data, monkeypatch, dataset, name):
 
 def test_shorter_texts_are_filled_up_with_padding():
     tokenizer = tokenizers.Tokenizer.from_str(
-        tokenizer_json("whitespace", ["<pad>", "<unk>", "a", "b"])
+        tokenizer_json.written("whitespace", ["<pad>", "<unk>", "a", "b"])
     )
     encoded = [encoding.ids for encoding in tokenizer.encode_batch(["a b A", "", "<pad> c"])]
     assert encoded == [[2, 3, 2], [0, 0, 0], [1, 1, 0]]
@@ -75,5 +75,5 @@ def test_shorter_texts_are_filled_up_with_padding():
 
 
 def test_a_function_of_ones_own_is_refused():
-    with pytest.raises(InputError, match=r"shlex\.split is a function of your own, .*FILE\.onnx"):
-        tokenizer_json("shlex.split", ["<pad>", "<unk>"])
+    with pytest.raises(InputError, match=r"cannot hold the tokenizer shlex\.split.*FILE\.onnx"):
+        tokenizer_json.written("shlex.split", ["<pad>", "<unk>"])
