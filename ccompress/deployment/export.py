@@ -5,8 +5,8 @@ of the table. A sentence that is shorter than the longest is padded at its end w
 `<pad>`; a text without words is a single 0. The output is `probabilities`, float32 (sentences,
 classes). Both input sizes may change from call to call and are at least 1.
 
-`write_onnx_folder` writes the program with its tokenizer. Beside a single file, a JSON file holds the
-tokenizer's name, the word of each row and the labels.
+`write_onnx_folder` writes the program with its tokenizer. Beside a single file, a JSON file holds
+the tokenizer's name, the word of each row and the labels.
 
 A factorised table is exported folded. A quantized table is exported packed: the program reads the
 rows as bytes and then unpacks them. In ONNX it unpacks with shifts and masks, or with
