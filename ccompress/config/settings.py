@@ -135,6 +135,10 @@ class Settings:
     def _described(self, group: str) -> dict[str, Any]:
         """A group's options: its class by its first path, files by their contents."""
         options = dict(self.resolved[group])
+        later = getattr(located(options["_target_"], group), "later_options", {})
+        options = {
+            key: value for key, value in options.items() if (key, value) not in later.items()
+        }
         options["_target_"] = first_path(options["_target_"])
         for key, sha256 in self.files.items():
             owner, option = key.split(".")

@@ -10,6 +10,7 @@ from ccompress.embeddings.packed import PackedEmbedding
 from ccompress.embeddings.product import ProductQuantizedEmbedding
 from ccompress.embeddings.quantized import QuantizedEmbedding
 from ccompress.embeddings.quantized_low_rank import QuantizedLowRankEmbedding
+from ccompress.embeddings.row_quantized import RowQuantizedEmbedding
 
 __all__ = [
     "CodebookEmbedding",
@@ -20,4 +21,5 @@ __all__ = [
     "ProductQuantizedEmbedding",
     "QuantizedEmbedding",
     "QuantizedLowRankEmbedding",
+    "RowQuantizedEmbedding",
 ]

@@ -70,6 +70,6 @@ class CodebookEmbedding(PackedEmbedding):
         embedding.packed = pack(codebooks.nearest(table, embedding.codebook), bits)
         return embedding
 
-    def values(self, numbers: Tensor) -> Tensor:
+    def values(self, numbers: Tensor, rows: Tensor) -> Tensor:
         """The values of the codebook at these indices."""
         return self.codebook[numbers.long()]  # ONNX gathers by int64 only

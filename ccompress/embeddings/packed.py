@@ -38,11 +38,11 @@ class PackedEmbedding(CompressedEmbedding):
         self.register_buffer("packed", packed)
 
     @abstractmethod
-    def values(self, numbers: Tensor) -> Tensor:
-        """The reference values of indices of any shape."""
+    def values(self, numbers: Tensor, rows: Tensor) -> Tensor:
+        """The reference values that `numbers` (..., d), in these `rows` (...), stand for."""
 
     def forward(self, indices: Tensor) -> Tensor:
         """The vectors, of shape (..., d), of indices of shape (...)."""
         packed = F.embedding(indices, self.packed)  # checks the indices as nn.Embedding does
-        vectors = self.values(unpack(packed, self.bits, self.embedding_dim))
+        vectors = self.values(unpack(packed, self.bits, self.embedding_dim), indices)
         return without_padding(vectors, indices, self.padding_idx)

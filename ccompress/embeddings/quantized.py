@@ -73,6 +73,6 @@ class QuantizedEmbedding(PackedEmbedding):
         embedding.packed = pack(indices, bits)
         return embedding
 
-    def values(self, numbers: Tensor) -> Tensor:
+    def values(self, numbers: Tensor, rows: Tensor) -> Tensor:
         """Evenly spaced values, the first at `lower`, the last at `upper`."""
         return dequantize(numbers, self.lower, self.upper, self.bits)

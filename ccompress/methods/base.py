@@ -1,6 +1,7 @@
 """The contract between a run and a compression method."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -28,6 +29,9 @@ class Method(ABC):
 
     # False for a method that removes nothing: then one run serves all rates.
     uses_rate: ClassVar[bool] = True
+    # Options that came after results were committed, each with the value that those results had. A
+    # run's identity leaves an option out at that value, so that committed runs keep their ids.
+    later_options: ClassVar[Mapping[str, Any]] = {}
 
     def __init_subclass__(cls, **options: Any) -> None:
         """Keep methods working that define `stages`, the former name of `reference_epochs`."""

@@ -1,11 +1,16 @@
 """The earlier method: reduce the pretrained vectors before training."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
+from ccompress.errors import InputError
 from ccompress.methods.base import Method, Size
 from ccompress.numerics import rates, svd
+
+RANKS = ("projection", "factors")
 
 
 @dataclass(kw_only=True)
@@ -22,10 +27,27 @@ class PreTrainingSVD(Method):
     times the reference's, at which it is as good as `in_training_svd` on average up to 95 %
     (`results/own_rates`). It loses where the task needs directions in which the vectors vary
     little.
+
+    Args:
+        rank: `projection` takes the k above, the largest that the rate leaves. `factors` takes the
+            smaller k of `in_training_svd`, to compare the two at one rank.
+        singular_values: Whether the table is U_k S_k. False gives U_k alone, whose columns all have
+            length 1, as the code that the paper's authors released has it.
     """
 
+    later_options: ClassVar[Mapping[str, Any]] = {"rank": "projection", "singular_values": True}
+
+    rank: str = "projection"
+    singular_values: bool = True
+
+    def __post_init__(self) -> None:
+        if self.rank not in RANKS:
+            raise InputError(f"method.rank={self.rank}: it is one of {', '.join(RANKS)}")
+
     def size(self, rows: int, dim: int, rate: float) -> Size:
-        """Rank k = floor((1 - p) d)."""
+        """Rank k = floor((1 - p) d), or that of `in_training_svd`."""
+        if self.rank == "factors":
+            return Size(rank=rates.rank_of_factors(rows, dim, rate))
         return Size(rank=rates.rank_of_projection(dim, rate))
 
     def reference_epochs(self, epochs: int) -> int:
@@ -33,6 +55,8 @@ class PreTrainingSVD(Method):
         return 0
 
     def prepare(self, table: Tensor, rate: float) -> nn.Module:
-        """A table of k columns, U_k S_k."""
-        rank = rates.rank_of_projection(table.shape[1], rate)
-        return super().prepare(svd.project(table, rank), rate)
+        """A table of k columns, U_k S_k or U_k."""
+        rows, dim = table.shape
+        rank = self.size(rows, dim, rate).rank
+        assert rank is not None
+        return super().prepare(svd.project(table, rank, self.singular_values), rate)

@@ -128,6 +128,24 @@ def quantized_bits(rows: int, dim: int, rate: float, width: int = 32) -> int:
     return bits
 
 
+def row_quantized_bits(rows: int, dim: int, rate: float) -> int:
+    """The bits b, 1 to 8, that a rate leaves of each number beside two float16 for each row.
+
+    It is the largest b at which V rows of ceil(d b / 8) + 4 bytes and 4 bytes for the table fit
+    into 4 (1-p) V d bytes.
+
+    Raises:
+        InputError: if the rate leaves no bit.
+    """
+    sizes = {b: rows * (bytes_per_row(b, dim) + 4) + 4 for b in range(1, 9)}
+    fitting = [b for b, size in sizes.items() if size <= kept_fraction(rate) * 4 * rows * dim]
+    if not fitting:
+        raise no_room(
+            rate, f"no bit for {rows} x {dim} beside its scales", _largest_rate(rows, dim, sizes[1])
+        )
+    return fitting[-1]
+
+
 def codebook_bits(rows: int, dim: int, rate: float) -> int:
     """The bits b that a rate leaves of each number beside 2^b stored float32 values.
 

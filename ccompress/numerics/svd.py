@@ -54,18 +54,20 @@ def factorize(table: Tensor, rank: int, weights: Tensor | None = None) -> tuple[
         _leading(table, rank) if weights is None else _leading_weighted(table, rank, weights)
     )
     # A B = E V_k V_k^T whatever the scale is, so a floor costs no accuracy and prevents 0 / 0
-    floor = values[0] * torch.finfo(values.dtype).eps ** 0.5
-    scale = values.clamp_min(floor).sqrt() if values[0] > 0 else torch.ones_like(values)
+    scale = values.clamp_min(_floor(values)).sqrt() if values[0] > 0 else torch.ones_like(values)
     return _times(table, directions / scale), (directions * scale).T.to(table.dtype).contiguous()
 
 
 @torch.no_grad()
-def project(table: Tensor, rank: int) -> Tensor:
+def project(table: Tensor, rank: int, scaled: bool = True) -> Tensor:
     """The table in the coordinates of its `rank` leading directions: U_k S_k = E V_k.
 
     Args:
         table: E, of shape (V, d), any floating dtype.
         rank: k, 1 to d.
+        scaled: Whether a column is as long as its singular value; otherwise the result is U_k,
+            whose columns have length 1. A column of a direction in which the table has no extent
+            is zero in both.
 
     Returns:
         A tensor of shape (V, k), in the table's dtype and on its device.
@@ -73,7 +75,9 @@ def project(table: Tensor, rank: int) -> Tensor:
     Raises:
         InputError: if the rank is out of range or the table holds NaN or infinity.
     """
-    _, directions = _leading(table, rank)
+    values, directions = _leading(table, rank)
+    if not scaled:
+        directions = directions / values.where(values > _floor(values), torch.inf)
     return _times(table, directions)
 
 
@@ -106,6 +110,12 @@ def relative_error(table: Tensor, read: Callable[[Tensor], Tensor]) -> float:
         difference += (block - read(numbers).double()).square().sum().item()
         norm += block.square().sum().item()
     return (difference / norm) ** 0.5 if difference else 0.0
+
+
+def _floor(values: Tensor) -> Tensor:
+    """Singular values up to this one are zero to rounding; `values` (k,) are the largest first."""
+    floor: Tensor = values[0] * torch.finfo(values.dtype).eps ** 0.5
+    return floor
 
 
 def _blocks(table: Tensor, rows: int = BLOCK) -> Iterator[Tensor]:

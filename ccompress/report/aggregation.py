@@ -26,6 +26,10 @@ KNOWN_METHODS = [
     "in_training_svd_int8",
     "in_training_svd_weighted",
     "in_training_svd_mixed",
+    "row_quantization",
+    "in_training_svd_frozen",
+    "factored_start",
+    "random_columns",
 ]
 ROUNDING = 1e-9  # points: what adding up percentages may leave between two equal means
 

@@ -24,6 +24,7 @@ from ccompress.embeddings.mixed_precision import (
 from ccompress.embeddings.product import ProductQuantizedEmbedding
 from ccompress.embeddings.quantized import QuantizedEmbedding
 from ccompress.embeddings.quantized_low_rank import QuantizedLowRankEmbedding
+from ccompress.embeddings.row_quantized import RowQuantizedEmbedding
 from ccompress.errors import InputError
 from ccompress.numerics.svd import factorize
 
@@ -49,6 +50,7 @@ MADE = {
     QuantizedLowRankEmbedding: lambda table: QuantizedLowRankEmbedding.from_factors(
         LowRankEmbedding.from_table(table, 4, 0)
     ),
+    RowQuantizedEmbedding: lambda table: RowQuantizedEmbedding.from_table(table, 3, 0),
     CodebookEmbedding: lambda table: CodebookEmbedding.from_table(table, 3, 0),
     ProductQuantizedEmbedding: lambda table: ProductQuantizedEmbedding.from_table(table, 5, 0),
     FakeQuantizedLowRankEmbedding: fake_quantized,
@@ -151,6 +153,7 @@ def test_a_pickle_reads_the_same(embedding):
 
 
 def test_compiles_and_exports_in_a_network(embedding):
+    torch._dynamo.reset()  # it compiles the same function anew for eight types at most
     network = nn.Sequential(embedding, nn.Linear(embedding.embedding_dim, 2))
     indices = torch.tensor([[1, 0, 29], [5, 5, 0]])
     expected = network(indices)

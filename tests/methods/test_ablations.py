@@ -1,0 +1,129 @@
+"""Methods and options that ask why a method works: what they make of a table."""
+
+import numpy as np
+import pytest
+import torch
+from composing import settings
+from torch import nn
+
+from ccompress.embeddings.low_rank import LowRankEmbedding
+from ccompress.errors import InputError
+from ccompress.methods.factored_start import FactoredStart
+from ccompress.methods.in_training_svd import InTrainingSVD
+from ccompress.methods.in_training_svd_frozen import InTrainingSVDFrozen
+from ccompress.methods.pre_training_svd import PreTrainingSVD
+from ccompress.methods.random_columns import RandomColumns
+from ccompress.methods.row_quantization import RowQuantization
+from ccompress.networks.base import tensor_bytes
+
+V, D = 400, 24
+
+
+@pytest.fixture
+def table():
+    generator = torch.Generator().manual_seed(0)
+    made = 0.3 * torch.randn(V, D, generator=generator) * torch.logspace(0, -1, D)
+    made[0] = 0
+    return made
+
+
+def parameters(embedding):
+    return sum(parameter.numel() for parameter in embedding.parameters())
+
+
+def test_factored_start_trains_the_best_factors_of_the_vectors(table):
+    made = FactoredStart().prepare(table, 0.8)
+    u, s, vt = np.linalg.svd(table.numpy(), full_matrices=False)
+    rank = FactoredStart().size(V, D, 0.8).rank
+    best = (u[:, :rank] * s[:rank]) @ vt[:rank]
+    assert np.abs(made(torch.arange(V)).detach().numpy() - best).max() < 1e-5
+    assert parameters(made) == rank * (V + D) <= 0.2 * V * D
+    assert all(parameter.requires_grad for parameter in made.parameters())
+    assert FactoredStart().reference_epochs(20) == 0
+
+
+def test_random_factors_have_the_variance_of_the_vectors(table):
+    torch.manual_seed(0)
+    made = FactoredStart(start="random").prepare(table, 0.8)
+    products = made(torch.arange(1, V))
+    assert products.std().item() == pytest.approx(table.std().item(), rel=0.15)
+    assert not made(torch.tensor(0)).any()
+    assert made.rank == FactoredStart().size(V, D, 0.8).rank
+
+
+def test_frozen_factors_are_those_of_in_training_svd_and_do_not_train(table):
+    frozen = InTrainingSVDFrozen().compress(table, 0.8, torch.ones(V))
+    trained = InTrainingSVD().compress(table, 0.8, torch.ones(V))
+    assert isinstance(frozen, LowRankEmbedding)
+    assert torch.equal(frozen.A, trained.A)
+    assert torch.equal(frozen.B, trained.B)
+    assert not any(parameter.requires_grad for parameter in frozen.parameters())
+
+
+def test_random_columns_know_nothing_of_the_vectors_but_their_size(table):
+    torch.manual_seed(0)
+    made = RandomColumns().prepare(table, 0.75)
+    assert isinstance(made, nn.Embedding)
+    assert made.weight.shape == (V, D // 4)
+    assert made.weight.std().item() == pytest.approx(table.std().item(), rel=0.1)
+    assert not made.weight[0].any()
+    torch.manual_seed(0)
+    again = RandomColumns().prepare(table.flip(0).flip(1), 0.75)
+    torch.testing.assert_close(again.weight, made.weight)
+
+
+def test_pre_training_svd_at_the_rank_of_the_factors_and_without_singular_values(table):
+    u, s, _ = np.linalg.svd(table.numpy(), full_matrices=False)
+    rank = InTrainingSVD().size(V, D, 0.8).rank
+    made = PreTrainingSVD(rank="factors").prepare(table, 0.8).weight.detach().numpy()
+    assert made.shape == (V, rank)
+    assert np.abs(np.abs(made) - np.abs(u[:, :rank] * s[:rank])).max() < 1e-5
+    plain = PreTrainingSVD(singular_values=False).prepare(table, 0.8).weight.detach().numpy()
+    assert plain.shape == (V, 4)
+    assert np.abs(np.abs(plain) - np.abs(u[:, :4])).max() < 1e-5
+    assert np.linalg.norm(plain, axis=0) == pytest.approx(np.ones(4), abs=1e-5)
+
+
+def test_directions_without_extent_are_zero_in_a_table_without_singular_values():
+    table = torch.outer(torch.arange(10.0), torch.ones(4))  # rank 1
+    made = PreTrainingSVD(singular_values=False).prepare(table, 0.5).weight
+    assert made[:, 0].norm().item() == pytest.approx(1)
+    assert made[:, 1].abs().max() < 1e-6
+
+
+@pytest.mark.parametrize("rate", [0.75, 0.8, 0.85])
+def test_row_quantization_stores_what_the_rate_leaves(table, rate):
+    made = RowQuantization().compress(table, rate, torch.ones(V))
+    kept = tensor_bytes(made)
+    assert 0.6 * (1 - rate) * 4 * V * D <= kept <= round((1 - rate) * 4 * V * D)
+    assert kept == V * (-(-D * RowQuantization().size(V, D, rate).bits // 8) + 4) + 4
+
+
+def test_row_quantization_names_the_largest_rate():
+    with pytest.raises(InputError, match=r"the largest rate that works is 0\.92697"):
+        RowQuantization().size(V, D, 0.99)
+    assert RowQuantization().size(V, D, 0.92697).bits == 1
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (lambda: FactoredStart(start="zeros"), "method.start=zeros: it is one of pretrained"),
+        (lambda: PreTrainingSVD(rank="full"), "method.rank=full: it is one of projection"),
+    ],
+)
+def test_an_unknown_choice_is_refused(wrong, message):
+    with pytest.raises(InputError, match=message):
+        wrong()
+
+
+def test_a_later_option_at_its_first_value_leaves_the_id_as_it_was():
+    """Runs from before the option exist; any other value is another run."""
+    plain = settings("method=pre_training_svd")
+    assert "singular_values" not in plain.identity["method"]
+    assert settings("method=pre_training_svd", "method.rank=projection").run_id == plain.run_id
+    other = {
+        settings("method=pre_training_svd", each).run_id
+        for each in ("method.rank=factors", "method.singular_values=false")
+    }
+    assert len(other | {plain.run_id}) == 3
