@@ -1,4 +1,4 @@
-"""Where Hydra finds the sweeper of `ccompress`: it takes sweepers defined in this package alone."""
+"""The sweeper of `ccompress`. Hydra accepts only sweepers that are defined in this package."""
 
 from ccompress.experiment.sweep import Sweep
 

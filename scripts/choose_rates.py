@@ -1,10 +1,10 @@
 #!/usr/bin/env python
 """Choose the upper learning rates of conf/train from results/tuning/runs.csv, by one rule.
 
-For each data set, network and schedule the rate is the smallest whose accuracy on dev, in the mean
-of the seeds, is within half a point of the best. Only the reference (`method=none`) was trained,
-and only dev is looked at. Half a point is well inside dev's own sampling error (about 1.3 points on
-sst2): of rates that dev cannot tell apart the smallest overfits last.
+For each data set, network and schedule, choose the smallest rate whose dev accuracy, averaged over
+seeds, is within half a point of the best. Only the reference (`method=none`) was trained, and only
+dev is read. Half a point is well inside the sampling error of dev (about 1.3 points on sst2). Among
+rates that dev cannot distinguish, the smallest overfits last.
 
     ccompress -m +experiment=tuning      # the trainings
     scripts/choose_rates.py              # the table, results/tuning/README.md
@@ -47,30 +47,30 @@ def main() -> None:
 
 
 def accuracies(runs: Path) -> pd.DataFrame:
-    """Mean accuracy on dev: a row per data set, network and schedule, a column per rate."""
+    """Mean dev accuracy: one row per data set, network and schedule; one column per rate."""
     return read(runs).pivot_table("dev_accuracy", CELL, "upper", aggfunc="mean")
 
 
 def read(runs: Path) -> pd.DataFrame:
-    """The finished runs of a file, with the upper learning rate as a column `upper`."""
+    """The finished runs of a file, with the upper learning rate in the column `upper`."""
     frame = pd.read_csv(runs)
     frame["upper"] = [_upper(line) for line in frame["overrides"]]
     return frame[frame["status"] == "done"]
 
 
 def _upper(line: str) -> float:
-    """The upper rate that a run's command line gives."""
+    """The upper learning rate in a run's command line."""
     key = "schedule.upper="
     return next(float(w.removeprefix(key)) for w in shlex.split(line) if w.startswith(key))
 
 
 def chosen(row: pd.Series) -> float:
-    """The smallest rate within half a point of the best; `row` has the accuracy at each rate."""
+    """The smallest rate within half a point of the best; `row` holds rate -> dev accuracy."""
     return float(row[row >= row.max() - WITHIN].index.min())
 
 
 def marked(table: pd.DataFrame) -> pd.DataFrame:
-    """The table as text, the chosen rates in bold."""
+    """The table as text, with the chosen rates in bold."""
     lines = []
     for cell, row in table.iterrows():
         assert isinstance(cell, tuple)

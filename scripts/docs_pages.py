@@ -1,8 +1,8 @@
-"""Write the pages that Sphinx builds, from what stands elsewhere, so that nothing is said twice.
+"""Write the pages that Sphinx builds. All of their text has its source elsewhere.
 
-The README gives the first page and a page for each of its sections; `--help` the page on the
-command line; the docstrings and `conf/method` the cards of the methods; the rooms of the package
-the pages of the API; the folders of `results/` a page each.
+The first page and a page per section come from the README. The page on the command line comes from
+`--help`, the cards of the methods from their docstrings and `conf/method`, and the pages of the API
+from the docstrings of each folder of the package. Each folder of `results/` has a page.
 """
 
 import contextlib
@@ -22,12 +22,12 @@ from ccompress import cli
 from ccompress.locate import locate, path_of
 
 ROOT = Path(__file__).parents[1]
-# A link of Markdown: its text and its target. A picture is none.
+# A Markdown link with its text and its target, but not a picture.
 LINK = re.compile(r"(?<!!)\[([^\]]+)\]\(([^)\s]+)\)")
 
 
 def main(out: Path) -> None:
-    """Write all pages into the folder `out`, which is made anew."""
+    """Write all pages into the folder `out`, after deleting its old contents."""
     shutil.rmtree(out, ignore_errors=True)
     (_, first), *sections = readme()
     pages = {f"{slug(title)}.md": text for title, text in sections}
@@ -62,18 +62,27 @@ def read(path: Path) -> str:
 
 
 def readme() -> list[tuple[str, str]]:
-    """The title and the text of the README's first screen and of each of its sections."""
+    """Title and text of each section of the README; the first screen has an empty title."""
     first, *sections = re.split(r"^## (?=\S)", read(ROOT / "README.md"), flags=re.MULTILINE)
     return [("", first), *((text.partition("\n")[0], f"# {text}") for text in sections)]
 
 
 def slug(title: str) -> str:
-    """A title as GitHub's links to headings write it."""
+    """The anchor that GitHub gives to a heading."""
     return re.sub(r"[^\w-]", "", title.lower().replace(" ", "-"))
 
 
 def linked(text: str, name: str, pages: Iterable[str], out: Path) -> str:
-    """The text with links that lead to pages; what is in the repository alone is no link."""
+    """The text of a page, with links to other pages adjusted.
+
+    A link to a file that is in the repository but not in the documentation becomes plain text.
+
+    Args:
+        text: The page's text.
+        name: The page's own path below `out`.
+        pages: The paths of all pages.
+        out: The folder of the pages.
+    """
 
     def link(match: re.Match[str]) -> str:
         label, target = match.groups()
@@ -88,7 +97,7 @@ def linked(text: str, name: str, pages: Iterable[str], out: Path) -> str:
 
 
 def copy_figures(folder: Path, out: Path) -> None:
-    """Copy the figures and tables of a folder of results, but not its rows."""
+    """Copy the figures and tables of a results folder, but not its rows."""
     for kind in ("*.png", "*.svg", "tables/*.csv"):
         for path in folder.rglob(kind):
             target = out / path.relative_to(ROOT)
@@ -97,7 +106,7 @@ def copy_figures(folder: Path, out: Path) -> None:
 
 
 def report(page: Path) -> dict[str, str]:
-    """The page of a folder of results, and the other pages of that folder under it."""
+    """The main page of a results folder, with that folder's other pages below it."""
     others = sorted(set(page.parent.glob("*.md")) - {page})
     texts = {str(path.relative_to(ROOT)): read(path) for path in (page, *others)}
     if others:
@@ -106,7 +115,7 @@ def report(page: Path) -> dict[str, str]:
 
 
 def contents(pages: Iterable[str], *options: str) -> str:
-    """A table of contents, which the side shows too."""
+    """A table of contents, which also appears in the sidebar."""
     return "\n".join(["", "```{toctree}", *options, "", *pages, "```", ""])
 
 
@@ -116,12 +125,12 @@ def block(text: str, language: str = "text") -> str:
 
 
 def autodoc(directive: str, *options: str) -> str:
-    """A directive that Sphinx fills from docstrings."""
+    """A Sphinx directive whose text comes from docstrings."""
     return "\n".join(["```{eval-rst}", f".. {directive}", *(f"   {o}" for o in options), "```\n"])
 
 
 def command_line() -> str:
-    """What `--help` says, of the command itself and of each verb."""
+    """The `--help` of the command and of each verb."""
     parts = ["# Command line\n", block(printed("--help"))]
     for verb in sorted(cli.VERBS):
         parts += [f"## {verb}\n", block(printed(verb, "--help"))]
@@ -129,15 +138,15 @@ def command_line() -> str:
 
 
 def printed(*arguments: str) -> str:
-    """What the command prints for these arguments."""
+    """The text that the command prints for these arguments."""
     sys.argv[:] = ["ccompress"]
-    with contextlib.redirect_stdout(io.StringIO()) as shown, contextlib.suppress(SystemExit):
+    with contextlib.redirect_stdout(io.StringIO()) as output, contextlib.suppress(SystemExit):
         cli.command(list(arguments))
-    return shown.getvalue()
+    return output.getvalue()
 
 
 def methods() -> str:
-    """A card for each `method=`: the docstring of its class, and its options."""
+    """A card for each `method=`: the docstring of its class and its options."""
     parts = ["# Methods\n"]
     for path in sorted((ROOT / "conf" / "method").glob("*.yaml")):
         kind = locate(OmegaConf.load(path)._target_)
@@ -148,22 +157,22 @@ def methods() -> str:
 
 
 def names() -> str:
-    """The names that `import ccompress` offers, and what each is."""
+    """The public names of `ccompress`, each with the first line of its docstring."""
     parts = ["# API\n", autodoc("automodule:: ccompress", ":no-members:")]
     for name in ccompress.__all__:
-        thing = getattr(ccompress, name)
-        says = (inspect.getdoc(thing) or "").partition("\n")[0]
-        parts += [f"- {{py:obj}}`ccompress.{name} <{path_of(thing)}>`: {says}"]
-    return "\n".join([*parts, "", "The rooms of the package:\n"])
+        value = getattr(ccompress, name)
+        summary = (inspect.getdoc(value) or "").partition("\n")[0]
+        parts += [f"- {{py:obj}}`ccompress.{name} <{path_of(value)}>`: {summary}"]
+    return "\n".join([*parts, "", "The folders of the package:\n"])
 
 
 def packages() -> list[Path]:
-    """The `__init__.py` of each room of the package."""
+    """The `__init__.py` of each folder of the package."""
     return sorted((ROOT / "ccompress").glob("*/__init__.py"))
 
 
 def room(folder: Path) -> str:
-    """The page of a room: what it is for, and each of its modules."""
+    """The page of a folder of the package: its purpose and each of its modules."""
     files = sorted(path for path in folder.rglob("*.py") if path.name != "__init__.py")
     modules = [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in files]
     parts = [f"# {folder.name}\n", autodoc(f"automodule:: ccompress.{folder.name}", ":no-members:")]

@@ -1,10 +1,10 @@
 #!/usr/bin/env python
-"""What a network takes when it is used: latency, memory and file, whatever its weights are.
+"""Measure the cost of using a network: latency, memory and file size, which no weight changes.
 
-Both networks of the paper over tables of one size, with random weights, on random sentences whose
-words follow Zipf's law. All are timed in turn, round after round, so that whatever else the machine
-does meets all of them alike; a ratio is to the uncompressed network of the same round. Networks are
-folded, as `ccompress predict` uses them.
+The script measures both networks of the paper over tables of one size, with random weights and
+random sentences whose words follow Zipf's law. Each round times every network once, so that other
+load on the machine affects all of them alike. Ratios are relative to the uncompressed network of
+the same round. The networks are folded, as in `ccompress predict`.
 
     scripts/latency.py --out results/latency
 """
@@ -40,7 +40,7 @@ TOKENS = 19.0  # the mean length of sst2's sentences
 
 
 class Case(NamedTuple):
-    """A network and how its table is compressed, with the embedding to make."""
+    """A network, the compression of its table, and the embedding that results."""
 
     network: str
     method: str
@@ -50,34 +50,35 @@ class Case(NamedTuple):
 
 
 def main() -> None:
-    """Measure, print and, if asked, write latency.csv."""
+    """Measure, print the table and, with --out, write latency.csv."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rows", type=int, default=100_000, help="V (default: %(default)s)")
     parser.add_argument("--dim", type=int, default=300, help="d (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=30, help="default: %(default)s")
     parser.add_argument("--threads", type=int, default=1, help="default: %(default)s")
     parser.add_argument("--out", type=Path, help="a folder for latency.csv")
-    given = parser.parse_args()
+    options = parser.parse_args()
     torch.manual_seed(0)
-    torch.set_num_threads(given.threads)
+    torch.set_num_threads(options.threads)
     measured = []
     for network in NETWORKS:
-        cases = list(_cases(network, given.rows, given.dim))
+        cases = list(_cases(network, options.rows, options.dim))
         nets = [_network(case) for case in cases]
-        sizes = [_sizes(case, net, given.rows) for case, net in zip(cases, nets, strict=True)]
-        times = _times([fold(net) for net in nets], given.rows, given.rounds)
+        sizes = [_sizes(case, net, options.rows) for case, net in zip(cases, nets, strict=True)]
+        times = _times([fold(net) for net in nets], options.rows, options.rounds)
         for case, size, columns in zip(cases, sizes, times, strict=True):
             measured.append({**case._asdict(), **size, **columns})
     table = pd.DataFrame(measured).drop(columns="embedding")
-    print(f"V = {given.rows}, d = {given.dim}, {given.threads} thread(s); {machine.versions()}")
+    print(f"V = {options.rows}, d = {options.dim}, {options.threads} thread(s)")
+    print(machine.versions())
     print(table.to_string(index=False, float_format=lambda x: f"{x:.4g}"))
-    if given.out:
-        given.out.mkdir(parents=True, exist_ok=True)
-        table.to_csv(given.out / "latency.csv", index=False, float_format="%.6g")
+    if options.out:
+        options.out.mkdir(parents=True, exist_ok=True)
+        table.to_csv(options.out / "latency.csv", index=False, float_format="%.6g")
 
 
 def _cases(network: str, rows: int, dim: int) -> Iterator[Case]:
-    """The uncompressed network first."""
+    """The cases to measure, of which the first is the uncompressed network."""
     yield Case(network, "none", 0.0, f"d={dim}", nn.Embedding(rows, dim))
     for rate in RATES:
         rank = InTrainingSVD().size(rows, dim, rate).rank
@@ -107,7 +108,7 @@ def _target(case: Case) -> dict[str, str]:
 
 
 def _sizes(case: Case, network: Network, rows: int) -> dict[str, float]:
-    """Bytes of the tensors, of the file and in memory, and operations a sentence."""
+    """Size of the tensors, of the file and in memory (MB), and operations per sentence."""
     words = [*SPECIAL, *(f"word{i}" for i in range(len(SPECIAL), rows))]
     config = {"network": _target(case)}
     with tempfile.TemporaryDirectory() as folder:
@@ -126,11 +127,11 @@ def _sizes(case: Case, network: Network, rows: int) -> dict[str, float]:
 
 
 def _resident_bytes(path: Path) -> int:
-    """What loading a model adds to the memory of a process that has loaded an empty one."""
+    """The memory in bytes that loading a model adds to this process."""
     before = _resident()
-    kept = model.load(path)
+    loaded = model.load(path)
     after = _resident()
-    del kept
+    del loaded  # kept until here, so that `after` includes it
     return after - before
 
 
@@ -142,23 +143,23 @@ def _resident() -> int:
 
 @torch.no_grad()
 def _times(networks: list[Network], rows: int, rounds: int) -> list[dict[str, float]]:
-    """Median time of a batch of 1 and of 64, and the median ratio to the first network's."""
+    """For batches of 1 and of 64: the median time, and the median ratio to the first network."""
     columns: list[dict[str, float]] = [{} for _ in networks]
     for size, sentences in ((1, 100), (64, 640)):
         batches = _batches(rows, sentences, size)
-        taken = torch.empty(rounds, len(networks), dtype=torch.double)
+        seconds = torch.empty(rounds, len(networks), dtype=torch.double)
         for turn in range(-2, rounds):  # two rounds to warm up
             for i, network in enumerate(networks):
-                taken[max(turn, 0), i] = _round(network, batches)
-        ratios = (taken / taken[:, :1]).median(0).values
+                seconds[max(turn, 0), i] = _round(network, batches)
+        ratios = (seconds / seconds[:, :1]).median(0).values
         for i, column in enumerate(columns):
-            column[f"batch{size}_ms"] = 1000 * float(taken[:, i].median())
+            column[f"batch{size}_ms"] = 1000 * float(seconds[:, i].median())
             column[f"batch{size}_ratio"] = float(ratios[i])
     return columns
 
 
 def _round(network: Network, batches: list[Batch]) -> float:
-    """The median time of a batch, in seconds."""
+    """The median time per batch in seconds."""
     times = []
     for batch in batches:
         began = time.perf_counter()
@@ -168,7 +169,7 @@ def _round(network: Network, batches: list[Batch]) -> float:
 
 
 def _batches(rows: int, sentences: int, size: int) -> list[Batch]:
-    """Sentences of 1 to 50 words, 19 in the mean, in batches of `size`."""
+    """Sentences of 1 to 50 words, 19 on average, in batches of `size`."""
     draw = torch.Generator().manual_seed(0)
     lengths = torch.empty(sentences).normal_(TOKENS, 9, generator=draw).round().clamp(1, 50).long()
     zipf = 1 / torch.arange(1.0, rows - len(SPECIAL) + 1)

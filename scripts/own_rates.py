@@ -1,9 +1,9 @@
 #!/usr/bin/env python
-"""What the paper's comparison becomes when every method has a learning rate of its own.
+"""Repeat the paper's comparison with a separate learning rate for each method.
 
-In the paper's grid all methods share the rate that was chosen for the reference. Here the rule of
-`choose_rates` is applied to each method, the reference among them, by accuracy on dev; test is read
-at the shared and at the chosen rates only.
+In the paper's grid all methods share the rate that was chosen for the reference. This script
+applies the rule of `choose_rates` to each method, including the reference, on dev accuracy. It
+reads test at the shared and at the chosen rates only.
 
     ccompress -m +experiment=own_rates   # the trainings
     scripts/own_rates.py                 # the tables and the figure, results/own_rates/README.md
@@ -86,16 +86,16 @@ def main() -> None:
         dev = at_rate.pivot_table("dev_accuracy", METHOD, "upper", aggfunc="mean")
         dev = dev.reindex([REFERENCE, *aggregation.methods(at_rate)], level="method")
         rates = {"shared": shared_rates(dev.index), "own": dev.apply(choose_rates.chosen, axis=1)}
-        taken = {choice: at(at_rate, chosen) for choice, chosen in rates.items()}
+        runs_by_choice = {choice: at(at_rate, chosen) for choice, chosen in rates.items()}
         facts = {
             "rate": percent(rate),
             "figure": f"drops_{100 * rate:g}",
             "seeds": at_rate["seed"].nunique(),
         }
-        means.append(in_the_mean(taken))
-        page += SECTION.format(**facts) + markdown(by_cell(taken, rates)) + "\n"
+        means.append(averages(runs_by_choice))
+        page += SECTION.format(**facts) + markdown(by_cell(runs_by_choice, rates)) + "\n"
         page += DEV.format(**facts) + markdown(choose_rates.marked(dev)) + "\n\n</details>\n"
-        picture = Picture(facts["figure"], "", functools.partial(figure, taken))
+        picture = Picture(facts["figure"], "", functools.partial(figure, runs_by_choice))
         write_figure(RUNS.parent / "figures", picture)
     head = HEAD.format(
         count=runs["upper"].nunique(),
@@ -110,7 +110,7 @@ def main() -> None:
 
 
 def shared_rates(index: pd.MultiIndex) -> pd.Series:
-    """For each data set, network and method the rate of `results/tuning`, the paper's."""
+    """The paper's rate, from `results/tuning`, for each data set, network and method."""
     tuned = choose_rates.accuracies(choose_rates.RUNS).xs(comparisons.SCHEDULE, level="schedule")
     of_reference = tuned.apply(choose_rates.chosen, axis=1)
     return pd.Series(of_reference[index.droplevel("method")].to_numpy(), index)
@@ -119,21 +119,25 @@ def shared_rates(index: pd.MultiIndex) -> pd.Series:
 def at(runs: pd.DataFrame, rates: pd.Series) -> pd.DataFrame:
     """The runs of each data set, network and method at its rate, with their `drop` in points.
 
+    Args:
+        runs: All runs.
+        rates: The upper learning rate of each data set, network and method.
+
     Raises:
-        KeyError: A seed has no run of the reference at its rate.
+        KeyError: A seed has no run of the reference at the reference's rate.
     """
     chosen = runs.merge(rates.rename("upper").reset_index(), on=[*METHOD, "upper"])
     drop = stored_runs.drop(chosen)
     if drop.isna().any():
-        lost = chosen.loc[drop.isna(), [*METHOD, "seed"]].iloc[0].tolist()
-        raise KeyError(f"{lost} has no run of the reference at its rate")
+        unpaired = chosen.loc[drop.isna(), [*METHOD, "seed"]].iloc[0].tolist()
+        raise KeyError(f"{unpaired} has no run of the reference at the reference's rate")
     return chosen.assign(drop=drop)
 
 
-def in_the_mean(taken: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """A line a method and choice of rates: its mean drop, and how the first method stands to it."""
+def averages(runs_by_choice: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """One line per method and choice of rates: its mean drop, and its comparison with the first."""
     lines = []
-    for choice, runs in taken.items():
+    for choice, runs in runs_by_choice.items():
         means = comparisons.mean_comparisons(runs).set_index("other")
         tests = comparisons.comparisons(runs)
         (rate,) = aggregation.rates(runs)
@@ -159,9 +163,9 @@ def in_the_mean(taken: dict[str, pd.DataFrame]) -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
-def by_cell(taken: dict[str, pd.DataFrame], rates: dict[str, pd.Series]) -> pd.DataFrame:
-    """A line a data set, network and method: its drop at each choice of rates."""
-    drops = {choice: runs.groupby(METHOD)["drop"] for choice, runs in taken.items()}
+def by_cell(runs_by_choice: dict[str, pd.DataFrame], rates: dict[str, pd.Series]) -> pd.DataFrame:
+    """One line per data set, network and method: its drop at each choice of rates."""
+    drops = {choice: runs.groupby(METHOD)["drop"] for choice, runs in runs_by_choice.items()}
     lines = []
     for cell in rates["own"].index:
         line = dict(zip(METHOD, cell, strict=True))
@@ -173,14 +177,14 @@ def by_cell(taken: dict[str, pd.DataFrame], rates: dict[str, pd.Series]) -> pd.D
     return pd.DataFrame(lines)
 
 
-def figure(taken: dict[str, pd.DataFrame]) -> Figure:
-    """The drop of every method in every cell: side by side, a panel a choice of rates."""
-    first = next(iter(taken.values()))
+def figure(runs_by_choice: dict[str, pd.DataFrame]) -> Figure:
+    """The drop of every method in every cell, with one panel per choice of rates."""
+    first = next(iter(runs_by_choice.values()))
     panels, methods = aggregation.panels(first), aggregation.methods(first)
     styles = method_styles(methods)
     drawn = Figure(figsize=(7.0, 0.4 * len(panels) + 0.9), layout="constrained")
-    axes = drawn.subplots(1, len(taken), sharex=True, sharey=True)
-    for ax, (choice, runs) in zip(axes, taken.items(), strict=True):
+    axes = drawn.subplots(1, len(runs_by_choice), sharex=True, sharey=True)
+    for ax, (choice, runs) in zip(axes, runs_by_choice.items(), strict=True):
         drops = runs.groupby([*PANEL, "method"])["drop"]
         for line, panel in enumerate(panels.itertuples(index=False, name=None)):
             for place, method in enumerate(methods):

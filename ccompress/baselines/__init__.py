@@ -1,1 +1,1 @@
-"""What people would otherwise use on the same data: models without an embedding table."""
+"""Models without an embedding table, which people would otherwise use on the same data."""

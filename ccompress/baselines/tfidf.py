@@ -1,8 +1,9 @@
-"""TF-IDF of words and word pairs, and a linear classifier: the baseline without embeddings.
+"""The baseline without embeddings: TF-IDF of words and word pairs, and a linear classifier.
 
-Every choice is made on dev: the classifier (logistic regression or a linear SVM), its
-regularisation, the number of features, and the levels to which the weights are rounded. The result
-is a line from small to large files; each point is the model as it is stored, rounding included.
+Dev decides everything: the classifier (logistic regression or a linear SVM), its regularisation,
+the number of features, and the number of levels to which the weights are rounded. The result is a
+list of models from the smallest file to the largest. Each is evaluated in its stored form, after
+rounding.
 """
 
 import itertools
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from sklearn.feature_extraction.text import TfidfVectorizer
 
 FEATURES = (1000, 2000, 4000, 8000, 16000, 32000)
-REGULARISATION = (0.25, 1.0, 4.0)  # C: the inverse strength
+REGULARISATION = (0.25, 1.0, 4.0)  # values of C, the inverse strength
 LEVELS = (127, 15, 7, 3)  # weights are rounded to -levels, ..., levels, times a scale per class
 
 _IDF_LEVELS = 255
@@ -37,12 +38,15 @@ Indices = npt.NDArray[np.int64]
 class LinearModel:
     """A stored baseline.
 
+    With two classes there is one column of weights, whose sign decides. With more classes there is
+    one column per class.
+
     Attributes:
-        ngrams: F words and pairs of words, sorted; the words of a pair are joined by a space.
-        idf: Inverse document frequency of each, rounded as it is stored (F,).
-        weights: Rounded, -levels to levels (F, columns), int8; one column stands for two classes.
-        scale: What a level of each column is worth (columns,).
-        bias: (columns,).
+        ngrams: F words and pairs of words, sorted. A space joins the words of a pair.
+        idf: The inverse document frequency of each, rounded to its stored value (F,).
+        weights: The rounded weights, -levels to levels, int8 (F, columns).
+        scale: The value of one level in each column (columns,).
+        bias: The bias of each column (columns,).
         labels: Names of the classes.
     """
 
@@ -54,7 +58,7 @@ class LinearModel:
     labels: list[str]
 
     def predict(self, texts: Sequence[Sequence[str]]) -> Indices:
-        """The number of the class of each tokenized text (n,)."""
+        """The class number of each tokenized text (n,)."""
         from sklearn.feature_extraction.text import TfidfVectorizer
 
         vectorizer = TfidfVectorizer(vocabulary=self.ngrams, **_ANALYSIS)
@@ -62,7 +66,7 @@ class LinearModel:
         return _classes(vectorizer.transform(texts) @ (self.weights * self.scale) + self.bias)
 
     def save(self, path: Path) -> int:
-        """Write the model, atomically; the size of the file in bytes."""
+        """Write the model atomically and return the size of the file in bytes."""
         lowest, step = self.idf.min(), np.ptp(self.idf) / _IDF_LEVELS or 1.0
         tensors = {
             "ngrams": _compressed(_SEPARATOR.join(self.ngrams).encode()),
@@ -77,7 +81,7 @@ class LinearModel:
 
     @classmethod
     def load(cls, path: Path) -> "LinearModel":
-        """Read what `save` wrote.
+        """Read a file that `save` wrote.
 
         Raises:
             InputError: The file is damaged or holds no baseline.
@@ -105,12 +109,12 @@ class Point:
     """A baseline of one size.
 
     Attributes:
-        file_bytes: The size of its file.
-        dev_accuracy: In percent.
-        test_accuracy: In percent.
-        features: Words and pairs of words.
-        levels: Of the weights, either side of 0.
-        classifier: Its class and regularisation.
+        file_bytes: The size of the file.
+        dev_accuracy: The accuracy on dev in percent.
+        test_accuracy: The accuracy on test in percent.
+        features: The number of words and pairs of words.
+        levels: The number of levels of the weights on either side of 0.
+        classifier: The kind of classifier and its regularisation.
     """
 
     file_bytes: int
@@ -122,16 +126,17 @@ class Point:
 
 
 def train(splits: Splits, folder: Path) -> list[Point]:
-    """Train baselines of all sizes and store those that no smaller one matches on dev.
+    """Train baselines of all sizes, and keep each that is better on dev than all smaller ones.
 
-    Test is read once, for the stored ones.
+    The test split is read once, for the baselines that are kept.
 
     Args:
         splits: Tokenized examples.
-        folder: Where `tfidf-FEATURES-LEVELS.safetensors` files are written.
+        folder: The folder for the files `tfidf-FEATURES-LEVELS.safetensors`.
 
     Returns:
-        The stored ones, from the smallest file to the largest; dev accuracy rises with the size.
+        The baselines that were kept, from the smallest file to the largest. Dev accuracy rises with
+        the size.
 
     Raises:
         InputError: scikit-learn is not installed.
@@ -165,7 +170,8 @@ def _identity(tokens: Sequence[str]) -> Sequence[str]:
     return tokens
 
 
-# The texts come tokenized; a logarithm of the count tames words that a long text repeats.
+# The texts are already tokenized. The logarithm of the count (sublinear_tf) reduces the influence
+# of words that a long text repeats.
 _ANALYSIS: dict[str, Any] = {
     "tokenizer": _identity,
     "token_pattern": None,
@@ -176,7 +182,7 @@ _ANALYSIS: dict[str, Any] = {
 
 
 def _candidates(splits: Splits, labels: Sequence[str]) -> Iterator[tuple[LinearModel, str, int]]:
-    """Models of every size, each with its classifier's name and its levels."""
+    """Models of all sizes, each with the name of its classifier and its number of levels."""
     try:
         from sklearn.feature_extraction.text import TfidfVectorizer
         from sklearn.feature_selection import chi2
@@ -190,25 +196,26 @@ def _candidates(splits: Splits, labels: Sequence[str]) -> Iterator[tuple[LinearM
     targets, dev_targets = (_numbers(split, labels) for split in (splits.train, splits.dev))
 
     def best(choices: list[_Choice], orders: list[Indices], size: int) -> _Fitted:
-        """The choice and the order of features that are best on dev; the first in a tie."""
+        """The best choice and order of features on dev; the first in a tie."""
         fitted = []
         for choice, order in itertools.product(choices, orders):
             chosen = np.sort(order[:size])
-            classifier = choice.made().fit(train[:, chosen], targets)
+            classifier = choice.unfitted().fit(train[:, chosen], targets)
             score = float(np.mean(classifier.predict(dev[:, chosen]) == dev_targets))
             fitted.append(_Fitted(score, choice, chosen, classifier))
-        return max(fitted, key=lambda one: one.dev_score)
+        return max(fitted, key=lambda candidate: candidate.dev_score)
 
     everything = np.arange(train.shape[1])
     kinds = ("logistic regression", "linear SVM")
     choices = [_Choice(kind, strength) for strength in REGULARISATION for kind in kinds]
     whole = best(choices, [everything], len(everything))
-    # Fewer features: those that some class weighs most, or those that tell the classes apart most.
+    # To use fewer features, take those with the largest weight in any class, or those that
+    # discriminate best between the classes (chi2).
     orders = [
         np.argsort(-np.abs(_coefficients(whole.classifier)).max(1), kind="stable"),
         np.argsort(-np.nan_to_num(chi2(train, targets)[0]), kind="stable"),
     ]
-    # and the classifier may be less regularised, since fewer of them fit less well
+    # With fewer features the classifier fits less well, so weaker regularisation may be better.
     kind, strength = whole.choice
     choices = [whole.choice, _Choice(kind, 4 * strength)]
     sizes = [size for size in FEATURES if size < len(everything)]
@@ -218,7 +225,7 @@ def _candidates(splits: Splits, labels: Sequence[str]) -> Iterator[tuple[LinearM
 
 
 class _Choice(NamedTuple):
-    """A classifier by its kind and C, the inverse strength of its regularisation."""
+    """The kind of a classifier, and C, the inverse strength of its regularisation."""
 
     kind: str
     strength: float
@@ -226,20 +233,20 @@ class _Choice(NamedTuple):
     def __str__(self) -> str:
         return f"{self.kind}, C = {self.strength:g}"
 
-    def made(self) -> Any:
-        """The classifier, not yet fitted."""
+    def unfitted(self) -> Any:
+        """A new classifier of this choice, not yet fitted."""
         from sklearn.linear_model import LogisticRegression
         from sklearn.multiclass import OneVsRestClassifier
         from sklearn.svm import LinearSVC
 
         if self.kind == "linear SVM":
             return LinearSVC(C=self.strength, random_state=0)
-        one = LogisticRegression(C=self.strength, solver="liblinear", random_state=0)
-        return OneVsRestClassifier(one)
+        binary = LogisticRegression(C=self.strength, solver="liblinear", random_state=0)
+        return OneVsRestClassifier(binary)
 
 
 class _Fitted(NamedTuple):
-    """A classifier fitted over the features `chosen`."""
+    """A classifier that was fitted on the features `chosen`."""
 
     dev_score: float
     choice: _Choice
@@ -269,7 +276,7 @@ def _rounded(
 
 
 def _numbers(examples: Examples, labels: Sequence[str]) -> Indices:
-    """The number of each example's class (n,)."""
+    """The class number of each example (n,)."""
     number = {label: i for i, label in enumerate(labels)}
     return np.array([number[label] for label in examples.labels])
 
@@ -283,5 +290,5 @@ def _classes(scores: Matrix) -> Indices:
 
 
 def _compressed(contents: bytes) -> npt.NDArray[np.uint8]:
-    """Bytes as small as xz makes them, without its container's checksums."""
+    """Bytes compressed with LZMA, in the old format, which stores no checksums."""
     return np.frombuffer(lzma.compress(contents, lzma.FORMAT_ALONE, preset=9), np.uint8)

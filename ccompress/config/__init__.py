@@ -1,1 +1,1 @@
-"""The schema of the configuration and its checks."""
+"""The configuration: its keys and types, the checks on them, and the identity of a run."""

@@ -1,4 +1,4 @@
-"""Settings from a command line's overrides, as Hydra composes them, without running anything."""
+"""Settings that Hydra composes from command-line overrides, without running anything."""
 
 from collections.abc import Sequence
 
@@ -22,13 +22,13 @@ def settings_from(overrides: Sequence[str]) -> Settings:
 
 
 def written(key: str, value: str) -> str:
-    """An override whose value is one text, whatever it is made of, in quotes for Hydra."""
+    """An override that gives `key` the text `value`, quoted so that Hydra reads any text."""
     quote = Quote.single if '"' in value else Quote.double
     return f"{key}={QuotedString(value, quote).with_quotes()}"
 
 
 def composed(overrides: Sequence[str]) -> DictConfig:
-    """The configuration of `ccompress OVERRIDES`, with Hydra's own node."""
+    """The configuration of `ccompress OVERRIDES`, including Hydra's own node."""
     register_resolvers()
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(files.CONF), version_base="1.3"):
@@ -36,7 +36,7 @@ def composed(overrides: Sequence[str]) -> DictConfig:
 
 
 def settings_of(config: DictConfig) -> Settings:
-    """The checked settings of a configuration that still has Hydra's own node."""
+    """The checked settings of a configuration that still includes Hydra's own node."""
     check_train(config.hydra)
     names = {str(group): str(option) for group, option in config.hydra.runtime.choices.items()}
     without_hydra = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])

@@ -1,4 +1,4 @@
-"""The options of a group: keyword parameters of the class that its YAML names, and their types."""
+"""The options of a group: the keyword parameters, with types, of the class that its YAML names."""
 
 import dataclasses
 import functools
@@ -15,9 +15,9 @@ from ccompress.locate import locate
 
 
 def parameters(target: Any) -> dict[str, tuple[Any, Any]]:
-    """Keyword parameters of a class: name -> (type, default), `MISSING` where there is none.
+    """The options that a YAML file with this `_target_` may have: name -> (type, default).
 
-    They are the options that a YAML with this `_target_` may have.
+    They are the keyword-only parameters of the class. A parameter without a default has `MISSING`.
     """
     signature = inspect.signature(target)
     hints = typing.get_type_hints(target.__init__)
@@ -32,15 +32,15 @@ def parameters(target: Any) -> dict[str, tuple[Any, Any]]:
 
 
 def options_of(node: Any, group: str, name: str) -> dict[str, Any]:
-    """The options of one group as plain values, with their types checked against its class.
+    """The options of one group as plain values, their types checked against the group's class.
 
     Args:
         node: The group's node of the configuration.
         group: The group's name, such as `dataset`.
-        name: The option chosen in it, such as `sst2`.
+        name: The option chosen in the group, such as `sst2`.
 
     Raises:
-        InputError: There is no such class, or an option is unknown, missing or of a wrong type.
+        InputError: The class does not exist, or an option is unknown, missing or of a wrong type.
     """
     if not isinstance(node, DictConfig) or "_target_" not in node:
         raise InputError(f"{group}={name} has no _target_; its YAML names the class to build")
@@ -67,16 +67,21 @@ def options_of(node: Any, group: str, name: str) -> dict[str, Any]:
 
 
 def factory(options: Mapping[str, Any], group: str) -> functools.partial[Any]:
-    """What builds the object that options with their `_target_` describe, given the rest."""
+    """A function that takes the remaining arguments and builds the object.
+
+    Args:
+        options: The class as `_target_`, and its keyword arguments.
+        group: The group's name, for error messages.
+    """
     arguments = dict(options)
     return functools.partial(located(arguments.pop("_target_"), group), **arguments)
 
 
 def build(options: Mapping[str, Any], group: str) -> Any:
-    """The object that options with their `_target_` describe.
+    """Build the object that the options describe: the class as `_target_`, and its arguments.
 
     Raises:
-        InputError: The class cannot be built from its keyword parameters alone, or is abstract.
+        InputError: The class is abstract or needs more than its keyword parameters.
     """
     try:
         return factory(options, group)()
@@ -88,35 +93,35 @@ def located(path: str, group: str) -> Any:
     """The class at a dotted path.
 
     Raises:
-        InputError: It cannot be imported, or is no class.
+        InputError: The path cannot be imported or does not lead to a class.
     """
     try:
         kind = locate(path)
-    except Exception as error:  # whatever a user's module raises when it is imported
+    except Exception as error:  # a user's module may raise anything when it is imported
         raise InputError(f"{group}._target_={path} cannot be imported: {error}") from error
     if not isinstance(kind, type):
-        raise InputError(f"{group}._target_={path} is no class")
+        raise InputError(f"{group}._target_={path} is not a class")
     return kind
 
 
 def refuse_unknown(node: Any, known: list[str], section: str) -> None:
-    """Raise an InputError where a key of `node` is not `known`."""
+    """Raise an InputError if a key of `node` is not in `known`."""
     for key in node:
         if key not in known:
             where = f"{section}.{key}" if section else str(key)
             options = ", ".join(sorted(name for name in known if name != "_target_"))
             what = f"options of {section}" if section else "keys"
-            there = f"{what}: {options}" if options else "there are no options here"
-            raise InputError(f"{where} is not known{nearest(str(key), known)}; {there}")
+            choices = f"{what}: {options}" if options else f"{section} has no options"
+            raise InputError(f"{where} is not known{nearest(str(key), known)}; {choices}")
 
 
 def merged(schema: type, node: DictConfig, section: str) -> Any:
-    """`node` with the types of `schema` checked; an InputError where one is wrong."""
+    """Check the types of `node` against `schema`; raise an InputError if one is wrong."""
     try:
         whole = OmegaConf.merge(OmegaConf.structured(schema), node)
         OmegaConf.resolve(whole)
     except OmegaConfBaseException as error:
         key = ".".join(filter(None, [section, error.full_key or ""]))
-        said = str(error).splitlines()[0]
-        raise InputError(f"{key}: {said}" if key else said) from error
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{key}: {reason}" if key else reason) from error
     return whole

@@ -16,7 +16,13 @@ class Schedule(typing.Protocol):
 
 @dataclass
 class Vocab:
-    """Which words get a row: `policy`, most rows, fewest occurrences in train."""
+    """Which words get a row of the table.
+
+    Attributes:
+        policy: `train` or `train+vectors`.
+        max_size: The largest number of rows.
+        min_count: The smallest number of occurrences in train.
+    """
 
     policy: str
     max_size: int
@@ -25,7 +31,13 @@ class Vocab:
 
 @dataclass
 class Train:
-    """The budget: epochs, sentences a step, and the upper learning rate of each schedule."""
+    """The training budget.
+
+    Attributes:
+        epochs: The number of epochs.
+        batch_size: Sentences per step.
+        upper: Schedule -> its upper learning rate.
+    """
 
     epochs: int
     batch_size: int
@@ -34,7 +46,7 @@ class Train:
 
 @dataclass
 class Data:
-    """Where data sets and vectors lie."""
+    """Where data sets and vectors are stored."""
 
     root: str
 
@@ -67,7 +79,7 @@ class Schema:
 
 
 def keys() -> list[str]:
-    """Every key but those that depend on the options chosen."""
+    """All keys except those that depend on the chosen options."""
     root = [field.name for field in dataclasses.fields(Schema)]
     return root + [
         f"{section}.{field.name}"

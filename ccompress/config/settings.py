@@ -1,8 +1,8 @@
-"""From Hydra's configuration to checked settings, and the identity of a run.
+"""Turn Hydra's configuration into checked settings, and define the identity of a run.
 
-The YAML files hold the options; this module holds their types. An option group (`dataset`,
-`vectors`, `network`, `method`, `schedule`) names a class with `_target_`, and its options are that
-class's keyword parameters, so a class of the user's own is checked as strictly as ours.
+Each option group (`dataset`, `vectors`, `network`, `method`, `schedule`) names a class with
+`_target_`. The options of the group are the keyword parameters of that class. So a user's own class
+is checked as strictly as ours.
 """
 
 import dataclasses
@@ -38,7 +38,7 @@ from ccompress.numerics.rates import kept_fraction
 if TYPE_CHECKING:
     from ccompress.methods.base import Method
 
-# Raised whenever a change of the code alters results.
+# Raise this number when a change of the code alters results.
 PROTOCOL = 2
 
 GROUPS = ("dataset", "vectors", "network", "method", "schedule")
@@ -48,14 +48,15 @@ PRECISIONS = ("float32", "tf32")
 
 @dataclass(frozen=True)
 class Settings:
-    """One run, checked: what it is made of, and where it happens.
+    """The checked settings of one run.
 
     Attributes:
-        network: The network's class and its options, for an embedding that is made later.
+        network: Builds the network from an embedding, its width and the number of classes.
+        names: Group -> the option chosen in it, such as `sst2`.
         resolved: The whole configuration as plain values, as config.yaml stores it.
-        files: SHA-256 of the files that the configuration names, by option.
-        sources: SHA-256 of the source of each group's class that is not part of `ccompress`, and
-            of such a `tokenizer`.
+        files: Option -> SHA-256 of the file that the option names.
+        sources: Group (or `tokenizer`) -> SHA-256 of the source code of its class, for each class
+            that is not part of `ccompress`.
     """
 
     dataset: Dataset
@@ -84,7 +85,7 @@ class Settings:
 
     @property
     def data_identity(self) -> dict[str, Any]:
-        """What the prepared data depend on."""
+        """Everything that the prepared data depend on."""
         return {
             "dataset": self._described("dataset"),
             "vectors": self._described("vectors"),
@@ -94,7 +95,7 @@ class Settings:
 
     @property
     def reference_identity(self) -> dict[str, Any]:
-        """What the training of the uncompressed network depends on, but for its length."""
+        """Everything that the uncompressed network's training depends on, except its length."""
         return {
             **self.data_identity,
             "network": self._described("network"),
@@ -103,13 +104,13 @@ class Settings:
             "seed": self.seed,
             "protocol": PROTOCOL,
             **self._sources("network", "schedule"),
-            # Younger than most runs, whose ids know nothing of it.
+            # This option is newer than most runs, so its default must not change their ids.
             **({} if self.precision == "float32" else {"precision": self.precision}),
         }
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What the results depend on; nothing of the machine, nor where anything lies."""
+        """Everything that the results depend on; it excludes the machine and all file locations."""
         return {
             **self.reference_identity,
             "method": self._described("method"),
@@ -120,7 +121,7 @@ class Settings:
 
     @property
     def run_id(self) -> str:
-        """Twelve hexadecimal digits, equal for equal identities."""
+        """The first twelve hexadecimal digits of the identity's digest."""
         return digest(self.identity)[:12]
 
     @property
@@ -129,11 +130,11 @@ class Settings:
         return self.runs_dir / self.run_id
 
     def _sources(self, *owners: str) -> dict[str, str]:
-        """What the identity says of a user's own code; nothing where all code is ours."""
+        """The part of the identity for a user's own code; empty if all code is ours."""
         return {f"{owner}_source": self.sources[owner] for owner in owners if owner in self.sources}
 
     def _described(self, group: str) -> dict[str, Any]:
-        """A group's options: its class by its first path, files by their contents."""
+        """A group's options, with the first path of its class and the contents of its files."""
         options = dict(self.resolved[group])
         later = getattr(located(options["_target_"], group), "later_options", {})
         options = {
@@ -181,7 +182,7 @@ def check(raw: DictConfig, names: Mapping[str, str]) -> Settings:
     _check_values(config)
     method = built["method"]
     rate = config.rate if method.uses_rate else 0.0
-    kept_fraction(rate)  # refuses what is no rate
+    kept_fraction(rate)  # refuses a number outside 0 <= rate < 1
     named = {
         **{f"dataset.{key}": path for key, path in built["dataset"].files().items()},
         **{f"vectors.{key}": path for key, path in files.items()},
@@ -219,7 +220,12 @@ def check(raw: DictConfig, names: Mapping[str, str]) -> Settings:
 def _vectors(
     chosen: Vectors | Auto | ImdbGlove, dataset: Dataset, root: Path
 ) -> tuple[Vectors, dict[str, Path]]:
-    """The vectors of a data set and their files; says all at once what is not there of either."""
+    """The vectors of a data set, and their files by option.
+
+    Raises:
+        MissingData: Files of the vectors are missing; the error also names the missing files of the
+            data set, so that the user sees both at once.
+    """
     try:
         vectors = chosen.resolve(dataset.vectors)
         return vectors, vectors.files(root)
@@ -232,18 +238,18 @@ def _vectors(
 
 
 def _sources(plain: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
-    """SHA-256 of the source of each group's class, and of the tokenizer, that is a user's own."""
+    """SHA-256 of the source code of the user's own classes and tokenizer, by group."""
     modules = {
         group: located(options["_target_"], group).__module__ for group, options in plain.items()
     }
-    # One of ours has a name without a module.
+    # Our own tokenizers have names without a module.
     modules["tokenizer"] = str(plain["dataset"].get("tokenizer", "")).rpartition(".")[0]
     sources = {owner: source_sha256(module) for owner, module in modules.items() if module}
     return {owner: sha256 for owner, sha256 in sources.items() if sha256}
 
 
 def _check_keys(node: Any, schema: type, section: str) -> None:
-    """Refuse a section of the configuration that lacks a key or has one that is not known."""
+    """Refuse a section of the configuration that lacks a key or has an unknown one."""
     known = [field.name for field in dataclasses.fields(schema)]
     if not isinstance(node, DictConfig):
         listed = ", ".join(f"{section}.{name}" for name in known)
@@ -256,8 +262,8 @@ def _check_keys(node: Any, schema: type, section: str) -> None:
 
 
 def _check_kinds(built: Mapping[str, Any]) -> None:
-    """Refuse an object that is not what its group takes, such as a network as a method."""
-    from ccompress.methods.base import Method  # these import torch, which --help does without
+    """Refuse an object of the wrong kind for its group, such as a network as a method."""
+    from ccompress.methods.base import Method  # imported here, because --help needs no torch
     from ccompress.networks.base import Network
 
     kinds: dict[str, tuple[type, ...]] = {
@@ -269,20 +275,20 @@ def _check_kinds(built: Mapping[str, Any]) -> None:
     for group, kind in kinds.items():
         if not isinstance(built[group], kind):
             name = path_of(type(built[group]))
-            raise InputError(f"{group}._target_: {name} is no {group.capitalize()} of ccompress")
-    if not issubclass(made := built["network"].func, Network):
-        raise InputError(f"network._target_: {path_of(made)} is no Network of ccompress")
+            raise InputError(f"{group}._target_: {name} is not a ccompress {group.capitalize()}")
+    if not issubclass(network := built["network"].func, Network):
+        raise InputError(f"network._target_: {path_of(network)} is not a ccompress Network")
 
 
 def _check_values(config: Any) -> None:
-    """Refuse values out of their range."""
+    """Refuse values that are out of range."""
     for key, least in (("train.epochs", 1), ("train.batch_size", 1), ("vocab.min_count", 1)):
         if (value := OmegaConf.select(config, key)) < least:
-            raise InputError(f"{key}={value}: it is at least {least}")
+            raise InputError(f"{key}={value}: it must be at least {least}")
     if config.vocab.max_size < 3:
         raise InputError(f"vocab.max_size={config.vocab.max_size}: <pad>, <unk> and a word need 3")
     if config.threads is not None and config.threads < 1:
-        raise InputError(f"threads={config.threads}: it is at least 1, or null for all cores")
+        raise InputError(f"threads={config.threads}: it must be at least 1, or null for all cores")
     for key in ("results_dir", "runs_dir"):
         if not config[key]:
             raise InputError(f"{key} is empty: give a folder")
@@ -294,26 +300,26 @@ def _check_values(config: Any) -> None:
             f"made of letters, digits, -, _ and ."
         )
     if not 0 <= config.seed < 2**31:
-        raise InputError(f"seed={config.seed}: it is a whole number from 0 to 2147483647")
+        raise InputError(f"seed={config.seed}: it must be a whole number from 0 to 2147483647")
     for key, value, known in (
         ("vocab.policy", config.vocab.policy, POLICIES),
         ("precision", config.precision, PRECISIONS),
     ):
         if value not in known:
             raise InputError(
-                f"{key}={value}: it is one of {', '.join(known)}{nearest(value, known)}"
+                f"{key}={value}: it must be one of {', '.join(known)}{nearest(value, known)}"
             )
     check_device(config.device)
 
 
 def check_device(name: str) -> None:
-    """Refuse a name that is no device's; whether there is such a device is seen later."""
+    """Refuse a text that cannot name a device; `choose_device` checks that the device exists."""
     if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", name):
-        raise InputError(f"device={name}: it is one of auto, cpu, cuda and, of several, cuda:N")
+        raise InputError(f"device={name}: it must be one of auto, cpu, cuda, cuda:N (GPU number N)")
 
 
 def check_train(hydra: Any) -> None:
-    """Refuse a `train=NAME` that is no file: that group is optional, so Hydra lets it pass.
+    """Refuse `train=NAME` if no such file exists. Hydra accepts it, because the group is optional.
 
     Args:
         hydra: Hydra's own node of the configuration.
@@ -332,7 +338,7 @@ def check_train(hydra: Any) -> None:
 
 
 def _contents(key: str, path: Path) -> str:
-    """SHA-256 of a file that an option names."""
+    """SHA-256 of the file that the option `key` names."""
     try:
         return storage.contents_sha256(path)
     except OSError as error:
@@ -340,10 +346,10 @@ def _contents(key: str, path: Path) -> str:
 
 
 def register_resolvers() -> None:
-    """Make our resolvers known to configurations.
+    """Register the resolvers that our YAML files use.
 
-    `${data_root:}` is the default data root, `${times:a,b}` a product, and `${other_than:a,b}`
-    nothing where b is a, else `-b`.
+    `${data_root:}` is the default data root. `${times:a,b}` is the product of a and b.
+    `${other_than:a,b}` is empty if b equals a, and otherwise `-b`.
     """
     OmegaConf.register_new_resolver("data_root", lambda: str(default_root()), replace=True)
     OmegaConf.register_new_resolver("times", lambda a, b: float(a) * float(b), replace=True)

@@ -1,7 +1,7 @@
 """The source code of a user's own modules, as part of a run's identity.
 
-`PROTOCOL` stands for the code of `ccompress`. A user's class has no such number: where `_target_`
-names a class outside `ccompress`, the run depends on the SHA-256 of its source.
+`PROTOCOL` identifies the code of `ccompress`. A user's class has no such number. So if `_target_`
+names a class outside `ccompress`, the SHA-256 of its source enters the identity.
 """
 
 import ast
@@ -13,17 +13,21 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 
-@functools.cache  # a sweep asks at each run, and all its runs use the code that was first imported
+@functools.cache  # each run of a sweep asks, and all its runs use the code as first imported
 def source_sha256(module: str) -> str | None:
     """SHA-256 over the source of a module and of the modules that it imports from its own package.
 
-    The modules are found by the `import` statements anywhere in the source, and by those of the
-    modules that they name in turn; each one's `__init__.py` counts too. A module outside any
-    package counts with the modules in its own folder that it imports. Modules of other packages,
-    and files that are read as data, do not count.
+    The search follows every `import` statement in the source, then those in the modules that it
+    imports, and so on. The `__init__.py` of each package counts too. For a module outside any
+    package, the imported modules in its own folder count. Modules of other packages and files that
+    are read as data do not count.
+
+    Args:
+        module: The dotted name of the module.
 
     Returns:
-        None for a module of `ccompress` or of Python, and for one without a Python source.
+        The digest in hexadecimal digits; None for a module of `ccompress` or of Python's standard
+        library, and for a module without Python source.
     """
     top = module.partition(".")[0]
     if top == "ccompress" or top in sys.stdlib_module_names:
@@ -50,7 +54,7 @@ def source_sha256(module: str) -> str | None:
 
 
 def _file(name: str, roots: Sequence[Path]) -> Path | None:
-    """The source of the module `name` below one of `roots`; nothing is imported to find it."""
+    """The source file of the module `name` below one of `roots`, found without importing it."""
     for root in roots:
         place = root.joinpath(*name.split("."))
         for path in (place / "__init__.py", place.with_name(f"{place.name}.py")):
@@ -60,7 +64,7 @@ def _file(name: str, roots: Sequence[Path]) -> Path | None:
 
 
 def _imports(source: bytes, name: str, *, is_package: bool) -> Iterator[str]:
-    """The dotted names that the source of the module `name` imports: modules, and names in them."""
+    """The dotted names of the modules, and of names in them, that a module's source imports."""
     package = name if is_package else name.rpartition(".")[0]
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):

@@ -1,4 +1,4 @@
-"""An embedding of b bits a number that stores its reference values, a codebook."""
+"""An embedding of b bits per number that stores its reference values, a codebook."""
 
 import torch
 from torch import Tensor
@@ -10,7 +10,7 @@ from ccompress.numerics.rates import LARGEST_CODEBOOK
 
 
 class CodebookEmbedding(PackedEmbedding):
-    """A frozen embedding of b bits a number, with 2^b reference values placed to fit the numbers.
+    """A frozen embedding of b bits per number, with 2^b reference values placed to fit the numbers.
 
     It stays packed in memory and is unpacked row by row when read. Its tensors are the buffers
     `packed`, uint8 of shape (V, ceil(d b / 8)), and `codebook`, of shape (2^b,). `from_table`

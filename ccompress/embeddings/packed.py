@@ -13,7 +13,7 @@ from ccompress.numerics.rates import bytes_per_row
 
 
 class PackedEmbedding(CompressedEmbedding):
-    """A frozen embedding of b bits a number that stays packed and is unpacked row by row when read.
+    """A frozen embedding of b bits per number that is stored packed and unpacked row by row.
 
     The buffer `packed`, uint8 of shape (V, ceil(d b / 8)), holds indices of reference values. A
     subclass says which values. A new one is all zeros, ready for `load_state_dict`.

@@ -1,4 +1,4 @@
-"""An embedding of b bits a number, its reference values spaced evenly."""
+"""An embedding of b bits per number, its reference values spaced evenly."""
 
 import torch
 from torch import Tensor
@@ -8,7 +8,7 @@ from ccompress.numerics.packing import dequantize, pack, quantize
 
 
 class QuantizedEmbedding(PackedEmbedding):
-    """A frozen embedding of b bits a number, whose 2^b reference values are spaced evenly.
+    """A frozen embedding of b bits per number, whose 2^b reference values are spaced evenly.
 
     It stays packed in memory and is unpacked row by row when read. Its tensors are the buffers
     `packed`, uint8 of shape (V, ceil(d b / 8)), and the scalars `lower` and `upper`, between which

@@ -1,1 +1,1 @@
-"""`ccompress.compress`, for a network of your own."""
+"""`ccompress.compress`, which compresses an embedding inside your own network."""

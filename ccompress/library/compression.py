@@ -1,4 +1,4 @@
-"""Compression of an embedding inside any torch module."""
+"""Compress an embedding inside any torch module."""
 
 import weakref
 from collections.abc import Callable, Mapping
@@ -25,14 +25,15 @@ class CompressionReport:
     """What `compress` did.
 
     Attributes:
-        name: the embedding that was replaced, as `module.named_modules()` names it.
+        name: The replaced embedding's path, as in `module.named_modules()`.
         method: "in_training_svd" or "quantization".
-        rank: of the factors; None for quantization.
-        bits: a number; None for in_training_svd.
-        bytes_before: bytes of the table.
-        bytes_after: bytes of the tensors that hold its compressed form, scales included.
-        relative_error: ||E - E'|| / ||E||, in the Frobenius norm, of the table E' that is now read.
-        parameters: the new parameters by their names in the new embedding; none for quantization.
+        rank: The rank of the factors; None for quantization.
+        bits: Bits per number; None for in_training_svd.
+        bytes_before: Bytes of the table E.
+        bytes_after: Bytes of the tensors that hold the compressed form, scales included.
+        relative_error: ||E - E'|| / ||E|| in the Frobenius norm, where E' is the table that the
+            compressed form represents.
+        parameters: Name in the new embedding -> new parameter; empty for quantization.
     """
 
     name: str
@@ -43,7 +44,7 @@ class CompressionReport:
     bytes_after: int
     relative_error: float
     parameters: Mapping[str, nn.Parameter] = field(repr=False)
-    # weak, so that a report that is kept does not keep the uncompressed table in memory
+    # A weak reference, so that the report does not keep the uncompressed table in memory.
     _replaced: Callable[[], Tensor | None] = field(repr=False)
 
     @property
@@ -52,11 +53,11 @@ class CompressionReport:
         return 1 - self.bytes_after / self.bytes_before
 
     def __getstate__(self) -> dict[str, Any]:
-        """What a copy or a pickle holds: all but the link to the table that was replaced."""
+        """The state for a copy or a pickle: everything except the link to the replaced table."""
         return {**vars(self), "_replaced": _nothing}
 
     def __str__(self) -> str:
-        size = f"{self.bits} bits a number" if self.rank is None else f"rank {self.rank}"
+        size = f"{self.bits} bits per number" if self.rank is None else f"rank {self.rank}"
         return (
             f"{self.name!r} ({self.method}, {size}): {self.bytes_before:,} -> "
             f"{self.bytes_after:,} bytes ({self.achieved_reduction:.1%} removed), "
@@ -65,7 +66,7 @@ class CompressionReport:
 
 
 def _nothing() -> None:
-    """The replaced table of a report that was copied or stored."""
+    """The replaced table of a copied or unpickled report: None."""
 
 
 def compress(
@@ -75,43 +76,47 @@ def compress(
     name: str | None = None,
     worse_than_zeros: bool = False,
 ) -> CompressionReport:
-    """Replaces an `nn.Embedding` of a module, in place, by its compressed form.
+    """Replace an `nn.Embedding` of a module, in place, by its compressed form.
 
-    "in_training_svd" puts a `LowRankEmbedding` in its place, which trains on (Acharya et al. 2019,
-    arXiv 1811.00641): call it after some training, `replace_parameters` after it, and go on.
-    "quantization" puts a frozen `QuantizedEmbedding` there: call it when training is over.
+    "in_training_svd" inserts a `LowRankEmbedding`, which can be trained further (Acharya et al.
+    2019, arXiv 1811.00641). Call `compress` after some training, then `replace_parameters`, and
+    continue the training. "quantization" inserts a frozen `QuantizedEmbedding`. Call it after the
+    training.
 
-    The new embedding has the old one's padding_idx, device, dtype, `sparse`, training mode and
-    (its parameters) `requires_grad`. A row of zeros at padding_idx is read as exact zeros. One
-    that is not zero is compressed like any other: after quantization nothing marks it as padding,
-    and factor B, as it trains, moves it. An embedding that several modules share is replaced in
-    all of them.
+    The new embedding keeps the old one's padding_idx, device, dtype, `sparse` and training mode,
+    and its parameters keep `requires_grad`. If the row at padding_idx is zero, it is read as exact
+    zeros. Otherwise it is compressed like any other row: after quantization nothing marks it as
+    padding, and during training factor B changes it. If several modules share the embedding, it is
+    replaced in all of them.
 
-    A `forward` that uses the embedding's `weight` itself, as for weights tied in code, fails at its
-    next call, since there is no such table any more.
+    If a `forward` uses the embedding's `weight` directly, for example to tie weights in code, its
+    next call fails, because the new embedding has no `weight`.
 
     Args:
-        module: the network; the embedding is somewhere inside it.
-        rate: p, the fraction of the table's bytes to remove, 0 <= p < 1; the bits of quantization
-            are counted from those of the table's dtype.
+        module: The network that contains the embedding.
+        rate: p, the fraction of the table's bytes to remove, 0 <= p < 1. For quantization, the bits
+            per number are computed from the size of the table's dtype.
         method: "in_training_svd" or "quantization".
-        name: which embedding, as `module.named_modules()` names it; it may be left out where there
-            is only one.
-        worse_than_zeros: whether to accept a compressed table that is farther from the old one,
-            in the Frobenius norm, than a table of zeros is, as quantization to 1 bit often is.
+        name: The embedding's path, as in `module.named_modules()`. It may be omitted if the module
+            has one embedding only.
+        worse_than_zeros: Whether to accept a compressed table whose distance from the old table in
+            the Frobenius norm is larger than that of a table of zeros. Quantization to 1 bit often
+            has such a result.
 
     Returns:
-        A report: which embedding it was, rank or bits, bytes before and after, relative error.
+        A report with the embedding's path, rank or bits, bytes before and after, and relative
+        error.
 
     Raises:
-        InputError: if the rate, the method or the name is wrong; if no bytes would be saved, or
-            the result would be worse than zeros; if there is no embedding, or several and no name;
-            inside `torch.inference_mode`; and, since a compressed form would not do what it does,
-            for an embedding that is an `EmbeddingBag` or another class of its own, is the module
-            itself, has max_norm or scale_grad_by_freq, has hooks, a patched `forward` or other
-            additions (as by accelerate), lies in a peft layer or in a `DistributedDataParallel`,
-            has no plain table of numbers (as on the meta device), or shares its weight with
-            another module (tied weights). The module is then as it was.
+        InputError: The module stays unchanged in each of these cases. The rate, the method or the
+            name is wrong. No bytes would be saved, or the result would be worse than zeros. There
+            is no embedding, or there are several and no name. The call is inside
+            `torch.inference_mode`. Or the embedding does something that a compressed form would not
+            do: it is an `EmbeddingBag` or of another class, is the module itself, has max_norm or
+            scale_grad_by_freq, has hooks, a patched `forward` or other additions (for example from
+            accelerate), is inside a peft layer or a `DistributedDataParallel`, has no plain table
+            of numbers (for example on the meta device), or shares its weight with another module
+            (tied weights).
 
     Example:
         >>> import torch, ccompress
@@ -126,8 +131,8 @@ def compress(
     """
     if method not in METHODS:
         raise InputError(
-            f"method={method!r} is not known here: give {' or '.join(map(repr, METHODS))} (other "
-            f"methods are those of the command `ccompress`)"
+            f"method={method!r} is not known here: give {' or '.join(map(repr, METHODS))} (only "
+            f"the command `ccompress` has other methods)"
         )
     _refuse_inference_mode()
     name = only_embedding(module) if name is None else name
@@ -163,7 +168,7 @@ def compress(
 
 
 def _compressed(embedding: nn.Embedding, rate: float, method: str) -> CompressedEmbedding:
-    """What takes the place of an embedding, with its properties."""
+    """The compressed form of an embedding, with the embedding's properties."""
     table, padding_idx = embedding.weight.detach(), embedding.padding_idx
     rows, dim = table.shape
     new: CompressedEmbedding
@@ -181,26 +186,26 @@ def _compressed(embedding: nn.Embedding, rate: float, method: str) -> Compressed
 def replace_parameters(
     optimizer: Optimizer, report: CompressionReport, dense: Optimizer | None = None
 ) -> None:
-    """Puts the new parameters of a compression into an existing optimizer.
+    """Replace the old table by the new parameters in an existing optimizer.
 
-    They take the place of the replaced table, in its parameter group, with its options. Their state
-    starts afresh, as if they had just been given to the optimizer; that of all other parameters
-    is kept. Learning-rate schedulers of the optimizer go on as they are.
+    The new parameters join the parameter group of the replaced table and use its options. They
+    start with a fresh optimizer state. All other parameters keep their state, and learning-rate
+    schedulers of the optimizer continue unchanged.
 
     Args:
-        optimizer: the one that holds the replaced table. One that does not is left alone if there
-            is nothing to train.
-        report: what `compress` returned.
-        dense: where the optimizer is a `torch.optim.SparseAdam`, which trains factor A alone,
-            another optimizer, whose first parameter group B joins.
+        optimizer: The optimizer that holds the replaced table. If there is nothing to train, an
+            optimizer without the table is accepted and left unchanged.
+        report: The report that `compress` returned.
+        dense: A second optimizer. It is needed only if `optimizer` is a `torch.optim.SparseAdam`,
+            which can train factor A but not B. B joins its first parameter group.
 
     Raises:
-        InputError: if there is something to train and the optimizer does not hold the table, or it
-            is a SparseAdam and `dense` is not given, or an LBFGS.
+        InputError: There are parameters to train, but the optimizer does not hold the table, or it
+            is a SparseAdam and `dense` is missing. Or the optimizer is an LBFGS.
     """
     _refuse_inference_mode()
     if isinstance(optimizer, LBFGS):
-        raise InputError("LBFGS keeps the size of all parameters: make a new one instead")
+        raise InputError("LBFGS cannot change its parameters: make a new LBFGS instead")
     old = report._replaced()
     places = [
         (group, place)
@@ -212,15 +217,15 @@ def replace_parameters(
     if not places:
         if any(parameter.requires_grad for parameter in new.values()):
             raise InputError(
-                f"the optimizer does not hold the table of {report.name!r}: give the one that "
-                "trained it, once"
+                f"the optimizer does not hold the table of {report.name!r}: give the optimizer "
+                "that trained it, and call this once"
             )
         return
     if new and isinstance(optimizer, SparseAdam):
         if dense is None:
             raise InputError(
-                f"SparseAdam cannot train B of {report.name!r}, whose gradient is dense: give the "
-                "optimizer for it as dense="
+                f"SparseAdam cannot train B of {report.name!r}, whose gradient is dense: give an "
+                "optimizer for B as dense="
             )
         joined = dense.param_groups[0]
         _put(dense, joined, slice(len(joined["params"]), None), {"B": new.pop("B")}, report.name)
@@ -232,7 +237,7 @@ def replace_parameters(
 def _refuse_inference_mode() -> None:
     if torch.is_inference_mode_enabled():
         raise InputError(
-            "inside torch.inference_mode() nothing can be made that trains later: call this outside"
+            "tensors made inside torch.inference_mode() cannot be trained later: call this outside"
         )
 
 
@@ -243,10 +248,11 @@ def _put(
     parameters: Mapping[str, nn.Parameter],
     embedding: str,
 ) -> None:
-    """Puts parameters at a place of a parameter group."""
+    """Insert parameters at a place of a parameter group."""
     group["params"][place] = parameters.values()
     if "param_names" in group:
         group["param_names"][place] = [f"{embedding}.{name}" for name in parameters]
-    if parameters and isinstance(optimizer, Adagrad):  # alone makes its state when it is made
+    # Adagrad alone creates its state in its constructor and not at the first step.
+    if parameters and isinstance(optimizer, Adagrad):
         options = {name: group[name] for name in optimizer.defaults}
         optimizer.state.update(Adagrad(parameters.values(), **options).state)

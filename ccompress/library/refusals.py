@@ -1,6 +1,6 @@
-"""Which embedding of a module can be compressed, and why another cannot.
+"""Which embeddings of a module can be compressed, and why others cannot.
 
-What is refused is refused before anything changes, and by its path in the module.
+An error names the embedding's path in the module and is raised before anything changes.
 """
 
 from itertools import chain
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ccompress.errors import InputError, nearest
 
-# Wrappers that list the parameters once, when they are made: they would not know the new ones.
+# Wrappers that list the parameters once, in their constructor, and so would miss the new ones.
 _WRAPPERS = ("torch.nn.parallel.distributed", "torch.distributed.fsdp")
 _ADAPTERS = ("peft.",)  # layers that use the weight and the options of the embedding inside them
 
@@ -19,7 +19,7 @@ def only_embedding(module: nn.Module) -> str:
     """The path of the only `nn.Embedding` in a module.
 
     Raises:
-        InputError: if there is none, or more than one.
+        InputError: There is none, or more than one.
     """
     embeddings: dict[str, nn.Embedding] = {
         path: child for path, child in module.named_modules() if isinstance(child, nn.Embedding)
@@ -40,11 +40,10 @@ def only_embedding(module: nn.Module) -> str:
 
 
 def compressible(module: nn.Module, name: str) -> nn.Embedding:
-    """The embedding of a path, if a compressed form can take its place without a difference.
+    """The embedding at a path, if a compressed form can do everything that it does.
 
     Raises:
-        InputError: if there is no such module, or it is more than an embedding of a table of its
-            own.
+        InputError: There is no such module, or it is more than an embedding with its own table.
     """
     try:
         embedding = module.get_submodule(name)
@@ -84,31 +83,31 @@ def _refuse_options(embedding: nn.Embedding, name: str) -> None:
 
 
 def _refuse_weight(embedding: nn.Embedding, name: str) -> None:
-    """Refuse a weight that is not a plain table with numbers."""
+    """Refuse a weight that is not a plain table of numbers."""
     weight = embedding.weight
     if weight.is_meta:
         raise InputError(f"{name!r} is on the meta device: it has no numbers to compress")
     if type(weight) is not nn.Parameter:
         kind = f"{type(weight).__module__}.{type(weight).__qualname__}"
-        raise InputError(f"the weight of {name!r} is a {kind}: only a plain nn.Parameter will do")
+        raise InputError(f"the weight of {name!r} is a {kind}: it must be a plain nn.Parameter")
     if not weight.is_floating_point():
         raise InputError(f"the weight of {name!r} holds {weight.dtype}, not floating-point numbers")
     if weight.dim() != 2 or not weight.numel():
         raise InputError(
-            f"the weight of {name!r} has the shape {tuple(weight.shape)}, which is no table: if it "
-            f"is sharded, compress before that"
+            f"the weight of {name!r} has the shape {tuple(weight.shape)}, not that of a table: if "
+            f"it is sharded, compress before sharding"
         )
 
 
 def _refuse_additions(embedding: nn.Embedding, name: str) -> None:
-    """Refuse what was put on an embedding after it was made, and would be lost with it."""
+    """Refuse an embedding with later additions, which its compressed form would lose."""
     weight, attributes = embedding.weight, vars(embedding)
     hooks = [key for key, value in attributes.items() if "_hook" in key and value]
     methods = [
         key
         for key, value in attributes.items()
         if callable(inherited := getattr(nn.Embedding, key, None))
-        # When its hooks are removed, accelerate leaves the class's own method behind.
+        # After its hooks are removed, accelerate leaves the class's own method as an attribute.
         and getattr(value, "__func__", None) is not inherited
     ]
     parts = chain(embedding._parameters, embedding._buffers, embedding._modules)
@@ -119,13 +118,13 @@ def _refuse_additions(embedding: nn.Embedding, name: str) -> None:
         accelerate = "_hf_hook" in added
         how = "accelerate.hooks.remove_hook_from_module" if accelerate else "remove it"
         raise InputError(
-            f"{name!r} has more than an nn.Embedding has, which a compressed form would lose "
+            f"{name!r} has additions to an nn.Embedding that a compressed form would lose "
             f"({', '.join(added)}): {how} first"
         )
 
 
 def _refuse_surroundings(module: nn.Module, embedding: nn.Embedding, name: str) -> None:
-    """Refuse an embedding in a wrapper or an adapter that would go on with what was replaced."""
+    """Refuse an embedding in a wrapper or an adapter that would keep using the old embedding."""
     for path, parent in module.named_modules():
         where = f"{path!r}" if path else "the module"
         kind = type(parent).__name__
@@ -142,12 +141,12 @@ def _refuse_surroundings(module: nn.Module, embedding: nn.Embedding, name: str) 
 
 
 def _is_one_of(module: nn.Module, origins: tuple[str, ...]) -> bool:
-    """Whether its class or a base of it was defined in a module whose name begins like these."""
+    """Whether the class of `module`, or a base of it, comes from one of the packages `origins`."""
     return any(kind.__module__.startswith(origins) for kind in type(module).__mro__)
 
 
 def _refuse_tied(module: nn.Module, embedding: nn.Embedding, name: str) -> None:
-    """Refuse a table that another module reads too."""
+    """Refuse a table that another module also uses."""
     address = _address(embedding.weight)
     for other, tensor in chain(
         module.named_parameters(remove_duplicate=False), module.named_buffers()
@@ -158,6 +157,6 @@ def _refuse_tied(module: nn.Module, embedding: nn.Embedding, name: str) -> None:
 
 
 def _address(tensor: Tensor) -> int | None:
-    """Where the memory of a plain tensor begins; None for others, such as sparse tensors."""
+    """The address of a plain tensor's memory; None for others, such as sparse tensors."""
     plain = type(tensor) in (Tensor, nn.Parameter) and tensor.layout is torch.strided
     return tensor.untyped_storage().data_ptr() if plain else None

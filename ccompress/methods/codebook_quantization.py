@@ -18,7 +18,7 @@ class CodebookQuantization(Method):
     1960; k-means in one dimension). `quantization` instead spaces its values evenly between the
     smallest and the largest number of the table.
 
-    Bytes: b bits a number, with rows padded to whole bytes, and 4 2^b bytes for the values. b is
+    Bytes: b bits per number, with rows padded to whole bytes, and 4 2^b bytes for the values. b is
     the largest that fits. At a rate like 0.75, where even quantization has exactly 8 bits, b is 7.
 
     When to use it: at 2 to 4 bits, where even spacing wastes values on the table's few large

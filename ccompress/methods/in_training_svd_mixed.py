@@ -17,7 +17,7 @@ from ccompress.numerics.svd import factorize
 
 @dataclass(kw_only=True)
 class InTrainingSVDMixed(InTrainingSVD):
-    """`in_training_svd`, whose factors have 0 to 4 bits a number and train through the rounding.
+    """`in_training_svd`, whose factors have 0 to 4 bits per number and train through the rounding.
 
     What it minimises: at the step, the weighted squared error of the rounded factors within the
     bytes that the rate leaves. The table is decomposed as in `in_training_svd`. Rows fall into

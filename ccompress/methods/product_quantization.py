@@ -20,14 +20,14 @@ class ProductQuantization(Method):
 
     Bytes: n a word, and 1024 d for the centroids. Nothing is retrained.
 
-    When to use it: below 2 bits a number, where it beats the other two kinds of quantization
+    When to use it: below 2 bits per number, where it beats the other two kinds of quantization
     because one code covers several correlated numbers. It also works below 1 bit, where they end.
     The centroids limit it: in a table of few words they take the whole budget, and below 256 rows
     it does not work at all.
     """
 
     def size(self, rows: int, dim: int, rate: float) -> Size:
-        """Neither rank nor bits: n codes of 8 bits a word, 8 n / d bits a number."""
+        """Neither rank nor bits: n codes of 8 bits per word, 8 n / d bits per number."""
         rates.subvectors(rows, dim, rate)
         return Size()
 

@@ -18,7 +18,7 @@ class Quantization(Method):
     table's smallest and largest (the baseline of Acharya et al. 2019), so the largest number
     decides how coarse all of them are.
 
-    Bytes: b bits a number, with rows padded to whole bytes, and the two ends of the scale.
+    Bytes: b bits per number, with rows padded to whole bytes, and the two ends of the scale.
 
     When to use it: down to 6 bits (80 %) it costs nothing and needs no retraining. Below 4 bits it
     fails suddenly.

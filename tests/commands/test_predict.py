@@ -155,7 +155,7 @@ def test_texts_are_a_column_of_a_table(answers, tmp_path, monkeypatch, name):
     [
         (["nothing"], "no run 'nothing' in"),
         (["{model}", "missing.txt", "--device", "cpu"], "cannot read missing.txt"),
-        (["{model}", "--device", "gpu"], "device=gpu: it is one of auto, cpu, cuda"),
+        (["{model}", "--device", "gpu"], "device=gpu: it must be one of auto, cpu, cuda"),
         (["{model}", "missing.csv"], "cannot read missing.csv"),
         (
             ["{model}", "{model}", "--column", "x"],

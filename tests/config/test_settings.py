@@ -195,8 +195,8 @@ def test_rows_of_other_vectors_get_a_folder_of_their_own(experiment, tmp_path):
         ("dataset.train=missing.csv", "dataset.train: cannot read missing.csv"),
         ("vectors.path=missing.txt", "missing.txt"),
         ("method._target_=ccompress.methods.nothing.Nothing", "cannot be imported"),
-        ("method._target_=ccompress.data.prepare.prepare", "prepare is no class"),
-        ("method._target_=ccompress.config.settings.GROUPS", "GROUPS is no class"),
+        ("method._target_=ccompress.data.prepare.prepare", "prepare is not a class"),
+        ("method._target_=ccompress.config.settings.GROUPS", "GROUPS is not a class"),
         ("~vocab.min_count", "vocab.min_count has no value"),
         ("~train.upper", "train.upper has no value"),
     ],
@@ -253,11 +253,23 @@ def test_the_resolved_configuration_holds_plain_values_only(settings):
     ("group", "node", "message"),
     [
         ("method", {}, "has no _target_"),
-        ("method", {"_target_": "fractions.Fraction"}, "fractions.Fraction is no Method"),
+        (
+            "method",
+            {"_target_": "fractions.Fraction"},
+            "Fraction is not a ccompress Method",
+        ),
         ("method", {"_target_": "ccompress.methods.base.Method"}, "abstract"),
         ("method", {"_target_": "ccompress.networks.DAN"}, "missing 3 required"),
-        ("network", {"_target_": "ccompress.methods.none.NoCompression"}, "is no Network"),
-        ("schedule", {"_target_": "ccompress.methods.none.NoCompression"}, "is no Schedule"),
+        (
+            "network",
+            {"_target_": "ccompress.methods.none.NoCompression"},
+            "not a ccompress Network",
+        ),
+        (
+            "schedule",
+            {"_target_": "ccompress.methods.none.NoCompression"},
+            "not a ccompress Schedule",
+        ),
     ],
 )
 def test_a_class_of_another_kind_is_refused(settings, group, node, message):

@@ -86,7 +86,7 @@ def test_quantization_puts_packed_bits_in_place():
 def test_the_report_reads_as_a_line():
     line = str(compress(Network(), rate=0.75))
     assert line.startswith("'words' (in_training_svd, rank 5): 19,200 -> 4,480 bytes (76.7% remov")
-    assert "8 bits a number" in str(compress(Network(), rate=0.75, method="quantization"))
+    assert "8 bits per number" in str(compress(Network(), rate=0.75, method="quantization"))
 
 
 @pytest.mark.parametrize("method", compression.METHODS)
@@ -208,11 +208,14 @@ def process_group():
     [
         (tied(), r"'words' shares its weight with 'head.weight' \(tied\)"),
         (tied_by_storage(), r"'words' shares its weight with 'head.weight' \(tied\)"),
-        (hooked("module"), r"'words' has more .* \(_forward_hooks\): remove it first"),
-        (hooked("weight"), r"'words' has more .* \(hooks of its weight\)"),
-        (added(Network(), forward=len), r"'words' has more .* \(forward\)"),
-        (added(Network(), scale=nn.Parameter(torch.ones(D))), r"'words' has more .* \(scale\)"),
-        (added(Network(), lora=nn.Linear(2, 2)), r"'words' has more .* \(lora\)"),
+        (hooked("module"), r"'words' has additions to .* \(_forward_hooks\): remove it first"),
+        (hooked("weight"), r"'words' has additions to .* \(hooks of its weight\)"),
+        (added(Network(), forward=len), r"'words' has additions to .* \(forward\)"),
+        (
+            added(Network(), scale=nn.Parameter(torch.ones(D))),
+            r"'words' has additions.* \(scale\)",
+        ),
+        (added(Network(), lora=nn.Linear(2, 2)), r"'words' has additions to .* \(lora\)"),
         (
             as_accelerate_does(Network()),
             r"_hf_hook, forward\): accelerate.*remove_hook_from_module",

@@ -82,5 +82,5 @@ def test_runs_of_another_configuration_are_not_compared():
     assert table["agrees"].tolist() == ["the same", "no such row"]
     assert table["same seeds"].tolist() == ["80.00", ""]
     said = compare_rows.conclusion(table)
-    assert said.startswith("1 cells: 1 the same")
+    assert said.startswith("1 cells: 1 equal")
     assert "1 more have no committed row" in said
