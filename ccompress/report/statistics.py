@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+from scipy import optimize, stats
 
 Floats = npt.NDArray[np.float64]
 
@@ -81,3 +81,58 @@ def pareto_front(cost: Sequence[float] | Floats, gain: Sequence[float] | Floats)
         if not front or gains[index] > gains[front[-1]]:
             front.append(int(index))
     return front
+
+
+def equivalence(differences: Sequence[float] | Floats, margin: float) -> float:
+    """The p-value of two one-sided t-tests for equivalence (Schuirmann 1987).
+
+    Where it is small, the mean difference is shown to lie between -margin and margin. It is the
+    larger p of the two tests, and nan where `paired_t_test` gives none.
+    """
+    sample = np.asarray(differences, dtype=np.float64)
+    if math.isnan(paired_t_test(sample)[1]):
+        return math.nan
+    above = stats.ttest_1samp(sample, -margin, alternative="greater").pvalue
+    below = stats.ttest_1samp(sample, margin, alternative="less").pvalue
+    return float(max(above, below))
+
+
+def heterogeneity(differences: Floats) -> tuple[float, float]:
+    """Whether cells differ from one another: F and p of a one-way analysis of variance.
+
+    Args:
+        differences: Of shape (cells, seeds). With small p, their mean hides cells that differ.
+
+    Returns:
+        (nan, nan) for fewer than two cells or two seeds, and without any variance within cells.
+    """
+    cells, seeds = differences.shape
+    if cells < 2 or seeds < 2 or np.ptp(differences, axis=1).max() < 1e-9:
+        return math.nan, math.nan
+    result = stats.f_oneway(*differences)
+    return float(result.statistic), float(result.pvalue)
+
+
+def detectable_effect(deviation: float, n: int, tests: int = 1, power: float = 0.8) -> float:
+    """The smallest mean difference that a paired t-test of n pairs finds with this power.
+
+    Args:
+        deviation: Standard deviation of the differences.
+        n: Number of pairs.
+        tests: How many tests share the level of 5 %, as the first step of Holm's correction does.
+        power: Probability of finding it.
+    """
+    if n < MIN_SEEDS:
+        return math.nan
+    level = ALPHA / tests
+    critical = stats.t.ppf(1 - level / 2, n - 1)
+
+    def lacking(effect: float) -> float:
+        """Power at an effect in standard errors, less what is asked for.
+
+        Left out is the chance of a significant difference of the wrong sign, below 0.1 % here.
+        """
+        return float(stats.nct.sf(critical, n - 1, effect) - power)
+
+    effect = optimize.brentq(lacking, 0.0, 3 * critical)
+    return float(effect * deviation / math.sqrt(n))

@@ -11,6 +11,9 @@ from scipy import stats
 
 from ccompress.experiment.results import sampling_error
 from ccompress.report.statistics import (
+    detectable_effect,
+    equivalence,
+    heterogeneity,
     holm,
     paired_t_test,
     pareto_front,
@@ -94,3 +97,37 @@ def test_pareto_front_by_brute_force(points: list[tuple[int, int]]) -> None:
         )
     }
     assert front == sorted(unbeaten)
+
+
+@given(accuracies, st.floats(0.1, 3))
+def test_equivalence_is_shown_where_the_90_percent_interval_lies_within_the_margin(values, margin):
+    p = equivalence(values, margin)
+    if math.isnan(p):
+        assert math.isnan(paired_t_test(values)[1])
+        return
+    mean, n = np.mean(values), len(values)
+    half = stats.t.ppf(0.95, n - 1) * np.std(values, ddof=1) / math.sqrt(n)
+    furthest = max(abs(mean - half), abs(mean + half))
+    if abs(furthest - margin) > 1e-6:
+        assert (p < 0.05) == (furthest < margin)
+
+
+def test_heterogeneity_worked_example():
+    # cells 1 2 3 and 3 4 5: between 6 on 1 degree of freedom, within 4 on 4, F = 6 / 1
+    ratio, p = heterogeneity(np.array([[1.0, 2, 3], [3, 4, 5]]))
+    assert ratio == pytest.approx(6)
+    assert p == pytest.approx(stats.f.sf(6, 1, 4))
+    assert all(map(math.isnan, heterogeneity(np.ones((2, 3)))))
+    assert all(map(math.isnan, heterogeneity(np.ones((1, 3)))))
+
+
+@pytest.mark.parametrize(("n", "tests"), [(5, 1), (5, 4), (10, 1)])
+def test_a_detectable_effect_is_found_four_times_in_five(n, tests):
+    effect = detectable_effect(1.5, n, tests)
+    samples = np.random.default_rng(0).normal(effect, 1.5, (20_000, n))
+    found = stats.ttest_1samp(samples, 0, axis=1).pvalue < 0.05 / tests
+    assert found.mean() == pytest.approx(0.8, abs=0.015)
+
+
+def test_no_effect_is_detectable_with_two_seeds():
+    assert math.isnan(detectable_effect(1.0, 2))
