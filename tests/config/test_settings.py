@@ -150,7 +150,7 @@ def test_a_precision_is_part_of_a_run_only_where_it_is_not_the_usual_one():
 
 
 @pytest.mark.parametrize(
-    "experiment", "beyond own_rates paper phrases schedules tuning vocabulary".split()
+    "experiment", "beyond own_rates paper phrases schedules tuned tuning vocabulary".split()
 )
 def test_rows_of_other_vectors_get_a_folder_of_their_own(experiment, tmp_path):
     """In whatever order the command line has the two words."""
