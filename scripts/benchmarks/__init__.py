@@ -1,1 +1,1 @@
-"""Speed and memory, measured side by side with the loop that everybody writes."""
+"""Speed and memory of ccompress compared with those of the usual training loop."""

@@ -38,17 +38,17 @@ PARTS = {
 
 
 def main(argv: Sequence[str]) -> int:
-    """Measure the parts asked for, print a table of each and write it."""
+    """Measure the chosen parts, and print and write a table of each."""
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
     parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(PARTS))
-    parser.add_argument("--quick", action="store_true", help="a try: tiny data, everything once")
+    parser.add_argument("--quick", action="store_true", help="a trial: tiny data, one round each")
     parser.add_argument("--threads", type=int, default=cores.threads(), help="CPU threads")
     parser.add_argument("--out", type=Path, default=Path("results/bench"), help="folder of results")
     options = parser.parse_args(argv)
     if unknown := set(options.parts) - PARTS.keys():
-        parser.error(f"{', '.join(unknown)} is no part; parts are {', '.join(PARTS)}")
+        parser.error(f"{', '.join(unknown)} is not a part; parts are {', '.join(PARTS)}")
     torch.set_num_threads(options.threads)
-    # A GPU computes for every contender as it does in a run.
+    # All contenders use the same GPU settings as a run.
     machine.use_device(machine.choose_device("auto"), "float32")
     print(f"{machine_name()}; {options.threads} threads, torch {torch.__version__}")
     with tempfile.TemporaryDirectory() as work:

@@ -1,4 +1,4 @@
-"""What is measured: prepared data, a table, a network; and the contenders that train it."""
+"""The cases to measure (data, table and network), and the contenders that train them."""
 
 import importlib.util
 import time
@@ -28,7 +28,7 @@ from ccompress.training.trainer import Recipe, Trainer
 VECTORS = "vectors=imdb_glove300"
 SST2 = ("dataset=sst2", VECTORS)
 PHRASES = ("dataset=sst2", "dataset.phrases=true", VECTORS)
-# Every word of the reviews and of the vectors: 97,176 rows, the nearest to 100,000 that is real.
+# All words of the reviews and of the vectors: 97,176 rows, the real table nearest to 100,000 rows.
 IMDB = ("dataset=imdb", "vocab.policy=train+vectors", "vocab.min_count=1", VECTORS)
 QUICK = ("dataset=books",)
 
@@ -40,13 +40,16 @@ class Case:
     """A training to be measured.
 
     Attributes:
+        name: The case's name in the tables.
         table: The embedding table (V, d).
-        train: The training sentences, or a part of them, of which an epoch has `steps` steps
-            instead of `whole_steps`.
-        train_rows: Training touches only the rows before this one.
+        train_rows: The number of rows at the start of the table that training can change.
+        classes: The number of classes.
+        train: The training sentences, or a part of them.
+        whole_steps: The number of steps in an epoch over all training sentences.
+        dev: The dev split.
         network: The network's name, `dan` or `lstm`.
-        options: Its options.
-        make: Builds ours from embedding, width and classes.
+        options: The network's options.
+        make: Builds our network from embedding, width and classes.
     """
 
     name: str
@@ -62,27 +65,27 @@ class Case:
 
     @property
     def steps(self) -> int:
-        """Steps that are measured as an epoch."""
+        """The number of steps in a measured epoch."""
         return -(-len(self.train) // BATCH_SIZE)
 
     def step(self, epoch: Epoch) -> float:
-        """Seconds of a step, from a measured epoch."""
+        """The seconds per step of a measured epoch."""
         return (epoch.seconds - epoch.evaluation) / self.steps
 
     def whole(self, epoch: Epoch) -> float:
-        """Seconds of an epoch over all training sentences, from a measured one."""
+        """The seconds of an epoch over all training sentences, extrapolated from a measured one."""
         return self.step(epoch) * self.whole_steps + epoch.evaluation
 
     @property
     def note(self) -> str:
-        """What was measured of an epoch."""
+        """What part of an epoch was measured; empty if all of it was."""
         if self.steps == self.whole_steps:
             return ""
         return f"extrapolated from {self.steps} of {self.whole_steps} steps"
 
 
 def overrides(bench: Bench, chosen: tuple[str, ...]) -> list[str]:
-    """The options of a run on the data `chosen`; where it is a try, on the embedded data."""
+    """The options of a run on the data `chosen`; in a quick trial, on the embedded data."""
     return [
         *(QUICK if bench.quick else chosen),
         f"threads={bench.threads}",
@@ -92,16 +95,16 @@ def overrides(bench: Bench, chosen: tuple[str, ...]) -> list[str]:
 
 
 def settings(bench: Bench, chosen: tuple[str, ...], *more: str) -> Settings:
-    """What `ccompress` makes of these options."""
+    """The settings that `ccompress` has with these options."""
     register_resolvers()
     conf = Path(__file__).parents[2] / "conf"
     with hydra.initialize_config_dir(str(conf), version_base="1.3"):
-        given = [*overrides(bench, chosen), *more]
-        return settings_of(hydra.compose("config", given, return_hydra_config=True))
+        words = [*overrides(bench, chosen), *more]
+        return settings_of(hydra.compose("config", words, return_hydra_config=True))
 
 
 def epochs(bench: Bench, chosen: tuple[str, ...], network: str) -> int:
-    """The epochs of a run; two where it is a try."""
+    """The number of epochs of a run; two in a quick trial."""
     return 2 if bench.quick else settings(bench, chosen, f"network={network}").epochs
 
 
@@ -116,18 +119,20 @@ def load(
     """A case on real data.
 
     Args:
-        bench: What is asked for.
-        name: How tables name the case.
-        chosen: The options that name its data.
+        bench: The options of the benchmark.
+        name: The case's name in the tables.
+        chosen: The options that name the data.
         network: `dan` or `lstm`.
-        share: Of the training sentences, drawn at random; table and dev stay whole.
-        rows: Rows that the table has; words beyond are `<unk>`, rows without a word random.
+        share: The fraction of the training sentences to use, drawn at random. Table and dev stay
+            whole.
+        rows: The number of rows of the table. Words beyond it become `<unk>`; additional rows are
+            random.
     """
-    one = settings(bench, chosen, f"network={network}")
-    data = prepare(one)
+    composed = settings(bench, chosen, f"network={network}")
+    data = prepare(composed)
     train = data.splits["train"]
     case = Case(
-        f"{one.names['dataset'] if bench.quick else name}, {network}",
+        f"{composed.names['dataset'] if bench.quick else name}, {network}",
         data.table,
         data.train_rows,
         len(data.labels),
@@ -135,8 +140,8 @@ def load(
         -(-len(train) // BATCH_SIZE),
         data.splits["dev"],
         network,
-        dict(one.network.keywords),
-        one.network,
+        dict(composed.network.keywords),
+        composed.network,
     )
     if rows is None:
         return case
@@ -144,20 +149,20 @@ def load(
 
 
 def part(split: Encoded, chosen: Tensor) -> Encoded:
-    """The sentences of a split whose indices are chosen."""
+    """The sentences of a split with the chosen indices."""
     sentences = torch.split(split.tokens, split.lengths.tolist())
     tokens = torch.cat([sentences[i] for i in chosen.tolist()])
     return Encoded(tokens, split.lengths[chosen], split.labels[chosen])
 
 
 def _drawn(split: Encoded, share: float) -> Tensor:
-    """Indices of a random share of a split, always the same."""
+    """The indices of a random share of a split; every call draws the same."""
     order = torch.randperm(len(split), generator=torch.Generator().manual_seed(0))
     return order[: round(share * len(split))].sort().values
 
 
 def with_rows(case: Case, rows: int) -> Case:
-    """The same sentences over a table of `rows` rows."""
+    """The same case with a table of `rows` rows."""
     table = case.table[:rows]
     if missing := rows - len(table):
         noise = torch.randn(missing, table.shape[1], generator=torch.Generator().manual_seed(0))
@@ -179,12 +184,12 @@ def with_rows(case: Case, rows: int) -> Case:
 def contenders(
     case: Case, device: torch.device, rank: int | None = None, lightning: bool = True
 ) -> dict[str, Epochs]:
-    """Ours, the plain loop, and Lightning where it is installed; each trains a network of its own.
+    """Our training, the plain loop and, if it is installed, Lightning, each with its own network.
 
     Args:
-        case: What to train.
-        device: Where.
-        rank: Train the factors of the table, as after the compression step, instead of the table.
+        case: The training to measure.
+        device: The device to train on.
+        rank: Train factors of this rank, as after the compression step, instead of the table.
         lightning: Whether Lightning takes part.
     """
     loops: dict[str, Epochs] = {
@@ -200,7 +205,7 @@ def contenders(
 
 
 def ours(case: Case, device: torch.device, rank: int | None = None) -> Epochs:
-    """Our training, an epoch a call."""
+    """Our training, one epoch per call."""
     torch.manual_seed(0)
     embedding = NoCompression().prepare(case.table.clone(), rate=0.0)
     if rank is not None:
@@ -226,7 +231,7 @@ def plain(case: Case, device: torch.device, rank: int | None = None) -> PlainLoo
 
 
 def _plain_network(case: Case, rank: int | None) -> nn.Module:
-    """The network of the case as everybody writes it; its table a dense parameter."""
+    """The plain loop's network for the case, whose table is a dense parameter."""
     torch.manual_seed(0)
     rows, dim = case.table.shape
     embedding: nn.Module = nn.Embedding(rows, dim, PAD, _weight=case.table.clone())

@@ -1,4 +1,4 @@
-"""The compression step itself: the factors of a table of 100,000 x 300."""
+"""The time and error of the compression step: the factors of a table of 100,000 x 300."""
 
 from functools import partial
 
@@ -13,12 +13,12 @@ from ccompress.numerics.svd import factorize
 
 RATE = 0.9
 SECONDS = 3.0
-ERROR = 1e-5  # of the table's norm; float32 itself rounds at 6e-8
+ERROR = 1e-5  # as a fraction of the table's norm; float32 itself rounds at 6e-8
 FULL = "torch.linalg.svd"
 
 
 def measure(bench: Bench) -> list[Row]:
-    """Time and error of our decomposition, against the full one and an exact one."""
+    """The time of our decomposition and of the full one, and our error against the exact one."""
     case = load(bench, "imdb", IMDB, "dan", 0.01, 2_000 if bench.quick else 100_000)
     rows, dim = case.table.shape
     rank = rank_of_factors(rows, dim, RATE)
@@ -60,7 +60,7 @@ def measure(bench: Bench) -> list[Row]:
 
 
 def _best(table: Tensor, rank: int) -> np.ndarray:
-    """The best approximation of a rank, from the full decomposition in float64."""
+    """The best approximation of the given rank, from the full decomposition in float64."""
     left, values, right = np.linalg.svd(table.double().numpy(), full_matrices=False)
     best: np.ndarray = (left[:, :rank] * values[:rank]) @ right[:rank]
     return best

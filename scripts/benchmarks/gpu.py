@@ -1,7 +1,8 @@
-"""The whole `paper` experiment on one GPU, many runs at a time, against the plain loop in turn.
+"""The time for the whole `paper` experiment on one GPU, and the limits of a single run.
 
-And what bounds a single run there: how long a step takes, how many kernels it launches, and how
-long the GPU works on them. The rest of the step is the host's, which CUDA graphs would save.
+We run many runs at the same time; the plain loop runs one after the other. The limits of a single
+run are how long a step takes, how many kernels it launches, and how long the GPU works on them. For
+the rest of the step the GPU waits for the host, which CUDA graphs would save.
 """
 
 import subprocess
@@ -18,8 +19,8 @@ from benchmarks.measuring import OURS, PLAIN, Bench, Row, compare, row
 from benchmarks.sweep import METHODS, RESULTS, SAMPLE, separate
 from ccompress import cores
 
-# A single small network is bound by the launches of its kernels, so that one process leaves most of
-# the GPU idle: runs go side by side, a process each, through the launcher that is there for it.
+# A single small network is limited by the launches of its kernels, so one process leaves most of
+# the GPU idle. The joblib launcher runs many processes at the same time.
 PROCESSES = cores.available()
 SEEDS = (0, 1, 2, 3, 4)
 MINUTES = 15.0
@@ -35,7 +36,7 @@ class Cell:
 
     @property
     def data(self) -> tuple[str, ...]:
-        """The options of its data: books has vectors of its own."""
+        """The options for its data; books has its own vectors."""
         return (f"dataset={self.dataset}", *([VECTORS] if self.dataset != "books" else []))
 
 
@@ -48,7 +49,7 @@ MEASURED = [Cell("sst2", "dan"), Cell("trec", "lstm"), Cell("clinc150", "lstm")]
 
 
 def measure(bench: Bench) -> list[Row]:
-    """Nothing where there is no CUDA device."""
+    """The rows of all measurements; empty without a CUDA device."""
     if not torch.cuda.is_available():
         return []
     device = torch.device("cuda")
@@ -58,30 +59,34 @@ def measure(bench: Bench) -> list[Row]:
 
 
 def launches(bench: Bench, cell: Cell, device: torch.device) -> list[Row]:
-    """A step of a cell's reference training: its time, its kernels, the time these take."""
+    """A step of a cell's reference training: its time, its kernels and their time on the GPU."""
     case = load(bench, cell.dataset, cell.data, cell.network, 0.25)
-    case = replace(case, dev=part(case.dev, torch.tensor([0])))  # an epoch is little but its steps
+    # With a dev split of one sentence, the time of an epoch is almost only that of its steps.
+    case = replace(case, dev=part(case.dev, torch.tensor([0])))
     epoch = cases.ours(case, device)
     warm_up = 2
     steps = [1000 * case.step(epoch()) for _ in range(warm_up + bench.rounds(5))][warm_up:]
-    with torch.profiler.profile() as seen:
+    with torch.profiler.profile() as profile:
         epoch()
     kernels = [
         event.time_range.elapsed_us()
-        for event in seen.events() or []
+        for event in profile.events() or []
         if event.device_type.name == "CUDA"
     ]
     working = sum(kernels) / 1000 / case.steps
     title = f"{case.name}, one process"
     return [
         row(title, device, "step", OURS, steps, unit="ms"),
-        row(title, device, "kernels of a step", OURS, [len(kernels) / case.steps], unit=""),
-        row(title, device, "of it the GPU works", OURS, [working], unit="ms"),
+        row(title, device, "kernels per step", OURS, [len(kernels) / case.steps], unit=""),
+        row(title, device, "GPU time per step", OURS, [working], unit="ms"),
     ]
 
 
 def paper(bench: Bench, device: torch.device) -> list[Row]:
-    """Seconds of the experiment's 1,550 results, extrapolated from three cells by their steps."""
+    """The seconds for the experiment's 1,550 results, extrapolated from three cells.
+
+    The extrapolation assumes that the time of a cell is proportional to its number of steps.
+    """
     seeds = SEEDS[:1] if bench.quick else SEEDS
     steps = {cell: _steps(bench, cell) for cell in CELLS}
     ours, plain = 0.0, 0.0
@@ -119,13 +124,13 @@ def paper(bench: Bench, device: torch.device) -> list[Row]:
 
 
 def _steps(bench: Bench, cell: Cell) -> int:
-    """Steps of one training of a cell."""
+    """The number of steps in one training of a cell."""
     case = load(bench, cell.dataset, cell.data, cell.network)
     return case.whole_steps * epochs(bench, cell.data, cell.network)
 
 
 def _ours(bench: Bench, cells: list[Cell], seeds: tuple[int, ...], device: torch.device) -> float:
-    """Seconds of the commands that run these cells at a few rates, their start included.
+    """The seconds of the commands that run these cells at a few rates, including their start.
 
     Raises:
         subprocess.CalledProcessError: A run failed.

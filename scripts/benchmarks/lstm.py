@@ -1,4 +1,4 @@
-"""The LSTM's forward and backward against matrix products of the same shapes."""
+"""The speed of the LSTM's forward and backward, relative to matrix products of the same shapes."""
 
 from collections.abc import Callable
 
@@ -8,15 +8,15 @@ from torch import nn
 from benchmarks.measuring import Bench, Row, alternate, row, timed
 from benchmarks.plain import BATCH_SIZE
 
-LENGTH, DIM, HIDDEN = 19, 300, 150  # sst2's mean sentence, its vectors, the network's units
+LENGTH, DIM, HIDDEN = 19, 300, 150  # mean length in sst2, size of its vectors, units of the LSTM
 SHARE = 0.6
 PRODUCTS, LAYER = "matrix products", "nn.LSTM, padded"
-REPEATS = 20  # calls a measurement
+REPEATS = 20  # calls per measurement
 
 
 def measure(bench: Bench) -> list[Row]:
-    """The rate, in 10^9 floating point operations a second, of the layer and of its products."""
-    # A multiply-add is 2; backward takes two products for each of forward's.
+    """The speed of the layer and of its products, in 10^9 floating-point operations per second."""
+    # A multiply-add counts as 2. Backward computes two products for each product of forward.
     flops = REPEATS * 3 * 2 * LENGTH * BATCH_SIZE * 4 * HIDDEN * (DIM + HIDDEN)
     rows = []
     for device in bench.devices:
@@ -60,7 +60,7 @@ def _repeated(function: Callable[[], object]) -> Callable[[], None]:
 
 
 def _layer(device: torch.device) -> Callable[[], object]:
-    """Forward and backward of the layer, gradients of its input and weights."""
+    """Forward and backward of the layer, with the gradients of its input and weights."""
     layer = nn.LSTM(DIM, HIDDEN).to(device)
     words = torch.randn(LENGTH, BATCH_SIZE, DIM, device=device, requires_grad=True)
     upstream = torch.randn(LENGTH, BATCH_SIZE, HIDDEN, device=device)
@@ -69,7 +69,7 @@ def _layer(device: torch.device) -> Callable[[], object]:
 
 
 def _products(device: torch.device) -> Callable[[], object]:
-    """Nothing but the products of that forward and backward, with the shapes that it has."""
+    """Only the matrix products of that forward and backward, with the same shapes."""
     words = torch.randn(LENGTH * BATCH_SIZE, DIM, device=device)
     states = torch.randn(LENGTH, BATCH_SIZE, HIDDEN, device=device)
     gates = torch.randn(LENGTH, BATCH_SIZE, 4 * HIDDEN, device=device)

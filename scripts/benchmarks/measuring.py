@@ -1,4 +1,4 @@
-"""Measuring side by side, and what is kept of it."""
+"""Measure contenders in turn, and store and print the measurements."""
 
 import csv
 import os
@@ -24,13 +24,13 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Bench:
-    """What every part is given.
+    """The options of the benchmark, which every part receives.
 
     Attributes:
-        quick: Everything on a small part of the embedded data set, once: a try of the script.
-        threads: CPU threads, of each contender alike.
-        runs: The folder of runs and of prepared data, which goes when the benchmark ends.
-        out: Where figures go.
+        quick: Try the script: measure once, on a small part of the embedded data set.
+        threads: The number of CPU threads of each contender.
+        runs: The folder for runs and prepared data, which is deleted when the benchmark ends.
+        out: The folder for figures.
     """
 
     quick: bool
@@ -40,23 +40,31 @@ class Bench:
 
     @property
     def devices(self) -> list[torch.device]:
-        """The CPU, and CUDA where there is one."""
+        """The CPU and, if there is one, the GPU."""
         return [torch.device("cpu")] + [torch.device("cuda")] * torch.cuda.is_available()
 
     def rounds(self, number: int) -> int:
-        """How often to measure: `number` times, once where it is a try."""
+        """How often to measure: `number` times, or once in a quick trial."""
         return 1 if self.quick else number
 
 
 @dataclass(frozen=True)
 class Row:
-    """One quantity of one contender.
+    """One quantity of one contender; its fields are columns of the stored CSV files.
 
     Attributes:
-        low: The smallest of `n` measurements; `high` the largest.
-        times: How many times less than the plain loop's median (more, where more is better).
-        target: What issue or reader asks for; empty where nothing is asked.
-        met: "yes" or "no" where there is a target.
+        case: What was measured.
+        device: The device's name.
+        quantity: The name of the quantity.
+        unit: The unit of `median`, `low` and `high`.
+        contender: The contender's name.
+        median: The median of `n` measurements.
+        low: The smallest measurement.
+        high: The largest measurement.
+        n: The number of measurements.
+        times: How many times better than the plain loop's median; None without a comparison.
+        target: The value to reach; empty without a target.
+        met: "yes" or "no" if there is a target, otherwise empty.
         note: What was extrapolated or left out.
     """
 
@@ -116,16 +124,16 @@ def compare(
     at_least: float | None = None,
     note: str = "",
 ) -> list[Row]:
-    """A row per contender, each with how many times less it takes than the plain loop.
+    """One row per contender, which says how many times less it takes than the plain loop.
 
     Args:
-        case: What is measured.
-        device: Where.
-        quantity: Of what the samples are, less being better.
-        samples: The measurements of each contender, the plain loop among them.
-        unit: Of the samples.
-        at_least: The target: ours takes so many times less than the plain loop.
-        note: Added to every row.
+        case: What was measured.
+        device: The device.
+        quantity: The name of the quantity, of which less is better.
+        samples: The measurements of each contender, including the plain loop.
+        unit: The unit of the samples.
+        at_least: The target: the plain loop takes at least this many times as much as ours.
+        note: A note for every row.
     """
     plain = median(samples[PLAIN])
     rows = []
@@ -153,10 +161,11 @@ def compare(
 def alternate(
     contenders: Mapping[str, Callable[[], T]], rounds: int, warm_up: int = 1
 ) -> dict[str, list[T]]:
-    """What each contender returns when all are called in turn, `rounds` times.
+    """Call all contenders in turn, `rounds` times, and return what each call returned.
 
-    Neighbours in time see the same machine, whatever else it does; the order turns round every
-    time, since the first may leave caches to the second. `warm_up` rounds before do not count.
+    Calls that follow each other meet the same load of the machine. The order is reversed in each
+    round, because one contender may benefit from the caches that another leaves. The results of the
+    first `warm_up` rounds are dropped.
     """
     results: dict[str, list[T]] = {name: [] for name in contenders}
     for number in range(warm_up + rounds):
@@ -169,7 +178,7 @@ def alternate(
 
 
 def timed(function: Callable[[], object], device: torch.device) -> Callable[[], float]:
-    """A function that returns the seconds that `function` takes, on the device too."""
+    """A function that runs `function` and returns its seconds, including the GPU's work."""
 
     def measure() -> float:
         began = time.perf_counter()
@@ -182,7 +191,7 @@ def timed(function: Callable[[], object], device: torch.device) -> Callable[[], 
 
 
 def write(path: Path, rows: Sequence[Row], threads: int) -> None:
-    """Write rows as CSV, each with the machine that it was measured on."""
+    """Write rows as CSV, each with a description of this machine."""
     machine = {
         "threads": threads,
         "machine": machine_name(),
@@ -195,13 +204,13 @@ def write(path: Path, rows: Sequence[Row], threads: int) -> None:
         names = [field.name for field in fields(Row)]
         writer = csv.DictWriter(file, [*names, *machine], lineterminator="\n")
         writer.writeheader()
-        for one in rows:
-            plain = {key: _rounded(value) for key, value in vars(one).items()}
-            writer.writerow({**plain, **machine})
+        for measurement in rows:
+            columns = {key: _rounded(value) for key, value in vars(measurement).items()}
+            writer.writerow({**columns, **machine})
 
 
 def machine_name() -> str:
-    """Processor, cores, memory and system, as results name them."""
+    """The processor, cores, memory and system, as the results name them."""
     processor = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():

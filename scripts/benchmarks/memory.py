@@ -1,4 +1,4 @@
-"""Peak resident memory of a run with a table of about 100,000 rows, each in its own process."""
+"""Peak resident memory of runs with a table of about 100,000 rows, each in its own process."""
 
 import subprocess
 import sys
@@ -13,29 +13,30 @@ from ccompress.experiment.measure import peak_memory
 from ccompress.experiment.results import collect
 
 SHARE = 0.6
-# Two epochs of the whole table in each, as of the plain loop: the second keeps its best epoch while
-# the first's is there. in_training_svd goes on from the stored epochs of none.
+# Each run and the plain loop train the whole table for two epochs, because in the second epoch a
+# copy of the first is still in memory. in_training_svd continues from the stored epochs of none.
 RUNS = (("none", 2), ("in_training_svd", 4))
 
 
 def measure(bench: Bench) -> list[Row]:
-    """The peak of whole runs of ours, and of the plain loop's training."""
+    """The peak memory of our whole runs and of the plain loop's training."""
     cpu = torch.device("cpu")
-    case = load(bench, "imdb", IMDB, "dan", 0.01)  # prepared here, so that all begin with reading
+    # This prepares the data, so that every process below only reads them.
+    case = load(bench, "imdb", IMDB, "dan", 0.01)
     rows, dim = case.table.shape
     name = f"{case.name}, {rows:,} x {dim}"
     with get_context("spawn").Pool(1) as pool:
-        most = pool.apply(_plain_peak, (bench,))
-    measured = [
-        _row(name, PLAIN, most, most, cpu, "two tenths of an epoch, the longest review in them")
-    ]
+        limit = pool.apply(_plain_peak, (bench,))
+    note = "two tenths of an epoch, with the longest review"
+    measured = [_row(name, PLAIN, limit, limit, cpu, note)]
     for method, epochs in RUNS:
         peak = _peak(bench, method, epochs)
-        measured.append(_row(f"{name}, {method}", OURS, peak, most, cpu, "result.json"))
+        measured.append(_row(f"{name}, {method}", OURS, peak, limit, cpu, "result.json"))
     return measured
 
 
-def _row(case: str, contender: str, peak: int, most: int, device: torch.device, note: str) -> Row:
+def _row(case: str, contender: str, peak: int, limit: int, device: torch.device, note: str) -> Row:
+    """The peak memory of a contender; `limit` is that of the plain loop."""
     is_ours = contender == OURS
     return row(
         case,
@@ -44,15 +45,15 @@ def _row(case: str, contender: str, peak: int, most: int, device: torch.device, 
         contender,
         [peak / 1e6],
         unit="MB",
-        times=most / peak,
+        times=limit / peak,
         target=f"at most {100 * SHARE:g} % of the plain loop's" if is_ours else "",
-        met=peak <= SHARE * most,
-        note=f"{100 * peak / most:.0f} %; {note}",
+        met=peak <= SHARE * limit,
+        note=f"{100 * peak / limit:.0f} %; {note}",
     )
 
 
 def _peak(bench: Bench, method: str, epochs: int) -> int:
-    """Peak memory of a run, from its result."""
+    """The peak memory of a run in bytes, from its result."""
     chosen = [f"method={method}", f"train.epochs={epochs}", "network=dan", "device=cpu"]
     command = [sys.executable, "-m", "ccompress.cli", *overrides(bench, IMDB), *chosen]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
@@ -64,10 +65,11 @@ def _peak(bench: Bench, method: str, epochs: int) -> int:
 
 
 def _plain_peak(bench: Bench) -> int:
-    """Peak memory of this process after it trained the plain loop.
+    """The peak memory of this process in bytes after it trained the plain loop.
 
-    A tenth of the reviews, twice, stands for two epochs, since a batch's memory does not depend on
-    those before; the longest review, whose padding decides the peak, is among them.
+    The loop trains a tenth of the reviews twice. This stands for two epochs, because the memory of
+    a batch does not depend on earlier batches. The tenth includes the longest review, whose padding
+    determines the peak.
     """
     torch.set_num_threads(bench.threads)
     cpu = torch.device("cpu")

@@ -1,8 +1,8 @@
-"""The loop that everybody writes, as the measure of ours.
+"""The usual training loop, with which ours is compared.
 
-A data set of sentences, a DataLoader that pads them, the same networks with the same options,
-packed sequences for the LSTM, a dense table with `torch.optim.Adam`, the best epoch kept by a copy
-of the whole state. Nothing is made slow on purpose; nothing is tuned.
+It has a data set of sentences, a DataLoader that pads them, and the same networks with the same
+options. The LSTM reads packed sequences, `torch.optim.Adam` trains a dense table, and a copy of the
+whole state keeps the best epoch. The loop is neither slowed down on purpose nor tuned.
 """
 
 import copy
@@ -27,12 +27,12 @@ BATCH_SIZE = 64
 
 @dataclass(frozen=True)
 class Epoch:
-    """One epoch of a contender.
+    """The measurements of one epoch of a contender.
 
     Attributes:
-        seconds: Training and the evaluation on dev.
-        evaluation: Seconds of the evaluation alone.
-        dev_accuracy: In percent.
+        seconds: The time for training and for evaluation on dev.
+        evaluation: The seconds for evaluation alone.
+        dev_accuracy: The accuracy on dev in percent.
     """
 
     seconds: float
@@ -67,7 +67,7 @@ def loader(split: Encoded, shuffle: bool) -> "DataLoader[tuple[Tensor, Tensor]]"
 
 
 class PlainDAN(nn.Module):
-    """The deep averaging network, on padded sentences; options as `ccompress.networks.DAN`."""
+    """The deep averaging network on padded sentences; it has the options of our DAN."""
 
     def __init__(
         self,
@@ -100,7 +100,7 @@ class PlainDAN(nn.Module):
 
 
 class PlainLSTM(nn.Module):
-    """The LSTM, on packed sequences; options as `ccompress.networks.LSTM`."""
+    """The LSTM on packed sequences; it has the options of our LSTM."""
 
     def __init__(
         self, embedding: nn.Module, width: int, classes: int, *, hidden: int, dropout: float
@@ -126,7 +126,7 @@ NETWORKS: dict[str, Any] = {"dan": PlainDAN, "lstm": PlainLSTM}
 
 
 class PlainLoop:
-    """A network in training, an epoch a call."""
+    """A network in training, one epoch per call."""
 
     def __init__(
         self, network: nn.Module, train: Encoded, dev: Encoded, device: torch.device
@@ -139,7 +139,7 @@ class PlainLoop:
         self.best: dict[str, Tensor] = {}
 
     def epoch(self) -> Epoch:
-        """Train one epoch, evaluate on dev, keep the best."""
+        """Train one epoch, evaluate on dev and keep the best epoch."""
         began = time.perf_counter()
         self.network.train()
         losses = 0.0

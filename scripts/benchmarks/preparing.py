@@ -1,4 +1,4 @@
-"""Preparing a data set: the first time, and every time after."""
+"""The time to prepare a data set: the first time, and again from the stored data."""
 
 from dataclasses import replace
 from functools import partial
@@ -13,16 +13,15 @@ SECONDS = 0.5
 
 
 def measure(bench: Bench) -> list[Row]:
-    """From files to integers and a table; what is stored is read with its checksum verified."""
+    """Seconds from files to token ids and a table; reading stored data verifies its checksum."""
     cpu = torch.device("cpu")
     rows = []
     for name, chosen in (("sst2", SST2), ("sst2 phrases", PHRASES), ("imdb", IMDB)):
-        # A folder of its own: other parts may have prepared the same before.
-        one = settings(bench, chosen)
-        one = replace(one, runs_dir=bench.runs / f".fresh {name}")
-        prepared = timed(partial(prepare, one), cpu)
-        first = prepared()
-        again = [prepared() for _ in range(bench.rounds(5))]
+        # A separate folder, because other parts may have prepared the same data before.
+        fresh = replace(settings(bench, chosen), runs_dir=bench.runs / f".fresh {name}")
+        preparation = timed(partial(prepare, fresh), cpu)
+        first = preparation()
+        again = [preparation() for _ in range(bench.rounds(5))]
         rows += [
             row(name, cpu, "prepared the first time", OURS, [first]),
             row(

@@ -1,4 +1,4 @@
-"""A training step and an epoch: ours, the plain loop's, Lightning's."""
+"""The time of a training step and of an epoch: ours, the plain loop's and Lightning's."""
 
 from math import sqrt
 
@@ -46,15 +46,15 @@ def race(
     at_least: float | None = None,
     rank: int | None = None,
 ) -> list[Row]:
-    """Let the contenders train in turn; rows of the step, the epoch and the accuracy.
+    """Train all contenders in turn; the rows give step time, epoch time and accuracy.
 
     Args:
-        bench: What is asked for.
-        case: What is trained.
-        device: Where.
-        rounds: Epochs that count; one more goes before.
-        at_least: The target of the epoch.
-        rank: Train factors of this rank.
+        bench: The options of the benchmark.
+        case: The training to measure.
+        device: The device to train on.
+        rounds: The number of measured epochs; one more epoch runs first, to warm up.
+        at_least: The target: how many times faster than the plain loop our epoch should be.
+        rank: Train factors of this rank instead of the table.
     """
     loops = contenders(case, device, rank)
     results = alternate(loops, bench.rounds(rounds))
@@ -73,10 +73,10 @@ def race(
 def accuracies(
     case: str, device: torch.device, results: dict[str, list[Epoch]], sentences: int
 ) -> list[Row]:
-    """The best accuracy on dev of each contender; ours is to be the plain loop's within noise.
+    """The best dev accuracy of each contender; ours should equal the plain loop's within noise.
 
-    Noise is two standard errors of the difference of two accuracies on so many sentences: two
-    trainings that differ in nothing but their random numbers differ by as much.
+    The noise is two standard errors of the difference between two accuracies on this number of
+    sentences. Two trainings that differ only in their random numbers differ by about as much.
     """
     best = {contender: max(e.dev_accuracy for e in run) for contender, run in results.items()}
     share = best[PLAIN] / 100

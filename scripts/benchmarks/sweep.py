@@ -1,4 +1,4 @@
-"""A column of the paper: its 31 results of one data set, network and seed."""
+"""The time for a column of the paper: the 31 results of one data set, network and seed."""
 
 import subprocess
 import sys
@@ -17,26 +17,26 @@ from ccompress.numerics.rates import rank_of_factors, rank_of_projection
 
 RATES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 METHODS = ("none", "in_training_svd", "pre_training_svd", "quantization")
-RESULTS = 1 + len(RATES) * (len(METHODS) - 1)  # the reference stands for all rates
-SAMPLE = (0.1, 0.5, 0.9)  # rates that the plain loop is measured at
-SEED = 1  # other parts run with 0, and what they ran would not be run again
+RESULTS = 1 + len(RATES) * (len(METHODS) - 1)  # one run of the reference serves all rates
+SAMPLE = (0.1, 0.5, 0.9)  # the rates at which the plain loop is measured
+SEED = 1  # other parts use seed 0, and their finished runs would not run again
 
 
 @dataclass(frozen=True)
 class Column:
-    """What is run: the whole of the column, or a few rates that stand for it."""
+    """The runs to measure: all rates of the column, or a few from which it is extrapolated."""
 
     network: str
     rates: tuple[float, ...]
     at_least: float
 
 
-# The first rate also trains what the others share, and is left out where others are extrapolated.
+# The runs at the first rate also do the shared training. So the extrapolation leaves them out.
 COLUMNS = (Column("dan", RATES, 5.0), Column("lstm", (0.9, 0.1, 0.5), 3.0))
 
 
 def measure(bench: Bench) -> list[Row]:
-    """Seconds of the column, ours as the command runs it, in one process."""
+    """The seconds for the column; ours is one call of the command in one process."""
     device = bench.devices[-1]
     rows = []
     for column in COLUMNS:
@@ -62,7 +62,7 @@ def _list(rates: tuple[float, ...]) -> str:
 
 
 def _ours(bench: Bench, network: str, rates: tuple[float, ...], epochs: int) -> float:
-    """Seconds of the command, its start included."""
+    """The seconds that the command takes, including its start."""
     command = [
         *(sys.executable, "-m", "ccompress.cli", "-m"),
         *overrides(bench, SST2),
@@ -81,10 +81,15 @@ def _ours(bench: Bench, network: str, rates: tuple[float, ...], epochs: int) -> 
 
 
 def extrapolated(seconds: float, results: Sequence[Mapping[str, Any]], missing: int) -> float:
-    """Seconds of a column of which `missing` rates were not run.
+    """The seconds of the whole column, if `missing` of its rates were not run.
 
-    Each of them adds what a run of each method took; not counted in that mean are runs that trained
-    what the others share, which is done once however many rates there are.
+    Each missing rate adds the mean time of a run of each method. That mean excludes the runs that
+    did the shared training, which happens once for any number of rates.
+
+    Args:
+        seconds: The measured seconds.
+        results: The results of the measured runs.
+        missing: The number of rates that were not run.
     """
     for method in METHODS[1:]:
         of_method = [result for result in results if result["method"] == method]
@@ -94,10 +99,10 @@ def extrapolated(seconds: float, results: Sequence[Mapping[str, Any]], missing: 
 
 
 def separate(bench: Bench, case: Case, device: torch.device, epochs: int) -> float:
-    """Seconds of 31 trainings, each from its beginning; reading the data is not counted.
+    """The seconds of 31 trainings, each from its beginning, without reading the data.
 
-    The reference and each quantization train the whole table; pre-training SVD a table of k
-    columns; in-training SVD half its epochs the table, half the factors.
+    The reference and each quantization train the whole table. Pre-training SVD trains a table of k
+    columns. In-training SVD trains the table for half of the epochs and the factors for the others.
     """
     rows, dim = case.table.shape
     loops = {"table": plain(case, device).epoch}

@@ -1,4 +1,4 @@
-"""Reading a text file of the size of glove.6B.300d: the first time, and every time after."""
+"""The time to read a text file as large as glove.6B.300d: the first time, and from the cache."""
 
 import time
 from multiprocessing import get_context
@@ -13,12 +13,12 @@ from ccompress.experiment.measure import peak_memory
 
 WORDS, DIM = 400_000, 300
 SECONDS, MEGABYTES = 20, 1500
-# So many lines differ in their numbers; more would only take longer to write.
+# The number of lines with different numbers. More would only take longer to write.
 _DISTINCT = 1000
 
 
 def measure(bench: Bench) -> list[Row]:
-    """Seconds and peak memory of a process that reads such a file and does nothing else."""
+    """The seconds and peak memory of a process that only reads such a file."""
     cpu = torch.device("cpu")
     words = WORDS // 100 if bench.quick else WORDS
     path = bench.runs / "vectors.txt"
@@ -55,7 +55,7 @@ def measure(bench: Bench) -> list[Row]:
 
 
 def write(path: Path, words: int) -> None:
-    """Write a file in GloVe's format, numbers with five decimals as in glove.6B."""
+    """Write a file in GloVe's format, with five decimals as in glove.6B."""
     numbers = 0.4 * np.random.default_rng(0).standard_normal((_DISTINCT, DIM))
     ends = [" ".join(f"{number:.5f}" for number in line) for line in numbers]
     with path.open("w", encoding="utf-8") as file:
@@ -64,8 +64,8 @@ def write(path: Path, words: int) -> None:
 
 
 def read(path: Path, cache: Path) -> tuple[float, float, int]:
-    """Seconds, seconds of processor time, and peak memory in bytes of this process."""
-    began, worked = time.perf_counter(), time.process_time()
+    """Read the file; the wall time and processor time in seconds, and the peak memory in bytes."""
+    began, processor_began = time.perf_counter(), time.process_time()
     File(path=str(path)).load(path.parent, cache, [])
-    taken = time.perf_counter() - began, time.process_time() - worked
-    return *taken, peak_memory(torch.device("cpu"))
+    wall, processor = time.perf_counter() - began, time.process_time() - processor_began
+    return wall, processor, peak_memory(torch.device("cpu"))

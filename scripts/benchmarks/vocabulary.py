@@ -1,4 +1,4 @@
-"""Time per epoch against the rows of the table: ours is to stay flat."""
+"""Time per epoch for tables of more and more rows; ours should stay constant."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -15,13 +15,14 @@ from ccompress.report.style import printing
 
 SIZES = (1_000, 3_000, 10_000, 30_000, 100_000, 300_000, 1_000_000)
 QUICK_SIZES = (1_000, 10_000)
-FLAT = 1.5  # the longest of our epochs may take so many times the shortest
-# The plain loop trains so many steps where more would take minutes; the epoch is extrapolated.
+FLAT = 1.5  # our longest epoch may take at most this many times as long as our shortest
+# The plain loop trains STEPS / rows steps of an epoch, since more would take minutes. The time of
+# the whole epoch is extrapolated.
 STEPS = 3_000_000
 
 
 def measure(bench: Bench) -> list[Row]:
-    """An epoch over the sentences of sst2, at every size of the table."""
+    """The time of an epoch over the sentences of sst2, for each size of the table."""
     rows = []
     base = load(bench, "sst2", SST2, "dan")
     for device in bench.devices:
@@ -29,14 +30,14 @@ def measure(bench: Bench) -> list[Row]:
         for size in QUICK_SIZES if bench.quick else SIZES:
             measured = _epochs(bench, with_rows(base, size), device)
             rows += measured
-            ours += [one for one in measured if one.contender == OURS]
+            ours += [result for result in measured if result.contender == OURS]
         rows.append(_flatness(ours, base, device))
     draw(rows, bench.out)
     return rows
 
 
 def _epochs(bench: Bench, case: Case, device: torch.device) -> list[Row]:
-    """The epochs of both contenders over one table."""
+    """The epoch times of both contenders with one table."""
     rows, dim = case.table.shape
     steps = min(case.steps, max(3, STEPS // rows))
     few = replace(case, train=_first(case.train, steps * BATCH_SIZE))
@@ -59,7 +60,7 @@ def _first(split: Encoded, sentences: int) -> Encoded:
 
 def _flatness(ours: Sequence[Row], base: Case, device: torch.device) -> Row:
     """Our longest epoch as a multiple of our shortest."""
-    medians = [one.median for one in ours]
+    medians = [result.median for result in ours]
     ratio = max(medians) / min(medians)
     return row(
         base.name,
@@ -74,7 +75,7 @@ def _flatness(ours: Sequence[Row], base: Case, device: torch.device) -> Row:
 
 
 def draw(rows: Sequence[Row], out: Path) -> None:
-    """The figure: time per epoch against rows of the table, both axes logarithmic."""
+    """Draw time per epoch against rows of the table, with both axes logarithmic."""
     epochs = [one for one in rows if one.quantity == "epoch"]
     out.mkdir(parents=True, exist_ok=True)
     with printing():

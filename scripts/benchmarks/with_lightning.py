@@ -1,4 +1,4 @@
-"""The plain loop's networks in PyTorch Lightning, where it is installed (the extra `bench`)."""
+"""The plain loop's networks in PyTorch Lightning, if it is installed (the extra `bench`)."""
 
 import logging
 import time
@@ -15,12 +15,12 @@ from ccompress.data.batches import Encoded
 
 
 class Module(lightning.LightningModule):
-    """A network, its optimizer, and the clock: hooks tell how long an epoch takes inside `fit`."""
+    """A network with its optimizer, and hooks that measure the time of an epoch inside `fit`."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
-        # The same through all calls of `fit`, each of which trains one epoch.
+        # Each call of `fit` trains one epoch. All calls share this optimizer.
         self.optimizer = torch.optim.Adam(network.parameters(), lr=LEARNING_RATE)
         self.correct = self.seen = 0
         self.began = self.trained = self.evaluated = self.ended = 0.0
@@ -35,31 +35,31 @@ class Module(lightning.LightningModule):
         return F.cross_entropy(self.network(tokens, lengths), labels)
 
     def validation_step(self, batch: tuple[Tensor, Tensor, Tensor]) -> None:
-        """Count what is right."""
+        """Count the correct predictions of a batch."""
         tokens, lengths, labels = batch
         self.correct += int((self.network(tokens, lengths).argmax(1) == labels).sum())
         self.seen += len(labels)
 
     def on_train_epoch_start(self) -> None:
-        """The epoch begins."""
+        """Note the time at which the epoch begins."""
         self.began = time.perf_counter()
 
     def on_validation_epoch_start(self) -> None:
-        """The evaluation begins."""
+        """Note the time at which the evaluation begins."""
         self.correct = self.seen = 0
         self.trained = time.perf_counter()
 
     def on_validation_epoch_end(self) -> None:
-        """The evaluation ends."""
+        """Note the time at which the evaluation ends."""
         self.evaluated = time.perf_counter()
 
     def on_train_epoch_end(self) -> None:
-        """The epoch ends."""
+        """Note the time at which the epoch ends."""
         self.ended = time.perf_counter()
 
 
 class LightningLoop:
-    """A network in training, an epoch a call; without logger, checkpoints and progress bar."""
+    """A network in training, one epoch per call, without logger, checkpoints or progress bar."""
 
     def __init__(
         self, network: nn.Module, train: Encoded, dev: Encoded, device: torch.device
@@ -81,7 +81,7 @@ class LightningLoop:
     def epoch(self) -> Epoch:
         """Train one epoch and evaluate on dev."""
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # its advice on workers, which cost more than they give
+            warnings.simplefilter("ignore")  # Lightning advises workers, which would be slower here
             lightning.Trainer(**self.options).fit(self.module, self.train, self.dev)
         module = self.module
         return Epoch(

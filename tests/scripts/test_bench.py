@@ -175,7 +175,7 @@ def test_an_unknown_part_is_refused(capsys):
     with pytest.raises(SystemExit) as stopped:
         main(["speed"])
     assert stopped.value.code == 2
-    assert "speed is no part; parts are steps, factors" in capsys.readouterr().err
+    assert "speed is not a part; parts are steps, factors" in capsys.readouterr().err
 
 
 def test_the_whole_experiment_is_extrapolated_from_runs_of_many_processes(tmp_path, monkeypatch):
