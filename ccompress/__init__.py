@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ccompress.deployment.model import load
     from ccompress.embeddings.low_rank import LowRankEmbedding
     from ccompress.embeddings.quantized import QuantizedEmbedding
+    from ccompress.installation import __version__ as __version__
     from ccompress.library.compression import CompressionReport, compress, replace_parameters
     from ccompress.schedules.scheduler import CALR
 
@@ -31,12 +32,13 @@ __all__ = [
     "replace_parameters",
 ]
 
-# All of these need torch, whose import takes seconds. So each is imported when it is first used.
+# Most of them need torch, whose import takes seconds. So each is imported when it is first used.
 _HOMES = {
     "CALR": "schedules.scheduler",
     "CompressionReport": "library.compression",
     "LowRankEmbedding": "embeddings",
     "QuantizedEmbedding": "embeddings",
+    "__version__": "installation",
     "compress": "library.compression",
     "load": "deployment.model",
     "replace_parameters": "library.compression",
@@ -44,7 +46,8 @@ _HOMES = {
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    special = (name for name in globals() if name.startswith("__"))
+    return sorted({*special, *_HOMES})
 
 
 def __getattr__(name: str) -> Any:

@@ -1,6 +1,5 @@
 """The entry point: verbs, Hydra, exit codes; nothing else."""
 
-import importlib
 import os
 import re
 import shlex
@@ -21,6 +20,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from ccompress import installation, streams
+from ccompress.commands import completion, verbs
 from ccompress.config import files
 from ccompress.config.schema import keys
 from ccompress.config.settings import (
@@ -31,19 +31,6 @@ from ccompress.config.settings import (
 )
 from ccompress.errors import DeviceLost, Diverged, InputError, OutOfMemory, nearest, one_line
 from ccompress.experiment.results import RESULT, command_line
-
-# verb -> module with main(arguments) -> exit code
-VERBS = {
-    "baseline": "ccompress.commands.baseline",
-    "data": "ccompress.commands.data",
-    "evaluate": "ccompress.commands.evaluate",
-    "export": "ccompress.commands.export",
-    "predict": "ccompress.commands.predict",
-    "report": "ccompress.commands.report",
-    "runs": "ccompress.commands.runs",
-    "shrink": "ccompress.commands.shrink",
-}
-
 
 # The folders that Hydra itself would write. We switch them off, so setting one has no effect.
 _FOLDERS = ("hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir", "hydra.output_subdir")
@@ -76,8 +63,14 @@ def command(arguments: list[str]) -> int:
     """
     signal.signal(signal.SIGTERM, _terminate)
     try:
+        if "--version" in arguments:
+            print(f"ccompress {installation.__version__}")
+            return 0
+        if shell := completion.shell_of(arguments):
+            completion.answer(shell, _hydra)
+            return 0
         if _names_a_verb(arguments):
-            return _verb(arguments[0], arguments[1:])
+            return _verb(arguments)
         return _hydra(arguments)
     except InputError as error:
         return _complain(str(error), 2)
@@ -138,15 +131,10 @@ def _complain(message: str, code: int) -> int:
     return code
 
 
-def _verb(verb: str, arguments: list[str]) -> int:
-    if verb not in VERBS:
-        raise InputError(
-            f"{verb!r} is not a verb{nearest(verb, VERBS)}; verbs are {', '.join(sorted(VERBS))}, "
-            f"options are KEY=VALUE (ccompress --help)"
-        )
-    module = importlib.import_module(VERBS[verb])
+def _verb(words: list[str]) -> int:
+    verb, arguments = verbs.find(words)
     try:
-        return int(module.main(arguments))
+        return verb.main(arguments)
     except (MemoryError, RuntimeError):
         from ccompress.machine import hardware_errors
 

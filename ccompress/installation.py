@@ -1,11 +1,13 @@
-"""How to install an extra of `ccompress`, in the way in which it was installed here."""
+"""The installed version of `ccompress`, and how to install an extra in the way it was installed."""
 
 import json
 import shlex
 import sys
-from importlib.metadata import distribution
+from importlib.metadata import distribution, version
 from urllib.parse import urlparse
 from urllib.request import url2pathname
+
+__version__ = version("ccompress")
 
 
 def command(extra: str) -> str:
@@ -19,8 +21,8 @@ def command(extra: str) -> str:
     url, package = origin.get("url", ""), f"ccompress[{extra}]"
     if origin.get("dir_info", {}).get("editable"):
         words = ["-e", f"{url2pathname(urlparse(url).path)}[{extra}]"]
-    elif version := origin.get("vcs_info"):
-        words = [f"{package} @ {version['vcs']}+{url}@{version['commit_id']}"]
+    elif repository := origin.get("vcs_info"):
+        words = [f"{package} @ {repository['vcs']}+{url}@{repository['commit_id']}"]
     else:
         words = [f"{package} @ {url}" if url else package]
     uv = (installed.read_text("INSTALLER") or "").strip() == "uv"

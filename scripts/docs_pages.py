@@ -19,6 +19,7 @@ from omegaconf import OmegaConf
 
 import ccompress
 from ccompress import cli
+from ccompress.commands.verbs import VERBS
 from ccompress.locate import locate, path_of
 
 ROOT = Path(__file__).parents[1]
@@ -132,8 +133,8 @@ def autodoc(directive: str, *options: str) -> str:
 def command_line() -> str:
     """The `--help` of the command and of each verb."""
     parts = ["# Command line\n", block(printed("--help"))]
-    for verb in sorted(cli.VERBS):
-        parts += [f"## {verb}\n", block(printed(verb, "--help"))]
+    for verb in sorted(VERBS):
+        parts += [f"## {verb}\n", block(printed(*verb.split(), "--help"))]
     return "\n".join(parts)
 
 

@@ -1,3 +1,4 @@
+import importlib.metadata
 import os
 import shlex
 import signal
@@ -14,6 +15,7 @@ from hatchling.builders.sdist import SdistBuilder
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.errors import MissingConfigException
 
+import ccompress as package
 from ccompress import cli
 
 ROOT = Path(__file__).parents[1]
@@ -50,6 +52,18 @@ def test_help_and_verbs_import_no_torch():
         assert done.returncode == 0, done.stderr
 
 
+def test_the_version_is_ours(ccompress):
+    done = ccompress("--version")
+    assert (done.returncode, done.stdout) == (0, f"ccompress {package.__version__}\n")
+    assert package.__version__ == importlib.metadata.version("ccompress")
+
+
+def test_the_package_shows_its_names_alone():
+    names = {name for name in dir(package) if not name.startswith("__")}
+    assert names == set(package.__all__)
+    assert "__version__" in dir(package)
+
+
 def test_hydras_own_options_work(ccompress, tiny):
     job = ccompress("--cfg", "job", "method=none")
     assert job.returncode == 0
@@ -57,14 +71,6 @@ def test_hydras_own_options_work(ccompress, tiny):
     assert ccompress("--info", "config").returncode == 0
     verbose = ccompress(*tiny, "hydra.verbose=true", "save_model=false")
     assert verbose.returncode == 0
-
-
-def test_tab_completion(console):
-    line = "ccompress method=in_tr"
-    done = console(
-        "-sc", "query=bash", COMP_LINE=line, COMP_POINT=str(len(line)), COMP_WORDBREAKS="="
-    )
-    assert "in_training_svd" in done.stdout
 
 
 def test_a_config_dir_of_ones_own(ccompress, tmp_path, tiny):
@@ -116,9 +122,10 @@ BAD = [
     (["train.epoch=1"], "did you mean train.epochs?"),
     (["network.hidden=-3"], "at least 1"),
     (["network.dropout=2"], "below 1"),
-    (["reprot"], "report"),
+    (["reprot"], "did you mean report?"),
+    (["baseline", "--ouput", "x"], "did you mean --out?"),
     (["report", "nothing"], "nothing"),
-    (["runs", "nothing"], "nothing is no folder"),
+    (["runs", "nothing"], "'nothing' is neither a folder nor an experiment"),
     (["data", "fetch", "sst3"], "sst2"),
 ]
 

@@ -1,6 +1,5 @@
 """`ccompress baseline`: what TF-IDF and a linear classifier reach on a data set."""
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,30 +7,37 @@ import pandas as pd
 
 from ccompress import storage
 from ccompress.baselines import tfidf
+from ccompress.commands.arguments import Arguments
 from ccompress.config.composition import settings_from
 from ccompress.config.settings import Settings
 from ccompress.errors import InputError
 
 
+def parser() -> Arguments:
+    """The arguments of the verb."""
+    parser = Arguments(
+        "baseline",
+        "TF-IDF of words and word pairs with a linear classifier, chosen on dev, in sizes from a "
+        "few kB up: whether word embeddings pay on your data.",
+    )
+    parser.add_overrides(
+        "options",
+        "the data set, as for a run: dataset=sst2, or dataset=custom dataset.train=a.csv …",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="FOLDER",
+        help="where to write (default: results/baseline/DATASET)",
+    )
+    return parser
+
+
 def main(arguments: Sequence[str]) -> int:
     """Train the baseline in all sizes, show what each reaches, and keep the files."""
-    parser = argparse.ArgumentParser(
-        prog="ccompress baseline",
-        description="TF-IDF of words and word pairs with a linear classifier, chosen on dev: "
-        "whether word embeddings pay on your data.",
-    )
-    parser.add_argument(
-        "overrides",
-        nargs="*",
-        metavar="KEY=VALUE",
-        help="the data set, as for a run: dataset=sst2, or dataset=custom dataset.train=a.csv …",
-    )
-    parser.add_argument(
-        "--out", type=Path, metavar="FOLDER", help="default: results/baseline/DATASET"
-    )
-    given = parser.parse_args(arguments)
+    given = parser().read(arguments)
     # The baseline reads no vectors: none need to be there.
-    settings = settings_from([*given.overrides, "vectors=random", "method=none"])
+    settings = settings_from([*given.options, "vectors=random", "method=none"])
     out = given.out or settings.results_dir / "baseline" / settings.names["dataset"]
     try:
         points = tfidf.train(settings.dataset.load(settings.root), out)

@@ -1,12 +1,12 @@
 """`ccompress data`: what data there are, fetching them, checking them."""
 
-import argparse
 import importlib
 import pkgutil
 from collections.abc import Sequence
 from pathlib import Path
 
 import ccompress.data
+from ccompress.commands.arguments import Arguments
 from ccompress.config import files
 from ccompress.data.base import default_root
 from ccompress.data.downloads.fetch import fetch
@@ -24,46 +24,49 @@ def sources() -> dict[str, Source]:
     return {source.name: source for source in sorted(declared, key=lambda source: source.name)}
 
 
-def main(argv: Sequence[str]) -> int:
-    """Run `ccompress data` with its arguments and return the exit code.
+def parser() -> Arguments:
+    """The arguments of the verb."""
+    parser = Arguments("data", "Data sets and word vectors: what there is, and getting it.")
+    parser.add_argument(
+        "verb",
+        metavar="list | fetch | check",
+        help="list: what there is, whether it is here, its size, source and licence; fetch: "
+        "download from upstream and verify; check: verify the SHA-256 of what is here",
+    )
+    parser.completes("verb", lambda _: _VERBS)
+    parser.add_argument(
+        "names",
+        nargs="*",
+        default=[],
+        metavar="NAME",
+        help="a data set or vectors (default for list: all; for check: all that is here); for "
+        "fetch also an experiment: then what it reads and is not here",
+    )
+    parser.completes("names", lambda _: [*sources(), *files.options("experiment")])
+    parser.add_argument(
+        "--root",
+        type=Path,
+        default=default_root(),
+        metavar="FOLDER",
+        help="the data root (default: CCOMPRESS_DATA, else the user's cache folder; now "
+        "%(default)s)",
+    )
+    return parser
+
+
+def main(arguments: Sequence[str]) -> int:
+    """List, fetch or check data.
 
     Raises:
         InputError: A name is unknown, or what it names is not there or cannot be fetched.
     """
-    root = argparse.ArgumentParser(add_help=False)
-    root.add_argument(
-        "--root",
-        type=Path,
-        default=default_root(),
-        help="the data root (default: CCOMPRESS_DATA, else the user's cache folder; now"
-        " %(default)s)",
-    )
-    parser = argparse.ArgumentParser(
-        prog="ccompress data", description="Data sets and word vectors in the data root."
-    )
-    verbs = parser.add_subparsers(dest="verb", required=True)
-    verbs.add_parser("list", parents=[root], help="what there is, its size, source and licence")
-    names = verbs.add_parser("fetch", parents=[root], help="download from upstream and verify")
-    names.add_argument(
-        "names",
-        nargs="+",
-        metavar="NAME",
-        help="a data set, vectors, or an experiment: then what it reads and is not there",
-    )
-    names = verbs.add_parser("check", parents=[root], help="verify the SHA-256 of what is there")
-    names.add_argument("names", nargs="*", metavar="NAME", help="(default: all that is there)")
-    arguments = parser.parse_args(argv)
-    if arguments.verb == "list":
-        return _list(arguments.root)
-    if arguments.verb == "fetch":
-        experiments = files.options("experiment")
-        others = [name for name in arguments.names if name not in experiments]
-        _fetch(_named(others, experiments), arguments.root)
-        for name in arguments.names:
-            if name in experiments:
-                _fetch_for_experiment(name, arguments.root)
-        return 0
-    return _check(_named(arguments.names), arguments.root)
+    given = parser().read(arguments)
+    if given.verb not in _VERBS:
+        raise InputError(
+            f"data {given.verb!r} is not a verb{nearest(given.verb, _VERBS)}; it is one of "
+            f"{', '.join(_VERBS)}"
+        )
+    return _VERBS[given.verb](given.names, given.root)
 
 
 def _named(names: Sequence[str], others: Sequence[str] = ()) -> list[Source]:
@@ -78,9 +81,11 @@ def _named(names: Sequence[str], others: Sequence[str] = ()) -> list[Source]:
     return [known[name] for name in names]
 
 
-def _list(root: Path) -> int:
+def _list(names: Sequence[str], root: Path) -> int:
+    """Print what there is."""
+    chosen = _named(names) or sources().values()
     print(f"data root: {root}")
-    for source in sources().values():
+    for source in chosen:
         download = f", download {source.megabytes:,} MB" if source.files else ""
         sizes = ""
         if source.sizes:
@@ -88,6 +93,20 @@ def _list(root: Path) -> int:
             sizes = f", train {train:,}, dev {dev:,}, test {test:,}, classes {classes}"
         print(f"\n{source.name}: {source.state(root)}{sizes}{download}, licence {source.licence}")
         print(f"    {source.title}\n    {source.home}")
+    return 0
+
+
+def _fetch(names: Sequence[str], root: Path) -> int:
+    """Fetch data, and what experiments read."""
+    experiments = files.options("experiment")
+    if not names:
+        known = ", ".join([*sources(), *experiments])
+        raise InputError(f"data fetch: name what to fetch, one or several of {known}")
+    others = [name for name in names if name not in experiments]
+    _bring(_named(others, experiments), root)
+    for name in names:
+        if name in experiments:
+            _fetch_for_experiment(name, root)
     return 0
 
 
@@ -114,14 +133,14 @@ def _fetch_for_experiment(experiment: str, root: Path) -> None:
             missing += error
     wanted += missing.names
     if wanted:
-        _fetch(_named(wanted), root)
+        _bring(_named(wanted), root)
     elif not missing.others:
         print(f"{experiment}: all that it reads is there, in {root}")
     if missing.others:
         raise MissingData(others=missing.others)
 
 
-def _fetch(chosen: Sequence[Source], root: Path) -> None:
+def _bring(chosen: Sequence[Source], root: Path) -> None:
     for source in chosen:
         if not source.files:
             print(f"{source.name}: built in, there is nothing to fetch")
@@ -144,12 +163,13 @@ def _verified(source: Source, root: Path, fetched: Sequence[Path]) -> str:
     return f"SHA-256 verified except of {', '.join(unknown)} (no checksum is known)"
 
 
-def _check(chosen: Sequence[Source], root: Path) -> int:
-    """Print a line per file; exit code 1 if one of them is not what upstream has."""
+def _check(names: Sequence[str], root: Path) -> int:
+    """Print a line per file; exit code 1 if one is not what upstream has, or nothing is there."""
+    chosen = _named(names)
     for source in chosen:
         if not source.is_there(root):
             source.find(root, *source.checksums())  # raises, naming the command that fetches it
-    damaged = 0
+    damaged = there = 0
     for source in chosen or sources().values():
         for name, sha256 in source.checksums().items():
             if (actual := source.sha256(root, name)) is None:
@@ -163,7 +183,14 @@ def _check(chosen: Sequence[Source], root: Path) -> int:
             else:
                 damaged += 1
                 verdict = "DAMAGED: not the contents that upstream has"
+            there += actual is not None
             print(f"{source.name}: {name}: {verdict}")
     if damaged:
         print(f"{damaged} damaged; ccompress data fetch NAME brings them anew")
+    if not (there or chosen):
+        print(f"nothing is there, in {root}; ccompress data fetch NAME brings it")
+        return 1
     return 1 if damaged else 0
+
+
+_VERBS = {"list": _list, "fetch": _fetch, "check": _check}

@@ -1,6 +1,5 @@
 """`ccompress evaluate`: how good the small model of a run is on a labelled file."""
 
-import argparse
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ccompress import storage
+from ccompress.commands.arguments import Arguments
 from ccompress.commands.stored_model import add_device, add_run, open_run
 from ccompress.data import table_file
 from ccompress.data.datasets.custom import Labelled, labelled
@@ -28,12 +28,13 @@ _READABLE = 20  # classes whose confusion matrix fits a terminal, and whose coun
 _SHOWN = 5  # unknown labels that are shown
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Print accuracy, the figures of each class and confusions; write them and each prediction."""
-    parser = argparse.ArgumentParser(
-        prog="ccompress evaluate",
-        description="Accuracy, precision, recall and F1 of each class, the confusion matrix, and "
-        "what the model says of each text. A text whose label the model does not know is an error.",
+def parser() -> Arguments:
+    """The arguments of the verb."""
+    parser = Arguments(
+        "evaluate",
+        "How good the small model of a run is on labelled texts: accuracy, precision, recall and "
+        "F1 of each class, the confusion matrix, and what the model says of each text. A text "
+        "whose label the model does not know is an error.",
     )
     add_run(parser)
     add_device(parser)
@@ -44,14 +45,27 @@ def main(arguments: Sequence[str]) -> int:
         metavar="FILE",
         help=f"labelled texts, in a table: {', '.join(table_file.FORMS)}",
     )
-    parser.add_argument("--text", default="text", help="column of the text (default: %(default)s)")
     parser.add_argument(
-        "--label", default="label", help="column of the label (default: %(default)s)"
+        "--text", default="text", metavar="COLUMN", help="column of the text (default: %(default)s)"
     )
     parser.add_argument(
-        "--out", type=Path, help="where to write; default: evaluation/ beside the model"
+        "--label",
+        default="label",
+        metavar="COLUMN",
+        help="column of the label (default: %(default)s)",
     )
-    given = parser.parse_args(arguments)
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="FOLDER",
+        help="where to write (default: evaluation/ beside the model)",
+    )
+    return parser
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Print accuracy, the figures of each class and confusions; write them and each prediction."""
+    given = parser().read(arguments)
     path, small = open_run(given, given.device)
     rows = list(labelled(given.data, {"--text": given.text, "--label": given.label}))
     unknown = unknown_labels(rows, small.labels, given.data)

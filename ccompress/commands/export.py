@@ -1,11 +1,11 @@
 """`ccompress export`: the small model for programs that have no ccompress."""
 
-import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from ccompress import storage
+from ccompress.commands.arguments import Arguments
 from ccompress.commands.stored_model import add_run, open_run
 from ccompress.deployment import tokenizer_json
 from ccompress.deployment.export import FORMATS, described, write_onnx_folder
@@ -14,22 +14,29 @@ from ccompress.errors import InputError
 from ccompress.experiment.results import size
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Write the exported model and what belongs to it, and say where."""
-    parser = argparse.ArgumentParser(
-        prog="ccompress export",
-        description="The small model for ONNX Runtime (a folder with the tokenizer and a program "
-        "that needs onnxruntime and tokenizers alone), or for torch without ccompress (a file).",
+def parser() -> Arguments:
+    """The arguments of the verb."""
+    parser = Arguments(
+        "export",
+        "The small model of a run for ONNX Runtime (a folder with the tokenizer and a program that "
+        "needs onnxruntime and tokenizers alone), or for torch without ccompress (a file).",
     )
     add_run(parser)
-    parser.add_argument("--format", choices=FORMATS, required=True)
+    parser.add_argument("--format", choices=FORMATS, required=True, help="what to write")
     parser.add_argument(
         "--out",
         type=Path,
-        help="onnx: a folder (default: onnx/ beside the model), or FILE.onnx for that alone, its "
-        "words and labels beside it as JSON; torch_export: FILE.pt2 (default: beside the model)",
+        metavar="PATH",
+        help="where to write; onnx: a folder (default: onnx/ beside the model), or FILE.onnx for "
+        "that alone, its words and labels beside it as JSON; torch_export: FILE.pt2 (default: "
+        "beside the model)",
     )
-    given = parser.parse_args(arguments)
+    return parser
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Write the exported model and what belongs to it, and say where."""
+    given = parser().read(arguments)
     suffix, _ = FORMATS[given.format]
     in_folder = given.format == "onnx" and (given.out is None or given.out.suffix != suffix)
     if in_folder and given.out and given.out.is_file():

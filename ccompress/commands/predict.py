@@ -1,6 +1,5 @@
 """`ccompress predict`: the labels of texts, by the small model of a run."""
 
-import argparse
 import csv
 import io
 import json
@@ -12,6 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, cast
 
+from ccompress.commands.arguments import Arguments
 from ccompress.commands.stored_model import add_device, add_run, open_run
 from ccompress.data import table_file
 from ccompress.data.datasets import custom
@@ -36,24 +36,24 @@ class Answer(NamedTuple):
         return words + [""] * (2 * top - len(words))
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Write the label and its probability for each text of a file or of standard input."""
-    parser = argparse.ArgumentParser(
-        prog="ccompress predict",
-        description="The label of each text and its probability, as fast as they come. A text "
-        "without words has none: empty columns, null in jsonl.",
+def parser() -> Arguments:
+    """The arguments of the verb."""
+    parser = Arguments(
+        "predict",
+        "The label that the small model of a run gives each text, and its probability, as fast as "
+        "texts come. A text without words has none: empty columns, null in jsonl.",
     )
     add_run(parser)
-    add_device(parser)
     parser.add_argument(
         "file",
         nargs="?",
         type=Path,
+        metavar="FILE",
         help="texts in UTF-8, one a line (default, and -: standard input), or a table: "
         f"{', '.join(table_file.FORMS)}",
     )
     parser.add_argument(
-        "--column", metavar="NAME", help="column of the text in a table (default: text)"
+        "--column", metavar="COLUMN", help="column of the text in a table (default: text)"
     )
     parser.add_argument(
         "--top",
@@ -69,7 +69,13 @@ def main(arguments: Sequence[str]) -> int:
         help="text: label, probability and text, with tabs between (default); csv: the same "
         "with a header; jsonl: an object a line",
     )
-    given = parser.parse_args(arguments)
+    add_device(parser)
+    return parser
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Write the label and its probability for each text of a file or of standard input."""
+    given = parser().read(arguments)
     if given.top < 1:
         raise InputError(f"--top {given.top}: give at least 1")
     _, small = open_run(given, given.device)

@@ -1,6 +1,5 @@
 """`ccompress report`: every table and figure, from stored runs alone."""
 
-import argparse
 import functools
 import math
 from collections.abc import Sequence
@@ -8,6 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from ccompress.commands.arguments import Arguments
+from ccompress.commands.which_runs import add_filters, add_source
 from ccompress.errors import InputError
 from ccompress.experiment.results import RUNS
 from ccompress.report import (
@@ -31,27 +32,20 @@ from ccompress.report.tables import Table
 Parts = list[Table | Picture]
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Write the report of an experiment or of a folder of runs, and print what it finds."""
-    parser = argparse.ArgumentParser(
-        prog="ccompress report",
-        description="Tables (Markdown, CSV) and figures (SVG, PNG) from stored runs.",
+def parser() -> Arguments:
+    """The arguments of the verb."""
+    parser = Arguments(
+        "report",
+        "Tables (Markdown, CSV) and figures (SVG, PNG) of stored runs: of an experiment or of a "
+        "folder of runs, a section for each thing that was varied.",
     )
+    add_source(parser, nargs=None)
+    add_filters(parser, "; the reference stays whatever is said of methods and rates")
     parser.add_argument(
-        "source",
-        metavar="NAME|FOLDER",
-        help=f"an experiment, read from results/NAME/{RUNS}; or a folder that holds {RUNS} or "
-        "run folders, such as results/runs",
-    )
-    parser.add_argument(
-        "filters",
-        nargs="*",
-        metavar="KEY=VALUE",
-        help="which runs: a column of runs.csv or an option, such as dataset=sst2 rate=0.5,0.9 "
-        "network.hidden=50; the reference stays whatever is said of methods and rates",
-    )
-    parser.add_argument(
-        "--out", type=Path, help="where to write; default: results/NAME, or FOLDER/report"
+        "--out",
+        type=Path,
+        metavar="FOLDER",
+        help="where to write (default: results/NAME, or FOLDER/report)",
     )
     parser.add_argument(
         "--within",
@@ -60,16 +54,22 @@ def main(arguments: Sequence[str]) -> int:
         metavar="POINTS",
         help="the drop that the smallest model may have (default: %(default)s)",
     )
-    given = parser.parse_args(arguments)
+    return parser
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Write the report of an experiment or of a folder of runs, and print what it finds."""
+    given = parser().read(arguments)
     if not (math.isfinite(given.within) and given.within >= 0):
         raise InputError(f"--within {given.within}: give a number of points, 0 or more")
-    source, name, default_out = locate(given.source)
-    out = given.out or default_out
+    source = stored_runs.locate(given.source)
+    folder = source.parent if source.name == RUNS else source
+    is_experiment = folder == Path("results") / given.source
+    out = given.out or (folder if is_experiment else folder / "report")
     runs = stored_runs.read(source, given.filters)
     asked = questions(runs)
-    folder = source if source.is_dir() else source.parent
     parts = build(runs, asked, folder / "spectra.csv", given.within)
-    heading = " ".join([f"Report: {name}", *given.filters])
+    heading = " ".join([f"Report: {folder.resolve().name}", *given.filters])
     tested = any(isinstance(part, Table) and part.tests for part in parts)
     intro = summary.what_was_run(runs, asked, tested)
     document.write(out, heading, intro, parts)
@@ -77,27 +77,6 @@ def main(arguments: Sequence[str]) -> int:
     written = [out / document.PAGE, *(out / part for part in ("tables", "figures"))]
     print("written:", ", ".join(str(path) for path in written if path.exists()))
     return 0
-
-
-def locate(source: str) -> tuple[Path, str, Path]:
-    """Where the runs are, what the report is called, and where it goes if nobody says.
-
-    Raises:
-        InputError: `source` is neither an experiment with stored runs nor a folder.
-    """
-    experiment = Path("results") / source
-    if Path(source).name == source and (experiment / RUNS).is_file():
-        return experiment / RUNS, source, experiment
-    folder = Path(source)
-    if (folder / RUNS).is_file():
-        return folder / RUNS, folder.resolve().name, folder / "report"
-    if folder.is_dir():
-        return folder, folder.resolve().name, folder / "report"
-    known = sorted(path.parent.name for path in Path("results").glob(f"*/{RUNS}"))
-    raise InputError(
-        f"{source!r} is neither a folder nor an experiment with runs in {experiment / RUNS}; "
-        + (f"experiments here: {', '.join(known)}" if known else "no experiment has runs here")
-    )
 
 
 def build(

@@ -1,54 +1,190 @@
-"""`ccompress runs`: what has been run, newest first."""
+"""`ccompress runs`: what has been run, and in what the runs differ."""
 
-import argparse
-import importlib
-from collections.abc import Sequence
+import csv
+import io
+import json
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
-import pandas as pd
+from ccompress.commands import terminal
+from ccompress.commands.arguments import RUNS_DIR, Arguments
+from ccompress.commands.which_runs import add_filters, add_source
+from ccompress.errors import InputError, nearest
+from ccompress.experiment import filters, results
+from ccompress.report import stored_runs
 
-from ccompress.errors import InputError
-from ccompress.experiment import results
+Row = dict[str, Any]
 
-_SHOWN = (
-    "run_id",
-    "created",
-    "status",
-    "dataset",
-    "network",
-    "method",
-    "rate",
-    "schedule",
-    "seed",
-    "test_accuracy",
-    "achieved_reduction",
-)
+# What a run is, shown where runs differ in it; their options come after it.
+_SETTINGS = ["dataset", "network", "method", "rate", "schedule", "seed", "vectors", "vocab_policy"]
+_LETTERS = 7
+_RESULTS = ("test_accuracy", "achieved_reduction", "folded_bytes")
 
 
-# verb of `ccompress runs` -> module with main(arguments) -> exit code
-_VERBS = {"clean": "ccompress.commands.runs_clean"}
+def parser() -> Arguments:
+    """The arguments of the verb."""
+    parser = Arguments(
+        "runs",
+        "What has been run, newest first, and in what the runs differ.",
+        "`ccompress runs diff` compares two runs; `ccompress runs clean` deletes what runs share "
+        "and make again where they need it.",
+    )
+    add_source(parser, nargs="?")
+    add_filters(parser)
+    parser.add_argument(
+        "--sort",
+        metavar="COLUMN",
+        help="order by a column of runs.csv or an option, smallest first (default: newest first)",
+    )
+    parser.add_argument("--reverse", action="store_true", help="turn the order round")
+    parser.add_argument(
+        "--format",
+        choices=FORMATS,
+        default="table",
+        help="table: what differs, as wide as the terminal (default); csv, json: every column of "
+        "runs.csv and every option",
+    )
+    return parser
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Print a table of the runs of a folder, or do what a verb says."""
-    if arguments and arguments[0] in _VERBS:
-        return int(importlib.import_module(_VERBS[arguments[0]]).main(arguments[1:]))
-    parser = argparse.ArgumentParser(
-        prog="ccompress runs",
-        description="What has been run, newest first.",
-        epilog="`ccompress runs clean` deletes what runs share and make again where they need it.",
-    )
-    parser.add_argument("folder", nargs="?", type=Path, help="default: results/runs")
-    folder = parser.parse_args(arguments).folder
-    if folder and not folder.is_dir():
-        raise InputError(f"{folder} is no folder of runs")
-    rows = results.collect(folder or Path("results/runs"))
-    if not rows:
-        print("no runs yet")
-        return 0
-    table = pd.DataFrame(rows)[list(_SHOWN)]
-    print(table.to_string(index=False, float_format=lambda x: f"{x:.4g}", na_rep=""))
-    for row in rows:
-        if row["error"]:
-            print(f"{row['run_id']} failed: {row['error']}")
+    """Print the runs of an experiment or a folder that meet the filters."""
+    given = parser().read(arguments)
+    words = list(given.filters)
+    if given.source and "=" in given.source and not Path(given.source).is_dir():
+        words.insert(0, given.source)
+        given.source = None
+    rows, source = _read(given.source)
+    options = stored_runs.every_option(rows, source)
+    chosen = filters.select(rows, filters.parse(words), lambda row: options[row["run_id"]])
+    every = [row | options[row["run_id"]] for row in chosen]
+    if given.sort:
+        every = ordered(every, given.sort)
+    print(FORMATS[given.format](every[::-1] if given.reverse else every))
     return 0
+
+
+def _read(name: str | None) -> tuple[list[Row], Path]:
+    """The rows of an experiment or a folder, newest first, and where they are."""
+    if name is None:
+        return results.collect(RUNS_DIR), RUNS_DIR
+    try:
+        source = stored_runs.locate(name)
+    except InputError as error:
+        verb = nearest(f"runs {name}", ("runs clean", "runs diff"))
+        raise InputError(f"{error}{verb}") from error
+    if source.is_file():
+        rows = results.read_runs(source)
+        return sorted(rows, key=lambda row: str(row["created"]), reverse=True), source
+    return results.collect(source), source
+
+
+def ordered(rows: Sequence[Row], key: str) -> list[Row]:
+    """Rows by a column or an option, numbers by their size; those without a value come last.
+
+    Raises:
+        InputError: No row has such a column or option.
+    """
+    known = {name for row in rows for name in row}
+    if rows and key not in known:
+        raise InputError(
+            f"--sort {key}: no run has it{nearest(key, known)}; it is a column of runs.csv or an "
+            f"option that a run was given"
+        )
+    having = [row for row in rows if filters.plain(row.get(key))]
+    lacking = [row for row in rows if not filters.plain(row.get(key))]
+    return sorted(having, key=lambda row: _by_size(filters.plain(row[key]))) + lacking
+
+
+def _by_size(text: str) -> tuple[bool, float, str]:
+    try:
+        return False, float(text), text
+    except ValueError:
+        return True, 0.0, text
+
+
+def _table(rows: Sequence[Row]) -> str:
+    """The runs, with the settings in which they differ; below it, what all have and what failed."""
+    if not rows:
+        return "no runs yet"
+    columns = {name: [_shown(name, row) for row in rows] for name in _settings(rows)}
+    varied = {name: cells for name, cells in columns.items() if _differ(name, cells)}
+    same = {name: max(cells) for name, cells in columns.items() if name not in varied}
+    ids = [str(row["run_id"]) for row in rows]
+    table = {"run_id": ids, "created": [_when(row["created"]) for row in rows]}
+    if any(row["status"] != "done" for row in rows):
+        table["status"] = [str(row["status"]) for row in rows]
+    known = [name for name in _RESULTS if any(_shown(name, row) for row in rows)]
+    table |= varied | {name: [_shown(name, row) for row in rows] for name in known}
+    width = terminal.width()
+    # What tells the fewest runs apart goes first.
+    telling = sorted(varied, key=lambda name: -Counter(varied[name]).most_common(1)[0][1])
+    go = ["achieved_reduction", "created", "folded_bytes", *telling]
+    text, gone = terminal.fitted(table, width, go)
+    if gone and width:
+        # The first letters of an id do for every verb.
+        table["run_id"] = [run_id[:_LETTERS] for run_id in ids]
+        text, gone = terminal.fitted(table, width, go)
+    lines = [text]
+    if told := [f"{name}={value}" for name, value in same.items() if value]:
+        lines.append(f"all: {' '.join(told)}")
+    if gone:
+        lines.append(f"no room for {', '.join(gone)}: --format csv shows every column")
+    lines += [f"{row['run_id']} failed: {row['error']}" for row in rows if row["error"]]
+    return "\n".join(lines)
+
+
+def _settings(rows: Sequence[Row]) -> list[str]:
+    """The names of what the runs are, the options that one of them was given included."""
+    options = {name: None for row in rows for name in row if name not in results.COLUMNS}
+    protocols = {row["protocol"] for row in rows}
+    return [*_SETTINGS, *options, *["protocol"] * (len(protocols) > 1)]
+
+
+def _differ(name: str, cells: Sequence[str]) -> bool:
+    # A run that failed early does not know its vectors, nor what else came of its settings.
+    told = {cell for cell in cells if cell} if name in results.COLUMNS else set(cells)
+    return len(told) > 1
+
+
+def _shown(name: str, row: Mapping[str, Any]) -> str:
+    """A cell of the table."""
+    value: Any = row.get(name)
+    if filters.plain(value) == "":
+        return ""
+    if name == "test_accuracy":
+        return f"{value:.2f}"
+    if name == "achieved_reduction":
+        return f"{100 * value:.1f} %"
+    if name == "folded_bytes":
+        return results.size(value)
+    return terminal.cut(filters.plain(value))
+
+
+def _when(created: str) -> str:
+    """A time of the rows, which is UTC, as the clock on the wall had it."""
+    return datetime.fromisoformat(created).astimezone().strftime("%Y-%m-%d %H:%M")
+
+
+def _csv(rows: Sequence[Row]) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, _columns(rows), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue().rstrip("\n")
+
+
+def _json(rows: Sequence[Row]) -> str:
+    whole = [{name: row.get(name) for name in _columns(rows)} for row in rows]
+    return json.dumps(whole, ensure_ascii=False, indent=1)
+
+
+def _columns(rows: Sequence[Row]) -> list[str]:
+    """The columns of runs.csv, and the options."""
+    return list(dict.fromkeys([*results.COLUMNS, *(name for row in rows for name in row)]))
+
+
+FORMATS: dict[str, Callable[[Sequence[Row]], str]] = {"table": _table, "csv": _csv, "json": _json}

@@ -1,26 +1,38 @@
 """`ccompress runs clean`: delete what runs share and make again where they need it."""
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from ccompress.commands.arguments import RUNS_DIR, Arguments
 from ccompress.errors import InputError
 from ccompress.experiment.leftovers import KINDS, Amount, clean
 from ccompress.experiment.results import size
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Show what can be deleted from a folder of runs; delete it if asked to."""
-    parser = argparse.ArgumentParser(
-        prog="ccompress runs clean",
-        description="Shared trainings, prepared data and locks, which are made again where a run "
-        "needs them. Runs are never touched, nor is what a process uses now.",
+def parser() -> Arguments:
+    """The arguments of the verb."""
+    parser = Arguments(
+        "runs clean",
+        "Deletes shared trainings, prepared data and locks, which are made again where a run needs "
+        "them. Runs are never touched, nor is what a process uses now.",
     )
     parser.add_argument(
-        "folder", nargs="?", type=Path, default=Path("results/runs"), help="default: %(default)s"
+        "folder",
+        nargs="?",
+        type=Path,
+        default=RUNS_DIR,
+        metavar="FOLDER",
+        help="a folder of runs (default: %(default)s)",
     )
-    parser.add_argument("--delete", action="store_true", help="delete it; else it is only shown")
-    given = parser.parse_args(arguments)
+    parser.add_argument(
+        "--delete", action="store_true", help="delete them (default: only say what they take)"
+    )
+    return parser
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Show what can be deleted from a folder of runs; delete it if asked to."""
+    given = parser().read(arguments)
     if not given.folder.is_dir():
         raise InputError(f"{given.folder} is no folder of runs")
     free, in_use = Amount(), Amount()

@@ -11,6 +11,7 @@ import pandas as pd
 
 from ccompress import installation, storage
 from ccompress.baselines import tfidf
+from ccompress.commands.arguments import Arguments
 from ccompress.data import columns, oddities
 from ccompress.data.base import Splits
 from ccompress.errors import InputError
@@ -47,31 +48,30 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="ccompress shrink",
-        description="From labelled texts in a file to a small model: trains networks compressed in "
-        "several ways and a linear baseline, compares them, and names the one to take.",
+def parser() -> Arguments:
+    """The arguments of the verb."""
+    parser = Arguments(
+        "shrink",
+        "From labelled texts in a file to a small model: trains networks compressed in several "
+        "ways and a linear baseline, compares them, and names the one to take.",
     )
     parser.add_argument(
         "file",
         type=Path,
+        metavar="FILE",
         help="labelled texts in UTF-8: .csv, .tsv, .json, .jsonl, also with .gz after it",
     )
-    parser.add_argument(
-        "options",
-        nargs="*",
-        metavar="KEY=VALUE",
-        help="options of the runs, such as vectors=glove network=lstm dataset.delimiter=';'",
+    parser.add_overrides(
+        "options", "options of the runs, such as vectors=glove network=lstm dataset.delimiter=';'"
     )
     parser.add_argument(
-        "--text", metavar="COLUMN", help="the column of the texts; default: a guess"
+        "--text", metavar="COLUMN", help="the column of the texts (default: a guess, said)"
     )
     parser.add_argument(
-        "--label", metavar="COLUMN", help="the column of the labels; default: a guess"
+        "--label", metavar="COLUMN", help="the column of the labels (default: a guess, said)"
     )
     parser.add_argument(
-        "--test", type=Path, metavar="FILE", help="texts to test with; default: a fifth of FILE"
+        "--test", type=Path, metavar="FILE", help="texts to test with (default: a fifth of FILE)"
     )
     parser.add_argument(
         "--within",
@@ -80,7 +80,11 @@ def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
         metavar="POINTS",
         help="the drop on dev that the small model may have (default: %(default)s)",
     )
-    given = parser.parse_intermixed_args(arguments)  # options may stand before KEY=VALUE
+    return parser
+
+
+def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
+    given = parser().read(arguments)
     if not (math.isfinite(given.within) and given.within >= 0):
         raise InputError(f"--within {given.within}: give a number of points, 0 or more")
     for option in given.options:

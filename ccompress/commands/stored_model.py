@@ -5,25 +5,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ccompress import cores
+from ccompress.commands.arguments import Arguments, add_runs_dir, run_ids
 from ccompress.config.settings import check_device
+from ccompress.errors import InputError
+from ccompress.experiment import results
 
 if TYPE_CHECKING:
     from ccompress.deployment.model import Model
 
 
-def add_run(parser: argparse.ArgumentParser) -> None:
+def add_run(parser: Arguments) -> None:
     """Add the arguments that name a stored model."""
     parser.add_argument(
         "run",
         metavar="RUN",
-        help="a run's folder, the first letters of its id, or a model.safetensors",
+        help="a run: its folder, the first letters of its id, or a model.safetensors",
     )
-    parser.add_argument(
-        "--runs-dir",
-        type=Path,
-        default=Path("results/runs"),
-        help="where ids are looked for (default: %(default)s)",
-    )
+    parser.completes("run", run_ids)
+    add_runs_dir(parser)
     parser.add_argument(
         "--trust",
         metavar="PACKAGE",
@@ -34,11 +33,12 @@ def add_run(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_device(parser: argparse.ArgumentParser) -> None:
+def add_device(parser: Arguments) -> None:
     """Add the argument that says where a model works."""
     parser.add_argument(
         "--device", default="auto", help="auto (default: a GPU if there is one), cpu, cuda, cuda:N"
     )
+    parser.completes("device", lambda _: ("auto", "cpu", "cuda"))
 
 
 def open_run(given: argparse.Namespace, device: str) -> tuple[Path, "Model"]:
@@ -51,7 +51,29 @@ def open_run(given: argparse.Namespace, device: str) -> tuple[Path, "Model"]:
 
     check_device(device)
     torch.set_num_threads(cores.threads())
-    path = model.file_of(given.run, given.runs_dir)
+    path = file_of(given.run, given.runs_dir)
     where = choose_device(device)
     use_device(where, precision="float32")
     return path, model.load(path, where, given.trust)
+
+
+def file_of(run: str, runs_dir: Path) -> Path:
+    """The model file that `run` means: that file, or the one in the run's folder.
+
+    Raises:
+        InputError: There is none, or more than one.
+    """
+    from ccompress.deployment.model import FILE  # needs torch
+
+    if run and (given := Path(run)).is_file():
+        return given
+    folder = results.folder_of(run, runs_dir)
+    path = folder / FILE
+    if not path.is_file():
+        if not (folder / "config.yaml").is_file():
+            raise InputError(f"{folder} is not a run's folder: `ccompress runs` lists them")
+        raise InputError(
+            f"{folder} has no {FILE}: the run is not finished or used "
+            f"save_model=false; save_model=true runs it again"
+        )
+    return path

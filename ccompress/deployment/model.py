@@ -252,40 +252,6 @@ def _built(
     return network
 
 
-def file_of(run: str, runs_dir: Path) -> Path:
-    """The model file that a user names.
-
-    Args:
-        run: The file itself, its folder, or the first letters of the run's id.
-        runs_dir: The folder that holds the runs.
-
-    Raises:
-        InputError: No file or more than one file fits.
-    """
-    given = Path(run)
-    if not run:
-        raise InputError("no run is named: give its folder or the first letters of its id")
-    if given.is_file():
-        return given
-    folders = [given]
-    if not given.is_dir():
-        folders = sorted(runs_dir.glob(f"{run}*")) if run.isalnum() else []
-    if not folders:
-        raise InputError(f"no run {run!r} in {runs_dir}: `ccompress runs` lists them")
-    if len(folders) > 1:
-        names = ", ".join(folder.name for folder in folders)
-        raise InputError(f"{run!r} is the beginning of {len(folders)} runs: {names}")
-    path = folders[0] / FILE
-    if not path.is_file():
-        if not (folders[0] / "config.yaml").is_file():
-            raise InputError(f"{folders[0]} is not a run's folder: `ccompress runs` lists them")
-        raise InputError(
-            f"{folders[0]} has no {FILE}: the run is not finished or used save_model=false; "
-            f"save_model=true runs it again"
-        )
-    return path
-
-
 def _described(module: nn.Module) -> dict[str, Any]:
     """The class of an embedding and its constructor's arguments, in the form of a YAML file.
 

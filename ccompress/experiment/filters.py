@@ -10,6 +10,7 @@ Row = dict[str, Any]
 Conditions = dict[str, list[str]]
 
 _SHOWN = 10  # values that an error message lists
+_WHOLE = 1e15  # below it a whole number is written with all its digits
 
 
 def parse(words: Iterable[str]) -> Conditions:
@@ -74,7 +75,7 @@ def plain(value: Any) -> str:
         number = float(text)
     except ValueError:
         return text
-    return str(int(number)) if number.is_integer() else repr(number)
+    return str(int(number)) if number.is_integer() and abs(number) < _WHOLE else repr(number)
 
 
 def _value(row: Row, key: str, options: Callable[[Row], Mapping[str, str]]) -> Any:

@@ -220,6 +220,25 @@ def collect(runs_dir: Path) -> list[dict[str, Any]]:
     return sorted(filter(None, rows), key=lambda row: str(row["created"]), reverse=True)
 
 
+def folder_of(run: str, runs_dir: Path) -> Path:
+    """The run's folder that `run` means: itself, or the one whose id begins with these letters.
+
+    Raises:
+        InputError: There is none, or more than one.
+    """
+    if not run:
+        raise InputError("no run is named: give its folder or the first letters of its id")
+    folders = [Path(run)]
+    if not folders[0].is_dir():
+        folders = sorted(runs_dir.glob(f"{run}*")) if run.isalnum() else []
+    if not folders:
+        raise InputError(f"no run {run!r} in {runs_dir}: `ccompress runs` lists them")
+    if len(folders) > 1:
+        names = ", ".join(folder.name for folder in folders)
+        raise InputError(f"{run!r} is the beginning of {len(folders)} runs: {names}")
+    return folders[0]
+
+
 def committed(results_dir: Path, experiment: str, run_id: str) -> dict[str, Any] | None:
     """A finished run's row, from `experiment`'s own runs.csv or else another's.
 

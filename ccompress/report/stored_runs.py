@@ -18,6 +18,8 @@ from ccompress.errors import InputError, MissingData
 from ccompress.experiment import filters, results
 from ccompress.report.labels import Labels, options
 
+Row = dict[str, Any]
+
 REFERENCE = "none"
 # One panel of a figure, one block of a table. `data` is the data set and what its runs stand on.
 PANEL = ["data", "network", "schedule"]
@@ -54,6 +56,27 @@ class Runs:
     labels: Labels
 
 
+def locate(source: str) -> Path:
+    """The runs.csv of an experiment or of a folder, or else a folder of run folders.
+
+    Raises:
+        InputError: `source` is neither an experiment with stored runs nor a folder.
+    """
+    experiment, folder = Path("results") / source, Path(source)
+    if folder.name == source and (experiment / results.RUNS).is_file():
+        return experiment / results.RUNS
+    if (folder / results.RUNS).is_file():
+        return folder / results.RUNS
+    if folder.is_dir():
+        return folder
+    known = sorted(path.parent.name for path in Path("results").glob(f"*/{results.RUNS}"))
+    raise InputError(
+        f"{source!r} is neither a folder nor an experiment with runs in "
+        f"{experiment / results.RUNS}; "
+        + (f"experiments here: {', '.join(known)}" if known else "no experiment has runs here")
+    )
+
+
 def read(source: Path, words: Sequence[str] = ()) -> Runs:
     """Read the runs in `source`: a runs.csv, or a folder of run folders (ID/result.json).
 
@@ -67,14 +90,19 @@ def read(source: Path, words: Sequence[str] = ()) -> Runs:
             nothing, rows have several protocol numbers, or two runs of one seed differ in nothing
             that can be named.
     """
-    is_table = source.is_file()
-    stored = results.read_runs(source) if is_table else _read_folders(source)
+    stored = results.read_runs(source) if source.is_file() else _read_folders(source)
     if not stored:
         raise InputError(f"{source} holds no runs: neither rows of runs.csv nor ID/result.json")
-    # The folders of an experiment's runs lie beside its own, unless runs_dir was given.
-    folder = source.resolve().parent.parent / "runs" if is_table else source
-    given = _options(stored, folder)
-    stored = _filtered(stored, filters.parse(words), given)
+    given = every_option(stored, source)
+    return labelled(_filtered(stored, filters.parse(words), given), given, source)
+
+
+def labelled(stored: list[Row], given: dict[str, dict[str, str]], source: Path) -> Runs:
+    """Rows as the runs of a report; `given` holds the options of each, `source` is where they are.
+
+    Raises:
+        InputError: As `read`.
+    """
     rows = _typed(stored, source)
     done = rows[rows["status"] == "done"].copy()
     others = rows[rows["status"] != "done"].rename(columns={"dataset": "data"})
@@ -88,7 +116,7 @@ def read(source: Path, words: Sequence[str] = ()) -> Runs:
     return Runs(done, others[~refused].reset_index(drop=True), int(refused.sum()), labels)
 
 
-def _read_folders(folder: Path) -> list[dict[str, Any]]:
+def _read_folders(folder: Path) -> list[Row]:
     rows = []
     for path in sorted(folder.glob(f"*/{results.RESULT}")):
         row = results.read_result(path.parent)
@@ -101,12 +129,14 @@ def _read_folders(folder: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def _options(stored: list[dict[str, Any]], folder: Path) -> dict[str, dict[str, str]]:
+def every_option(stored: list[Row], source: Path) -> dict[str, dict[str, str]]:
     """For each run its options: those of its command line, and what it has of the others'.
 
     An option that another run was given has a value in every run that knows it. The configuration
-    in the run's folder (`folder`/ID) tells it, where that is kept.
+    in the run's folder tells it, where that is kept.
     """
+    # The folders of an experiment's runs lie beside its own, unless runs_dir was given.
+    folder = source.resolve().parent.parent / "runs" if source.is_file() else source
     given = {row["run_id"]: options(row["overrides"] or "") for row in stored}
     every = {key for options_of_run in given.values() for key in options_of_run}
     for run_id, overridden in given.items():
@@ -124,15 +154,15 @@ def _is_group(value: Any) -> bool:
 
 
 def _filtered(
-    stored: list[dict[str, Any]], conditions: filters.Conditions, given: dict[str, dict[str, str]]
-) -> list[dict[str, Any]]:
+    stored: list[Row], conditions: filters.Conditions, given: dict[str, dict[str, str]]
+) -> list[Row]:
     """The rows that meet the conditions, and the reference of those that a method's leave."""
     of_methods = {k: v for k, v in conditions.items() if k.partition(".")[0] in ("method", "rate")}
     if REFERENCE in of_methods.get("method", []):
         of_methods = {}
     general = {key: conditions[key] for key in conditions.keys() - of_methods.keys()}
 
-    def select(rows: list[dict[str, Any]], chosen: filters.Conditions) -> list[dict[str, Any]]:
+    def select(rows: list[Row], chosen: filters.Conditions) -> list[Row]:
         return filters.select(rows, chosen, lambda row: given[row["run_id"]])
 
     rows = select(stored, general)
@@ -140,7 +170,7 @@ def _filtered(
     return references + select([row for row in rows if row not in references], of_methods)
 
 
-def _typed(stored: list[dict[str, Any]], source: Path) -> pd.DataFrame:
+def _typed(stored: list[Row], source: Path) -> pd.DataFrame:
     """The rows as text and numbers; what is absent is "" or nan."""
     rows = pd.DataFrame(stored, dtype=object)
     if missing := [name for name in (*_TEXT, *_NUMBERS) if name not in rows]:

@@ -120,6 +120,44 @@ def test_verified_is_said_only_of_what_has_a_checksum(
     assert capsys.readouterr().out == "a: a.txt: there, not verified: no checksum is known\n"
 
 
+def test_check_of_nothing_fails(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", "--root", str(tmp_path)]) == 1
+    said = f"nothing is there, in {tmp_path}; ccompress data fetch NAME brings it\n"
+    assert capsys.readouterr().out.endswith(said)
+
+
+def test_list_says_which_dimensions_of_glove_are_there(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["list", "glove", "--root", str(tmp_path)]) == 0
+    printed = capsys.readouterr().out
+    assert "\nglove: not there, download" in printed
+    assert "sst2" not in printed
+    (tmp_path / "vectors").mkdir()
+    (tmp_path / "vectors/glove.6B.100d.subset.txt.gz").touch()
+    (tmp_path / "glove.6B.300d.txt").touch()  # as a user may have it
+    assert main(["list", "--root", str(tmp_path)]) == 0
+    printed = capsys.readouterr().out
+    assert (
+        "glove: there: 100d as vectors/glove.6B.100d.subset.txt.gz, 300d as glove.6B.300d.txt "
+        "(not there: 50d, 200d), download" in printed
+    )
+    assert "a file named subset lacks a, i, 's, n't and numbers" in printed
+    for dim in (50, 100, 200, 300):
+        (tmp_path / f"vectors/glove.6B.{dim}d.txt").touch()
+    assert main(["list", "--root", str(tmp_path)]) == 0
+    assert "200d as vectors/glove.6B.200d.txt, 300d as glove.6B.300d.txt, download" in (
+        capsys.readouterr().out
+    )
+
+
+def test_a_verb_of_data_is_needed_and_known() -> None:
+    with pytest.raises(InputError, match=r"data 'lst' is not a verb \(did you mean list\?\)"):
+        main(["lst"])
+    with pytest.raises(InputError, match=r"^data fetch: name what to fetch, .*sst2.*paper"):
+        main(["fetch"])
+
+
 @pytest.mark.parametrize("verb", ["fetch", "check"])
 def test_an_unknown_name_is_refused_with_the_nearest(verb: str) -> None:
     with pytest.raises(InputError, match=r"unknown data 'sst' \(did you mean sst2\?\); known are"):

@@ -5,7 +5,7 @@ import sys
 import docs_pages
 import pytest
 
-from ccompress import cli
+from ccompress.commands.verbs import VERBS
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def test_every_method_has_a_card_with_its_options(pages):
 
 
 def test_every_verb_says_its_help(pages):
-    for verb in cli.VERBS:
+    for verb in VERBS:
         assert f"usage: ccompress {verb} " in pages["command_line.md"]
 
 

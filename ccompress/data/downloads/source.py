@@ -43,6 +43,8 @@ class Source:
         alternatives: Other forms that serve as well: path under the data root -> SHA-256 of the
             contents, or "" where it is not known.
         folder_sha256: Gives the SHA-256 of an alternative that is a folder.
+        parts: What of it can be read without the rest, as a noun -> the paths under the data root
+            of which any holds it, the best one first. None where it is read as a whole.
     """
 
     name: str
@@ -55,6 +57,7 @@ class Source:
     archives: Mapping[str, str] = field(default_factory=dict)
     alternatives: Mapping[str, str] = field(default_factory=dict)
     folder_sha256: Callable[[Path], str] | None = None
+    parts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def find(self, root: Path, *paths: str) -> Path:
         """Return the first of `paths` (under the data root) that is there.
@@ -101,17 +104,30 @@ class Source:
         return {file.path: file.sha256 for file in self.files} | dict(self.alternatives)
 
     def is_there(self, root: Path) -> bool:
-        """Whether it can be read: all its files are there, or one of the alternatives."""
+        """Whether it can be read: all its files, one of the alternatives, or one of its parts."""
         return self.state(root).startswith(("there", "built in"))
 
     def state(self, root: Path) -> str:
         """What of it is under the data root, in words."""
+        if self.parts:
+            return self._state_of_parts(root)
         files = sum((root / file.path).is_file() for file in self.files)
         if files == len(self.files):
             return "there" if files else "built in"
         if others := [path for path in self.alternatives if (root / path).exists()]:
             return f"there as {' and '.join(others)}"
         return f"in part there, {files} of {len(self.files)} files" if files else "not there"
+
+    def _state_of_parts(self, root: Path) -> str:
+        paths = {
+            part: next((path for path in paths if (root / path).is_file()), None)
+            for part, paths in self.parts.items()
+        }
+        there = ", ".join(f"{part} as {path}" for part, path in paths.items() if path)
+        lacking = ", ".join(part for part, path in paths.items() if not path)
+        if not there:
+            return "not there"
+        return f"there: {there}" + f" (not there: {lacking})" * bool(lacking)
 
 
 def _exists(root: Path, path: str) -> bool:

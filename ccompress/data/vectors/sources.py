@@ -12,12 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from ccompress import storage
-from ccompress.data.vectors import cooccurrence, imdb_glove, vector_file
+from ccompress.data.vectors import cooccurrence, glove, imdb_glove, vector_file
 from ccompress.errors import InputError, MissingData
 
 Matrix = npt.NDArray[np.float32]
 
-_GLOVE_DIMENSIONS = (50, 100, 200, 300)
 # A subset file holds the most frequent words of the whole first, then words picked because some
 # data set has them, test words included: a vocabulary may not be built from those.
 _SUBSET_FREQUENT = 60_000
@@ -177,20 +176,15 @@ class Glove(Vectors):
     dim: int = 100
 
     def __post_init__(self) -> None:
-        if self.dim not in _GLOVE_DIMENSIONS:
+        if self.dim not in glove.DIMENSIONS:
             raise InputError(
                 f"glove has no vectors of dimension {self.dim}; vectors.dim must be one of"
-                f" {', '.join(map(str, _GLOVE_DIMENSIONS))}"
+                f" {', '.join(map(str, glove.DIMENSIONS))}"
             )
 
     def files(self, root: Path) -> dict[str, Path]:
         """The file in the data root or its folder `vectors`, the whole one before a subset."""
-        stem = f"glove.6B.{self.dim}d"
-        for name in (f"{stem}.txt", f"{stem}.txt.gz", f"{stem}.subset.txt.gz"):
-            for folder in (root, root / "vectors"):
-                if (folder / name).is_file():
-                    return {"path": folder / name}
-        raise MissingData(root, {"glove": f"{stem}.txt"})
+        return {"path": glove.SOURCE.find(root, *glove.SOURCE.parts[f"{self.dim}d"])}
 
     def load(self, root: Path, cache: Path, train: list[list[str]]) -> WordVectors:
         """Read the file, or what an earlier reading of the same contents left in `cache`."""

@@ -1,0 +1,49 @@
+"""The verbs, and the modules that do what they say."""
+
+import importlib
+from collections.abc import Sequence
+from typing import Protocol
+
+from ccompress.commands.arguments import Arguments
+from ccompress.errors import InputError, nearest
+
+
+class Verb(Protocol):
+    """What the module of a verb has."""
+
+    def parser(self) -> Arguments:
+        """Its arguments."""
+
+    def main(self, arguments: Sequence[str]) -> int:
+        """Do what the arguments say; the exit code."""
+
+
+# verb -> module
+VERBS = {
+    "baseline": "baseline",
+    "data": "data",
+    "evaluate": "evaluate",
+    "export": "export",
+    "predict": "predict",
+    "report": "report",
+    "runs": "runs",
+    "runs clean": "runs_clean",
+    "runs diff": "runs_diff",
+    "shrink": "shrink",
+}
+
+
+def find(words: Sequence[str]) -> tuple[Verb, Sequence[str]]:
+    """The module of the verb that `words` begin with, and its arguments.
+
+    Raises:
+        InputError: There is no such verb.
+    """
+    for length in (2, 1):
+        if module := VERBS.get(" ".join(words[:length])):
+            verb: Verb = importlib.import_module(f"ccompress.commands.{module}")
+            return verb, words[length:]
+    raise InputError(
+        f"{words[0]!r} is not a verb{nearest(words[0], VERBS)}; verbs are "
+        f"{', '.join(sorted(VERBS))}, options are KEY=VALUE (ccompress --help)"
+    )

@@ -1,0 +1,122 @@
+"""Completion, asked for as the shells do."""
+
+import os
+import subprocess
+
+import pytest
+from command_line import SCRIPT
+
+from ccompress.experiment import results
+
+# What bash does when Tab is pressed after $1: it sets these variables and calls the function.
+BASH = """
+eval "$(ccompress -sc install=bash)"
+COMP_LINE="$1" COMP_POINT=${#1}
+words=($1)
+COMP_CWORD=$(( ${#words[@]} - 1 ))
+[[ "$1" == *" " ]] && COMP_CWORD=${#words[@]}
+hydra_bash_completion
+printf '%s\\n' "${COMPREPLY[@]}"
+"""
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A user's folder: two runs, an experiment, files."""
+    for run_id in ("3f2a00000000", "77ab00000000"):
+        (tmp_path / "results" / "runs" / run_id).mkdir(parents=True)
+        (tmp_path / "results" / "runs" / run_id / results.RESULT).touch()
+    results.write_runs(tmp_path / "results" / "mine" / results.RUNS, [])
+    (tmp_path / "texts.csv").touch()
+    return tmp_path
+
+
+def in_bash(folder, line):
+    path = f"{SCRIPT.parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        ["bash", "-c", BASH, "bash", line],
+        cwd=folder,
+        env={**os.environ, "PATH": path},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stderr == ""
+    return done.stdout.split()
+
+
+def test_bash_completes_verbs_and_overrides_in_one_place(folder):
+    found = in_bash(folder, "ccompress re")
+    assert "report" in found
+    assert "results_dir=" in found
+    assert in_bash(folder, "ccompress -m method=quant") == ["method=quantization"]
+    assert in_bash(folder, "ccompress predict 3") == ["3f2a00000000"]
+
+
+@pytest.fixture
+def asked(ccompress, folder, monkeypatch):
+    """Asks as fish's function does, which shows files only where they are printed."""
+
+    def ask(line, shell="fish", **environment):
+        for name, value in {"COMP_LINE": line, **environment}.items():
+            monkeypatch.setenv(name, value)
+        done = ccompress("-sc", f"query={shell}")
+        assert (done.returncode, done.stderr) == (0, "")
+        return done.stdout.split()
+
+    return ask
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("ccompress pre", ["precision=", "predict"]),
+        ("ccompress runs d", ["diff"]),
+        ("ccompress runs m", ["mine"]),
+        ("ccompress runs diff 3f2a 7", ["77ab00000000"]),
+        ("ccompress predict --device cpu 7", ["77ab00000000"]),
+        ("ccompress predict --runs-dir elsewhere 7", []),
+        ("ccompress predict 3f2a --dev", ["--device"]),
+        ("ccompress predict 3f2a --device cu", ["cuda"]),
+        ("ccompress predict 3f2a t", ["texts.csv"]),
+        ("ccompress predict 3f2a results/", ["results/mine/", "results/runs/"]),
+        ("ccompress evaluate 3f2a --data te", ["texts.csv"]),
+        ("ccompress export 3f2a --format o", ["onnx"]),
+        ("ccompress report ", ["mine"]),
+        ("ccompress report mine dataset=sn", ["dataset=snips"]),
+        ("ccompress data fe", ["fetch"]),
+        ("ccompress data fetch tr", ["trec"]),
+        ("ccompress data fetch pap", ["paper"]),
+        ("ccompress baseline dataset=cli", ["dataset=clinc150"]),
+        ("ccompress baseline --out x dataset=custom dataset.tr", ["dataset.train="]),
+        ("ccompress shrink te", ["texts.csv"]),
+        ("ccompress method=none network.hid", ["network.hidden="]),
+        (
+            "ccompress dataset=custom dataset.train=",
+            ["dataset.train=results/", "dataset.train=texts.csv"],
+        ),
+        ("ccompress dataset=custom dataset.train=te", ["dataset.train=texts.csv"]),
+        ("ccompress nothing.of.the.kind=1 network=ls", ["network=lstm"]),
+        ("ccompress --nothing-of-the-kind ", ["results/", "texts.csv"]),
+    ],
+)
+def test_what_a_line_can_go_on_with(asked, line, expected):
+    assert asked(line) == expected
+
+
+def test_what_stands_behind_the_cursor_does_not_count(asked):
+    assert asked("ccompress runs d mine", COMP_POINT="16") == ["diff"]
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh"])
+def test_bash_and_zsh_complete_files_by_themselves(asked, shell):
+    assert asked("ccompress predict 3f2a t", shell) == []
+    assert asked("ccompress predict 3", shell) == ["3f2a00000000"]
+    assert asked("ccompress dataset.train=te", shell) == ["dataset.train=texts.csv"]
+
+
+def test_the_other_queries_are_hydras(ccompress):
+    done = ccompress("-sc", "install=fish")
+    assert done.returncode == 0
+    assert "hydra_fish_completion" in done.stdout
+    assert ccompress("-sc", "query=nushell").returncode == 2
