@@ -22,12 +22,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from filelock import FileLock
 from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save as serialize
 from safetensors.numpy import save_file
 
 from ccompress.errors import InputError
 
 if TYPE_CHECKING:
     import torch
+
+    Tensors = Mapping[str, np.ndarray[Any, Any] | torch.Tensor]
 
 logger = logging.getLogger(__name__)
 
@@ -99,7 +102,7 @@ def _digest(
 
 def save(
     path: Path,
-    tensors: "Mapping[str, np.ndarray[Any, Any] | torch.Tensor]",
+    tensors: "Tensors",
     metadata: Mapping[str, str] | None = None,
 ) -> None:
     """Store named tensors (on any device) with their metadata and a checksum, atomically.
@@ -107,14 +110,7 @@ def save(
     Raises:
         OSError: The file cannot be written, as on a full disk.
     """
-    arrays = {
-        name: np.asarray(
-            tensor if isinstance(tensor, np.ndarray) else tensor.detach().cpu().numpy(), order="C"
-        )
-        for name, tensor in tensors.items()
-    }
-    stored = {**(metadata or {})}
-    stored[_CHECKSUM] = _digest(arrays, arrays.__getitem__, stored)
+    arrays, stored = _with_checksum(tensors, metadata or {})
     with replacing(path) as temporary:
         try:
             save_file(arrays, temporary, stored)
@@ -124,6 +120,24 @@ def save(
                 code = int(number[1])
                 raise OSError(code, os.strerror(code), str(path)) from error
             raise
+
+
+def size(tensors: "Tensors", metadata: Mapping[str, str]) -> int:
+    """The bytes of the file that `save` would write."""
+    return len(serialize(*_with_checksum(tensors, metadata)))
+
+
+def _with_checksum(
+    tensors: "Tensors", metadata: Mapping[str, str]
+) -> tuple[dict[str, np.ndarray[Any, Any]], dict[str, str]]:
+    """Tensors as arrays, and the metadata with the checksum of all."""
+    arrays = {
+        name: np.asarray(
+            tensor if isinstance(tensor, np.ndarray) else tensor.detach().cpu().numpy(), order="C"
+        )
+        for name, tensor in tensors.items()
+    }
+    return arrays, {**metadata, _CHECKSUM: _digest(arrays, arrays.__getitem__, metadata)}
 
 
 class TensorFile(Mapping[str, "torch.Tensor"]):

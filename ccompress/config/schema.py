@@ -68,6 +68,7 @@ class Schema:
     data: Data
     rate: float
     seed: int
+    rest: str
     device: str
     precision: str
     threads: int | None

@@ -44,6 +44,7 @@ PROTOCOL = 2
 GROUPS = ("dataset", "vectors", "network", "method", "schedule")
 POLICIES = ("train", "train+vectors")
 PRECISIONS = ("float32", "tf32")
+RESTS = ("float32", "int8", "int4")
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,7 @@ class Settings:
     batch_size: int
     rate: float
     seed: int
+    rest: str
     device: str
     precision: str
     threads: int
@@ -117,6 +119,8 @@ class Settings:
             "epochs": self.epochs,
             "rate": self.rate,
             **self._sources("method"),
+            # Younger than most runs, as `precision` is.
+            **({} if self.rest == "float32" else {"rest": self.rest}),
         }
 
     @property
@@ -201,6 +205,7 @@ def check(raw: DictConfig, names: Mapping[str, str]) -> Settings:
         batch_size=config.train.batch_size,
         rate=rate,
         seed=config.seed,
+        rest=config.rest,
         device=config.device,
         precision=config.precision,
         threads=threads,
@@ -304,6 +309,7 @@ def _check_values(config: Any) -> None:
     for key, value, known in (
         ("vocab.policy", config.vocab.policy, POLICIES),
         ("precision", config.precision, PRECISIONS),
+        ("rest", config.rest, RESTS),
     ):
         if value not in known:
             raise InputError(

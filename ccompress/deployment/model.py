@@ -2,7 +2,6 @@
 
 import functools
 import inspect
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,19 +10,19 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ccompress import storage
 from ccompress.data.batches import Encoded
 from ccompress.data.text import tokenizers
 from ccompress.data.text.vocabulary import PAD, UNK, rows_by_word
+from ccompress.deployment import file_contents
+from ccompress.deployment.file_contents import Contents
 from ccompress.errors import InputError
 from ccompress.locate import locate, path_of, refuse_untrusted
+from ccompress.networks import rest
 from ccompress.networks.base import Network, tensor_bytes
 from ccompress.networks.folding import fold, narrow
 from ccompress.training.evaluation import predict
 
 FILE = "model.safetensors"
-# Raise this number when the file changes so that an earlier ccompress cannot read it.
-_FORMAT = "1"
 
 
 class Prediction(NamedTuple):
@@ -50,8 +49,9 @@ class Model:
         words: The word of each row of the embedding table.
         labels: Names of the classes, in the order of the network's scores.
         tokenizer: A name known to `ccompress.data.text.tokenizers.get`.
-        config: The configuration of the run without the settings of the machine. The network is
-            built from its entry `network`.
+        config: Its `network` is what the network is built from; its `rest`, if there, is the
+            precision at which all layers but the embedding are stored, otherwise float32. Files of
+            the first format hold all else of their run's configuration too.
     """
 
     network: Network
@@ -138,30 +138,29 @@ def reference_bytes(make: functools.partial[Any], rows: int, dim: int, classes: 
         return tensor_bytes(make(nn.Embedding(rows, dim), dim, classes))
 
 
-def save(path: Path, small: Model) -> int:
-    """Write a model file and return its size in bytes.
-
-    The network is folded first, and the embedding is stored in its compressed form. The metadata
-    hold all that is needed to read raw text and to build the network again: the vocabulary, the
-    tokenizer, the labels, the configuration, the embedding's class with its arguments, and, if
-    folding changed the network, the width that it had before.
+def contents(small: Model) -> Contents:
+    """Return what the model's file holds: the network as it is shipped, its embedding compressed.
 
     Raises:
         InputError: The constructor's arguments cannot be read from the embedding, which happens
             only to a user's own class.
     """
-    network = fold(small.network)
-    metadata = {
-        "format": _FORMAT,
-        "words": json.dumps(small.words, ensure_ascii=False),
-        "labels": json.dumps(small.labels, ensure_ascii=False),
+    precision = small.config.get("rest", rest.FLOAT32)
+    network = rest.shipped(small.network, precision)
+    about: dict[str, Any] = {
+        "labels": small.labels,
         "tokenizer": small.tokenizer,
-        "embedding": json.dumps(_described(network.embedding)),
-        "config": json.dumps(small.config),
+        "embedding": _described(network.embedding),
+        "config": {key: small.config[key] for key in ("network", "rest") if key in small.config},
     }
-    if network is not small.network:
-        metadata["width"] = str(small.network.width)
-    storage.save(path, network.state_dict(), metadata)
+    if network.width != small.network.width:
+        about["width"] = small.network.width  # that its class built it with
+    return file_contents.pack(network, small.words, rest.packed(network, precision), about)
+
+
+def save(path: Path, small: Model) -> int:
+    """Write a model file (`contents`) atomically and return its size in bytes."""
+    contents(small).write(path)
     return path.stat().st_size
 
 
@@ -194,34 +193,24 @@ def load(
     if path.is_dir():
         path /= FILE
     try:
-        tensors, metadata = storage.load(path)
-    except FileNotFoundError as error:
-        raise InputError(f"there is no file {path}") from error
-    except storage.DamagedFile as error:
-        raise InputError(str(error).splitlines()[0]) from error
-    if "embedding" not in metadata:
-        raise InputError(f"{path} is not a model but another file that ccompress stored")
-    if metadata["format"] != _FORMAT:
-        raise InputError(f"{path} was written by another version of ccompress: update this one")
-    try:
-        config, labels = json.loads(metadata["config"]), json.loads(metadata["labels"])
-        words, described = json.loads(metadata["words"]), json.loads(metadata["embedding"])
-        named = [config["network"]["_target_"], described["_target_"]]
-        if metadata["tokenizer"] not in tokenizers.TOKENIZERS:
-            named.append(metadata["tokenizer"])
+        tensors, words, about = file_contents.read(path)
+        labels, described, options = about["labels"], about["embedding"], about["config"]["network"]
+        named = [options["_target_"], described["_target_"]]
+        if about["tokenizer"] not in tokenizers.TOKENIZERS:
+            named.append(about["tokenizer"])
         refuse_untrusted(named, (trust,) if isinstance(trust, str) else trust, path)
         if not labels:
             raise ValueError("it has no labels")
         embedding = factory(nn.Module, described)()
-        network = _built(
-            factory(Network, config["network"]), embedding, len(labels), metadata.get("width")
-        )
+        network = _built(factory(Network, options), embedding, len(labels), about.get("width"))
+        precision = about["config"].get("rest", rest.FLOAT32)
+        tensors = rest.unpacked(network, tensors, precision)
         # assign: the network takes over the stored tensors, without copying them
         network.load_state_dict(tensors, assign=True)
         rows = getattr(embedding, "num_embeddings", len(words))
         if len(words) != rows:
             raise ValueError(f"it has {len(words)} words for {rows} rows")
-        tokenizers.get(metadata["tokenizer"])
+        tokenizers.get(about["tokenizer"])
     except InputError:
         raise
     except KeyError as error:
@@ -231,11 +220,11 @@ def load(
         raise InputError(f"{path} cannot be built by this ccompress: {reason}") from error
     # Earlier versions stored the network without folding it.
     network = fold(network).requires_grad_(False).eval().to(device)
-    return Model(network, words, labels, metadata["tokenizer"], config)
+    return Model(network, words, labels, about["tokenizer"], about["config"])
 
 
 def _built(
-    make: functools.partial[Any], embedding: nn.Module, classes: int, unfolded: str | None
+    make: functools.partial[Any], embedding: nn.Module, classes: int, unfolded: int | None
 ) -> Network:
     """The network of a model file.
 
@@ -247,7 +236,7 @@ def _built(
     """
     if unfolded is None:
         return build(make, embedding, classes)
-    network: Network = make(embedding, int(unfolded), classes)
+    network: Network = make(embedding, unfolded, classes)
     narrow(network, width_of(embedding))
     return network
 

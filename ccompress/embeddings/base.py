@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor, nn
 
 from ccompress.errors import InputError
@@ -31,6 +32,8 @@ class CompressedEmbedding(nn.Module, ABC):
     """
 
     size_name: ClassVar[str]  # the attribute that says how small it is, such as rank
+    # Names of the tensors in its state that hold one entry a row. Without them no row is moved.
+    row_tensors: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, num_embeddings: int, embedding_dim: int, padding_idx: int | None) -> None:
         super().__init__()
@@ -46,6 +49,22 @@ class CompressedEmbedding(nn.Module, ABC):
     @abstractmethod
     def forward(self, indices: Tensor) -> Tensor:
         """The vectors, of shape (..., d), of indices of shape (...)."""
+
+    def runs(self) -> Tensor | None:
+        """The run of each row (V,), never falling, where the rows of one run can change places.
+
+        None where every row has to stay in its place.
+        """
+        return torch.zeros(self.num_embeddings, dtype=torch.long) if self.row_tensors else None
+
+    def permuted(self, order: Tensor) -> dict[str, Tensor]:
+        """The state of an equal embedding whose row i is row order[i] of this one.
+
+        `order` (V,) moves rows within their runs only (`runs`).
+        """
+        state: dict[str, Tensor] = self.state_dict()
+        moved = {name: state[name][order.to(state[name].device)] for name in self.row_tensors}
+        return {**state, **moved}
 
     def extra_repr(self) -> str:
         """What `print` shows of the module: sizes, and the padding if there is one."""

@@ -41,6 +41,8 @@ class LowRankEmbedding(FactorisedEmbedding):
         8512
     """
 
+    row_tensors = ("A",)
+
     def __init__(
         self,
         num_embeddings: int,

@@ -139,6 +139,27 @@ class MixedPrecisionEmbedding(CompressedEmbedding):
         for name, tensor in derived.items():
             self.register_buffer(name, tensor, persistent=False)
 
+    def runs(self) -> Tensor:
+        """The tier of each row (V,): its rows' codes have the same bits."""
+        return torch.repeat_interleave(self._bounds.diff()).cpu()
+
+    def permuted(self, order: Tensor) -> dict[str, Tensor]:
+        """See `CompressedEmbedding.permuted`."""
+        sizes, widths = self._bounds.diff().tolist(), self._width.flatten().tolist()
+        lengths = [-(-rows * width // 8) for rows, width in zip(sizes, widths, strict=True)]
+        streams = []
+        for stream, rows, width, places in zip(
+            np.split(self.codes.cpu().numpy(), np.cumsum(lengths)[:-1]),
+            sizes,
+            widths,
+            torch.split(order.cpu() - self._bounds[self.runs()].cpu(), sizes),
+            strict=True,
+        ):
+            bits = np.unpackbits(stream, count=rows * width, bitorder="little")
+            moved = bits.reshape(rows, width)[places.numpy()]
+            streams.append(np.packbits(moved, bitorder="little"))
+        return {**self.state_dict(), "codes": torch.from_numpy(np.concatenate(streams))}
+
     def forward(self, indices: Tensor) -> Tensor:
         """The vectors, of shape (..., k), of indices of shape (...)."""
         if indices.dtype not in (torch.int32, torch.int64):
@@ -222,6 +243,15 @@ class MixedPrecisionLowRankEmbedding(FactorisedEmbedding):
         embedding.code_bytes = rows.code_bytes
         embedding.A, embedding.B_codes, embedding.B_step = rows, codes, step
         return embedding
+
+    def runs(self) -> Tensor:
+        """The tier of each row (V,)."""
+        return self.A.runs()
+
+    def permuted(self, order: Tensor) -> dict[str, Tensor]:
+        """See `CompressedEmbedding.permuted`."""
+        rows = {f"A.{name}": tensor for name, tensor in self.A.permuted(order).items()}
+        return {**self.state_dict(), **rows}
 
     def factors(self) -> tuple[nn.Module, Tensor]:
         """The embedding that reads rows of A, of k columns, and B (k, d)."""

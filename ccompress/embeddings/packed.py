@@ -20,6 +20,7 @@ class PackedEmbedding(CompressedEmbedding):
     """
 
     size_name = "bits"
+    row_tensors = ("packed",)
     most_bits: ClassVar[int]
     packed: Tensor
 

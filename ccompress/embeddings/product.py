@@ -40,6 +40,7 @@ class ProductQuantizedEmbedding(CompressedEmbedding):
     """
 
     size_name = "parts"
+    row_tensors = ("codes",)
     codes: Tensor
     centroids: Tensor
 

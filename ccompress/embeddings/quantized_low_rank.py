@@ -39,6 +39,7 @@ class QuantizedLowRankEmbedding(FactorisedEmbedding):
         8560
     """
 
+    row_tensors = ("A.packed",)
     scale: Tensor
 
     def __init__(

@@ -12,7 +12,9 @@ from ccompress import machine
 from ccompress.config.settings import PROTOCOL, Settings
 from ccompress.data.prepare import Prepared
 from ccompress.deployment import model
+from ccompress.errors import InputError
 from ccompress.experiment import measure, results
+from ccompress.networks import rest
 from ccompress.networks.base import Network, tensor_bytes
 from ccompress.training.trainer import EpochRow
 
@@ -50,17 +52,19 @@ def of_data(settings: Settings, data: Prepared) -> dict[str, Any]:
 
 
 def of_size(
-    settings: Settings, data: Prepared, network: Network, folded: Network
+    settings: Settings, data: Prepared, network: Network, shipped: Network
 ) -> dict[str, Any]:
     """The columns that compare the bytes of the finished network with the uncompressed one's.
 
-    `folded` is the network as it is deployed.
+    `shipped` is the network as it is deployed. With a rounded rest it is what `model_bytes` count,
+    otherwise they count both factors and the first layer, as Acharya et al. do.
     """
     rows, dim = data.table.shape
     embedding_bytes_original = 4 * rows * dim
     embedding_bytes = tensor_bytes(network.embedding)
     model_bytes_original = model.reference_bytes(settings.network, rows, dim, len(data.labels))
-    model_bytes = tensor_bytes(network)
+    folded_bytes = tensor_bytes(shipped.embedding) + rest.stored_bytes(shipped, settings.rest)
+    model_bytes = tensor_bytes(network) if settings.rest == rest.FLOAT32 else folded_bytes
     return {
         "embedding_bytes_original": embedding_bytes_original,
         "embedding_bytes": embedding_bytes,
@@ -68,7 +72,28 @@ def of_size(
         "model_bytes_original": model_bytes_original,
         "model_bytes": model_bytes,
         "model_reduction": 1 - model_bytes / model_bytes_original,
-        "folded_bytes": tensor_bytes(folded),
+        "folded_bytes": folded_bytes,
+    }
+
+
+def of_file(settings: Settings, small: model.Model) -> dict[str, Any]:
+    """The columns that count the model file, which is written if the run is to leave it.
+
+    They are empty for a run that leaves none if its embedding, a user's own, cannot be stored.
+    """
+    try:
+        contents = model.contents(small)
+    except InputError:
+        if settings.save_model:
+            raise
+        return {"model_saved": 0}
+    if settings.save_model:
+        contents.write(settings.folder / model.FILE)
+    parts = contents.file_bytes()
+    return {
+        "file_bytes": sum(parts),
+        **{f"file_{name}_bytes": size for name, size in parts._asdict().items()},
+        "model_saved": int(settings.save_model),
     }
 
 

@@ -25,7 +25,9 @@ CORRECT = "correct.csv.xz"
 
 # Keys of result.json and columns of runs.csv. Fractions in 0..1, accuracies in percent, sizes in
 # bytes, times in seconds (latency in milliseconds). `peak_memory_bytes` is what the process held
-# (resident) where `device` is a CPU, and what torch allocated on it where that is a GPU.
+# (resident) where `device` is a CPU, and what torch allocated on it where that is a GPU. The four
+# parts of the model file add up to `file_bytes`, which a run without a model file has too;
+# `model_saved` is 1 for one that has left the file, else 0.
 COLUMNS = (
     "run_id",
     "protocol",
@@ -60,6 +62,11 @@ COLUMNS = (
     "model_reduction",
     "folded_bytes",
     "file_bytes",
+    "file_table_bytes",
+    "file_rest_bytes",
+    "file_vocabulary_bytes",
+    "file_metadata_bytes",
+    "model_saved",
     "flops_per_sentence",
     "latency_ms",
     "train_seconds",
@@ -73,8 +80,15 @@ COLUMNS = (
     "created",
     "error",
 )
-# Columns that rows of earlier versions lack: they read as empty.
-_LATER = ("folded_bytes",)
+# Columns that rows of earlier versions lack: they read as empty, but for `model_saved`.
+_LATER = (
+    "folded_bytes",
+    "file_table_bytes",
+    "file_rest_bytes",
+    "file_vocabulary_bytes",
+    "file_metadata_bytes",
+    "model_saved",
+)
 # Columns that two equal runs may differ in.
 MEASURED = (
     "latency_ms",
@@ -147,7 +161,14 @@ def read_result(folder: Path) -> dict[str, Any] | None:
         return None
     if not isinstance(row, dict) or {*row, *_LATER} != set(COLUMNS):
         return None
-    return {column: row.get(column) for column in COLUMNS}
+    return _completed({column: row.get(column) for column in COLUMNS})
+
+
+def _completed(row: dict[str, Any]) -> dict[str, Any]:
+    """A row with its `model_saved`: earlier versions counted the bytes of a file they left only."""
+    if row.get("model_saved") is None:
+        row["model_saved"] = int(row.get("file_bytes") is not None)
+    return row
 
 
 def correct(folder: Path) -> str | None:
@@ -209,7 +230,8 @@ def read_runs(path: Path) -> list[dict[str, Any]]:
         name for name in ("run_id", "status", "overrides", "protocol") if name not in frame
     ]:
         raise InputError(f"{path} lacks the columns {', '.join(lost)} of a run's result")
-    return [{key: _plain(value) for key, value in row.items()} for row in frame.to_dict("records")]
+    rows = ({key: _plain(v) for key, v in row.items()} for row in frame.to_dict("records"))
+    return [_completed(row) for row in rows]
 
 
 def collect(runs_dir: Path) -> list[dict[str, Any]]:

@@ -19,10 +19,11 @@ from ccompress.data.prepare import prepare as prepare_data
 from ccompress.deployment import model
 from ccompress.errors import DeviceLost, InputError, described
 from ccompress.experiment import measure, record, results, shared_training
-from ccompress.networks.folding import fold
+from ccompress.networks import rest
+from ccompress.networks.base import Network
 from ccompress.numerics.svd import spectrum
 from ccompress.training.evaluation import accuracy, predict
-from ccompress.training.trainer import EpochRow, Recipe, Trainer
+from ccompress.training.trainer import EpochRow, Recipe, Stage, Trainer
 
 _LESS_MEMORY = (
     "a smaller train.batch_size, vocab.max_size or network needs less, and fewer processes at a "
@@ -42,7 +43,7 @@ def finished(settings: Settings) -> dict[str, Any] | None:
         return None
     row = results.committed(settings.results_dir, settings.experiment_name, settings.run_id)
     # A row that another experiment left without a model does for no run that is to leave one.
-    return row if row and (row["file_bytes"] or not settings.save_model) else None
+    return row if row and (row["model_saved"] or not settings.save_model) else None
 
 
 def run(settings: Settings, overrides: str, on_epoch: Callable[[EpochRow], None]) -> dict[str, Any]:
@@ -141,8 +142,9 @@ def _train_and_test(settings: Settings, on_epoch: Callable[[EpochRow], None]) ->
     machine.use_device(device, settings.precision)
     measure.reset_peak_memory(device)
     data = prepare(settings)
-    rows, dim = data.table.shape
-    size = settings.method.size(rows, dim, settings.rate)  # before training: the rate may not work
+    dim = data.table.shape[1]
+    # Before training: the rate may not work.
+    size = settings.method.size_for(data.counts, dim, settings.rate)
     splits = {name: split.to(device) for name, split in data.splits.items()}
     # Training changes the table in place.
     spectra = {} if settings.method.uses_rate else {"before": spectrum(data.table)}
@@ -150,32 +152,33 @@ def _train_and_test(settings: Settings, on_epoch: Callable[[EpochRow], None]) ->
     network = trainer.network
     size = settings.method.shipped_size(network.embedding, size)
 
-    dev_scores = predict(network, splits["dev"])
-    test_scores = predict(network, splits["test"])  # the only look at the test split
+    shipped = rest.shipped(network, settings.rest)  # what is deployed
+    tested = network if settings.rest == rest.FLOAT32 else shipped
+    dev_scores = predict(tested, splits["dev"])
+    test_scores = predict(tested, splits["test"])  # the only look at the test split
     record.write_metrics(settings.folder, trainer.rows)
     record.write_predictions(settings.folder, splits["test"].labels, test_scores, data.labels)
     if spectra:
         spectra["after"] = spectrum(next(network.embedding.parameters()).detach())
         record.write_spectra(settings.folder, spectra)
-    file_bytes = None
-    if settings.save_model:
-        tokenizer, config = settings.dataset.tokenizer, settings.identity
-        small = model.Model(network, data.words, data.labels, tokenizer, config)
-        file_bytes = model.save(settings.folder / model.FILE, small)
+    peak_memory = measure.peak_memory(device)
+    small = model.Model(
+        network, data.words, data.labels, settings.dataset.tokenizer, settings.identity
+    )
     tokens = float(splits["test"].lengths.double().mean())
-    folded = fold(network)  # what is deployed, whatever the method says of its rank
     return {
         **record.of_data(settings, data),
         **asdict(size),
         "dev_accuracy": accuracy(dev_scores, splits["dev"].labels),
         "test_accuracy": accuracy(test_scores, splits["test"].labels),
-        **record.of_size(settings, data, network, folded),
-        "file_bytes": file_bytes,
-        "flops_per_sentence": folded.flops(tokens, folded.width),
-        "latency_ms": measure.latency_ms(folded, splits["test"]),
+        **record.of_size(settings, data, network, shipped),
+        **record.of_file(settings, small),
+        # Of what is deployed, whatever the method says of its rank.
+        "flops_per_sentence": shipped.flops(tokens, shipped.width),
+        "latency_ms": measure.latency_ms(shipped, splits["test"]),
         "train_seconds": sum(epoch.seconds for epoch in trainer.rows),
         "reused_stages": int(reused),
-        "peak_memory_bytes": measure.peak_memory(device),
+        "peak_memory_bytes": peak_memory,
         "device": machine.device_name(device),
         "versions": machine.versions(device),
     }
@@ -211,10 +214,28 @@ def _train(
         counts = data.counts.to(device)
         trainer.replace_embedding(lambda table: method.compress(table, rate, counts))
     if before < epochs:
-        trainer.train("compressed", epochs)
+        trainer.train(_after_compression(settings, network), epochs)
         trainer.restore_best()
     network.embedding = method.finish(network.embedding)
     return trainer, reused
+
+
+def _after_compression(settings: Settings, network: Network) -> Stage:
+    """How a network trains on once its embedding is compressed."""
+    method, precision = settings.method, settings.rest
+
+    if precision == rest.FLOAT32:
+        scores = None
+
+        def evaluated() -> Network:
+            return network.over(method.evaluated(network.embedding))
+    else:
+        scores = rest.ThroughRounding(network, precision)
+
+        def evaluated() -> Network:
+            return rest.shipped(network.over(method.finish(network.embedding)), precision)
+
+    return Stage("compressed", scores, evaluated, method.loss, method.adjusted_learning_rate)
 
 
 def _machine(settings: Settings, device: torch.device) -> list[Any]:

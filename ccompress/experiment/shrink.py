@@ -79,9 +79,9 @@ class Task:
                 overrides = [*base, f"method={method}", f"rate={rate}"]
                 settings = settings_from(overrides)
                 if not candidates:
-                    vocab_size, dim = prepare(settings).table.shape
+                    data = prepare(settings)
                 try:
-                    settings.method.size(vocab_size, dim, settings.rate)
+                    settings.method.size_for(data.counts, data.table.shape[1], settings.rate)
                 except InputError:
                     continue  # the table is too small for it
                 candidates.append(Candidate(settings, overrides))

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
+from torch.nn import functional as F
 
+from ccompress.data.batches import Batch
 from ccompress.data.text.vocabulary import PAD
 
 
@@ -24,7 +26,9 @@ class Method(ABC):
 
     A run calls `prepare` and trains the network over that embedding for `reference_epochs` epochs.
     It then calls `compress`, puts the result in the embedding's place, and trains for the remaining
-    epochs. Finally it calls `finish`, and tests and ships what that returns.
+    epochs, with the method's own `loss` and `adjusted_learning_rate`; the best of these epochs on dev is
+    chosen with the embedding that `evaluated` gives. Finally it calls `finish`, and tests and ships
+    what that returns. All but `size`, `reference_epochs` and `compress` have defaults.
     """
 
     # False for a method that removes nothing: then one run serves all rates.
@@ -49,6 +53,13 @@ class Method(ABC):
             InputError: The rate leaves nothing, or nothing smaller; the message names the largest
                 rate that works.
         """
+
+    def size_for(self, counts: Tensor, dim: int, rate: float) -> Size:
+        """As `size`, for a method whose size depends on how often words occur.
+
+        A run calls this one, before it trains. `counts` (V,) are those of `compress`.
+        """
+        return self.size(len(counts), dim, rate)
 
     @abstractmethod
     def reference_epochs(self, epochs: int) -> int:
@@ -78,8 +89,32 @@ class Method(ABC):
         """
         raise NotImplementedError(f"{type(self).__name__} has no step after training begins")
 
+    def loss(self, scores: Tensor, batch: Batch) -> Tensor:
+        """The loss of a training step after `compress`, a scalar; by default the cross-entropy.
+
+        Args:
+            scores: Before the softmax (sentences, classes).
+            batch: The sentences, with their labels and their places in the training split.
+        """
+        return F.cross_entropy(scores, batch.labels)
+
+    def adjusted_learning_rate(self, scheduled: float) -> float:
+        """The learning rate of a step after `compress`; by default the schedule's own."""
+        return scheduled
+
+    def evaluated(self, embedding: nn.Module) -> nn.Module:
+        """The embedding that dev reads after each epoch that follows `compress`.
+
+        The best epoch is chosen with it. By default it is the one that trains; where `finish` costs
+        accuracy, give what `finish` returns.
+        """
+        return embedding
+
     def finish(self, embedding: nn.Module) -> nn.Module:
-        """The embedding that is tested and shipped, from the one that training ends with."""
+        """The embedding that is tested and shipped, from the one that training ends with.
+
+        It leaves the given one as it is.
+        """
         return embedding
 
     def shipped_size(self, embedding: nn.Module, planned: Size) -> Size:

@@ -9,12 +9,17 @@ training, too, the first layer reads k columns.
 The embedding is any module that turns word ids (n,) into vectors (n, width).
 """
 
+import copy
 from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
 from ccompress.data.batches import Batch
 from ccompress.errors import InputError
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 class Network(nn.Module, ABC):
@@ -49,6 +54,12 @@ class Network(nn.Module, ABC):
             return self.embedding(words), None
         rows, factor = read_factors(words)
         return rows, factor
+
+    def over(self, embedding: nn.Module) -> "Self":
+        """This network over another embedding of the same width; both share all other layers."""
+        same = copy.copy(self)
+        same._modules = {**self._modules, "embedding": embedding}
+        return same
 
     @abstractmethod
     def flops(self, tokens: float, width: int) -> float:

@@ -41,23 +41,36 @@ def narrow(network: Network, width: int) -> None:
     """
     layer = network.first_layer()
     assert layer is not None
-    _read_factor(layer, torch.zeros(width, network.width))
+    device = next(layer.parameters()).device
+    _read_factor(layer, torch.zeros(width, network.width, device=device))
     network.width = width
+
+
+def first_weights(layer: nn.Module) -> list[str]:
+    """The names of a first layer's matrices (outputs, width) that read the embedding.
+
+    Raises:
+        TypeError: No factor can be folded into such a layer.
+    """
+    if isinstance(layer, nn.Linear):
+        return ["weight"]
+    if isinstance(layer, nn.RNNBase):
+        directions = ("", "_reverse")[: 1 + layer.bidirectional]
+        return [f"weight_ih_l0{end}" for end in directions]
+    raise TypeError(
+        f"first_layer() is a {type(layer).__name__}; a factor can be folded into nn.Linear, "
+        f"nn.LSTM, nn.GRU and nn.RNN"
+    )
 
 
 @torch.no_grad()
 def _read_factor(layer: nn.Module, factor: Tensor) -> None:
     """Let `layer` read x (k) where it read x @ factor (d); the factor's shape is (k, d)."""
+    names = first_weights(layer)
     if isinstance(layer, nn.Linear):
-        names, layer.in_features = ["weight"], len(factor)
+        layer.in_features = len(factor)
     elif isinstance(layer, nn.RNNBase):
-        directions = ("", "_reverse")[: 1 + layer.bidirectional]
-        names, layer.input_size = [f"weight_ih_l0{end}" for end in directions], len(factor)
-    else:
-        raise TypeError(
-            f"first_layer() is a {type(layer).__name__}; a factor can be folded into nn.Linear, "
-            f"nn.LSTM, nn.GRU and nn.RNN"
-        )
+        layer.input_size = len(factor)
     for name in names:
         weight = getattr(layer, name)
         product = (weight.double() @ factor.double().T).to(weight.dtype)

@@ -41,7 +41,7 @@ _ESTIMATED = {
 # The same for every seed of a cell.
 _AVERAGED = ["rank", "bits", "vocab_size", "dim", "test_size", "model_reduction"]
 _AVERAGED += ["embedding_bytes_original", "embedding_bytes", "model_bytes_original", "model_bytes"]
-_AVERAGED += ["file_bytes", "flops_per_sentence"]
+_AVERAGED += ["file_bytes", "model_saved", "flops_per_sentence"]
 
 
 def method_order(method: str) -> tuple[int, list[tuple[int, float, str]]]:

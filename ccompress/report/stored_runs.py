@@ -30,6 +30,7 @@ _NUMBERS = ["protocol", "rate", "seed", "dim", "vocab_size", "vocab_with_vector"
 _NUMBERS += ["train_size", "dev_size", "test_size", "epochs", "rank", "bits", "test_accuracy"]
 _NUMBERS += ["embedding_bytes_original", "embedding_bytes", "achieved_reduction"]
 _NUMBERS += ["model_bytes_original", "model_bytes", "model_reduction", "file_bytes"]
+_NUMBERS += ["model_saved"]
 _NUMBERS += ["flops_per_sentence", "latency_ms", "train_seconds", "peak_memory_bytes"]
 
 # How a row names the error of refused input: a rate that a method cannot reach, a mistyped path.

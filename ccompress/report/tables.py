@@ -201,11 +201,12 @@ def smallest(cells: pd.DataFrame, within: float) -> Table:
     smallest = aggregation.smallest_within(cells, within)
     columns = ["method", "rate", "n", "drop", "drop_low", "drop_high", "drop_n", "accuracy"]
     columns += ["model_bytes_original", "model_bytes", "embedding_bytes", "file_bytes", "overrides"]
+    columns += ["model_saved"]
     every = cells[PANEL].drop_duplicates()
     numbers = every.merge(smallest[[*PANEL, *columns]], on=PANEL, how="left")
     numbers["drop_n"] = numbers["drop_n"].fillna(0)
     # Such a run is finished but left no model: only force trains it again.
-    kept = numbers["file_bytes"].notna() | numbers["overrides"].isna()
+    kept = (numbers.pop("model_saved") == 1) | numbers["overrides"].isna()
     numbers["overrides"] += np.where(kept, "", " save_model=true force=true")
     shown = text(
         {

@@ -57,6 +57,30 @@ class Recipe:
     seed: int
 
 
+def classification_loss(scores: Tensor, batch: Batch) -> Tensor:
+    """The mean cross-entropy of a batch; its scores (sentences, classes) are before the softmax."""
+    return F.cross_entropy(scores, batch.labels)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """How a part of a training goes; by default as that of the uncompressed network.
+
+    Attributes:
+        name: As `EpochRow.stage` tells it.
+        scores: The scores of a batch in training; None: the network's own.
+        evaluated: Makes the network that dev reads after each epoch; None: the network itself.
+        loss: Of a batch and its scores, a scalar.
+        learning_rate: The learning rate of a step, from the one that the schedule gives.
+    """
+
+    name: str
+    scores: Callable[[Batch], Tensor] | None = None
+    evaluated: Callable[[], Network] | None = None
+    loss: Callable[[Tensor, Batch], Tensor] = classification_loss
+    learning_rate: Callable[[float], float] = float
+
+
 class Trainer:
     """A network in training, with its optimizers, its position in the schedule and its best epoch.
 
@@ -105,23 +129,30 @@ class Trainer:
         """The number of steps in one epoch."""
         return -(-len(self.train_split) // self.recipe.batch_size)
 
-    def train(self, stage: str, until: int) -> None:
+    def train(self, stage: str | Stage, until: int) -> None:
         """Train from the present epoch through epoch `until`, and keep the best epoch on dev.
+
+        Args:
+            stage: How to train. A name alone stands for the usual way.
+            until: The number of the last epoch.
 
         Raises:
             Diverged: The loss of a step was infinite or not a number.
         """
+        stage = Stage(stage) if isinstance(stage, str) else stage
         while self.epoch < until:
             began = time.perf_counter()
             self.epoch += 1
-            loss, rate = self._train_epoch()
-            score = accuracy(predict(self.network, self.dev_split), self.dev_split.labels)
+            loss, rate = self._train_epoch(stage)
+            read = self.network if stage.evaluated is None else stage.evaluated()
+            score = accuracy(predict(read, self.dev_split), self.dev_split.labels)
             self.best.offer(score, self.trained_tensors())
             seconds = time.perf_counter() - began
-            self.rows.append(EpochRow(stage, self.epoch, self.step, rate, loss, score, seconds))
-            self.on_epoch(self.rows[-1])
+            row = EpochRow(stage.name, self.epoch, self.step, rate, loss, score, seconds)
+            self.rows.append(row)
+            self.on_epoch(row)
 
-    def _train_epoch(self) -> tuple[float, float]:
+    def _train_epoch(self, stage: Stage) -> tuple[float, float]:
         """Train one epoch and return its mean loss and the learning rate of its last step."""
         self.network.train()
         # One seed per epoch, so that an epoch does not depend on how many epochs this process ran
@@ -132,11 +163,12 @@ class Trainer:
         order = torch.Generator().manual_seed(seed)
         steps = self.steps_per_epoch
         losses = torch.empty(steps, device=self.device)
-        rates = [self.recipe.learning_rate(self.step + i, steps) for i in range(steps)]
+        scheduled = (self.recipe.learning_rate(self.step + i, steps) for i in range(steps))
+        rates = [stage.learning_rate(rate) for rate in scheduled]
         batches = training_batches(self.train_split, self.recipe.batch_size, order)
         with padding_unsought(self.network):
             for i, batch in enumerate(batches):
-                losses[i] = self._step(batch, rates[i])
+                losses[i] = self._step(stage, batch, rates[i])
         # Check the losses once per epoch: a check per step would make the host wait for the device.
         finite = torch.isfinite(losses)
         if not bool(finite.all()):
@@ -148,9 +180,9 @@ class Trainer:
         self.step += steps
         return float(losses.mean()), rates[-1]
 
-    def _step(self, batch: Batch, rate: float) -> Tensor:
+    def _step(self, stage: Stage, batch: Batch, rate: float) -> Tensor:
         """Take one step and return its loss, a scalar on the device, without waiting for it."""
-        loss = F.cross_entropy(self.network(batch), batch.labels)
+        loss = stage.loss((stage.scores or self.network)(batch), batch)
         self.network.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizers.step(rate)

@@ -149,6 +149,16 @@ def test_a_precision_is_part_of_a_run_only_where_it_is_not_the_usual_one():
     assert rounded.reference_identity["precision"] == "tf32"
 
 
+def test_a_rounded_rest_is_another_run_of_the_same_reference():
+    usual, named, rounded = (
+        composing.settings(*words) for words in ([], ["rest=float32"], ["rest=int8"])
+    )
+    assert "rest" not in usual.identity
+    assert named.run_id == usual.run_id != rounded.run_id
+    assert rounded.identity["rest"] == "int8"
+    assert rounded.reference_identity == usual.reference_identity
+
+
 @pytest.mark.parametrize(
     "experiment", "beyond own_rates paper phrases schedules tuned tuning vocabulary".split()
 )
@@ -176,6 +186,7 @@ def test_rows_of_other_vectors_get_a_folder_of_their_own(experiment, tmp_path):
         ),
         ("+train.epoch=1", r"train.epoch is not known \(did you mean epochs\?\)"),
         ("precision=half", "one of float32, tf32"),
+        ("rest=int2", "rest=int2: it is one of float32, int8, int4"),
         ("device=cuda:", "one of auto, cpu, cuda"),
         ("rate=1", r"rate=1.0 is out of range: give 0 <= rate < 1"),
         ("rate=-0.1", "out of range"),

@@ -1,6 +1,9 @@
+import bz2
 import json
 import sys
+import zlib
 
+import numpy as np
 import pytest
 import torch
 from builders import encoded
@@ -9,8 +12,11 @@ from torch import nn
 
 import ccompress
 from ccompress import cli, storage
+from ccompress.data.text import word_list
 from ccompress.deployment import model
 from ccompress.errors import InputError
+from ccompress.networks import rest
+from ccompress.networks.base import tensor_bytes
 from ccompress.networks.dan import DAN
 from ccompress.networks.folding import fold
 from ccompress.training.evaluation import predict
@@ -73,18 +79,89 @@ def test_a_stored_model_is_the_network_that_was_stored_folded(tmp_path, network,
     assert loaded.network.width == net.width
     before, after = net.state_dict(), loaded.network.state_dict()
     assert before.keys() == after.keys()
-    assert all(torch.equal(before[key], after[key]) for key in before)
+    rest = [key for key in before if not key.startswith("embedding.")]
+    assert all(torch.equal(before[key], after[key]) for key in rest)
+    here = rows(loaded)
+    assert here.sort().values.equal(torch.arange(300))
+    assert torch.equal(loaded.network.embedding(here), net.embedding(torch.arange(300)))
     split = encoded(SENTENCES)
-    assert torch.equal(predict(loaded.network, split), predict(net, split))
+    said = predict(loaded.network, encoded([here[s].tolist() for s in SENTENCES]))
+    assert torch.equal(said, predict(net, split))
     torch.testing.assert_close(predict(net, split), predict(unfolded, split))
-    assert (loaded.words, loaded.labels, loaded.tokenizer) == (words(300), LABELS, "whitespace")
-    assert loaded.config["network"] == OPTIONS[network]
+    assert loaded.words[:2] == ["<pad>", "<unk>"]
+    assert kind == "mixed" or loaded.words == sorted(words(300))
+    assert (loaded.labels, loaded.tokenizer) == (LABELS, "whitespace")
+    assert loaded.config == {"network": OPTIONS[network]}
     assert not loaded.network.training
     assert not any(p.requires_grad for p in loaded.network.parameters())
     stored, _ = storage.load_numpy(path)  # quantized numbers in their bits
-    assert sum(t.nbytes for t in stored.values()) == sum(
+    assert sum(t.nbytes for name, t in stored.items() if not name.startswith(".")) == sum(
         t.numel() * t.element_size() for t in before.values()
     )
+
+
+def rows(small):
+    """The row in a stored model of each word of `words`."""
+    place = {word: row for row, word in enumerate(small.words)}
+    return torch.tensor([place[word] for word in words(len(place))])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_parts_of_a_file_are_counted_before_it_is_written(tmp_path, kind):
+    path, net = store(tmp_path, "dan", kind, 300)
+    small = model.Model(net, words(300), LABELS, "whitespace", {"network": OPTIONS["dan"]})
+    parts = model.contents(small).file_bytes()
+    assert sum(parts) == path.stat().st_size
+    folded = fold(net)
+    assert parts.table == tensor_bytes(folded.embedding)
+    assert parts.rest == 4 * (6 * folded.width + 6 + 6 * 6 + 6 + 3 * 6 + 3)
+    tensors, _ = storage.load_numpy(path)
+    assert parts.vocabulary == sum(tensors[name].nbytes for name in tensors if name in PLACES)
+    assert 100 < parts.vocabulary < 400
+    assert 600 < parts.metadata < 2000
+
+
+@pytest.mark.parametrize("precision", ["int8", "int4"])
+@pytest.mark.parametrize("network", OPTIONS)
+@pytest.mark.parametrize("kind", ["whole", "factors", "mixed", "byte factors"])
+def test_a_rounded_rest_is_read_as_it_was_tested_to_the_last_bit(
+    tmp_path, network, kind, precision
+):
+    _, net = store(tmp_path, network, kind, 300)
+    config = {"network": OPTIONS[network], "rest": precision}
+    given = model.Model(net, words(300), LABELS, "whitespace", config)
+    path = tmp_path / "rounded.safetensors"
+    size = model.save(path, given)
+    loaded = model.load(path)
+    assert loaded.config == config
+    here = rows(loaded)
+    said = predict(loaded.network, encoded([here[s].tolist() for s in SENTENCES]))
+    tested = rest.shipped(net, precision)
+    assert torch.equal(said, predict(tested, encoded(SENTENCES)))
+    assert not torch.equal(said, predict(fold(net), encoded(SENTENCES)))
+    before = {k: v for k, v in tested.state_dict().items() if not k.startswith("embedding.")}
+    after = loaded.network.state_dict()
+    assert all(torch.equal(after[name], before[name]) for name in before)
+
+    bits = {"int8": 8, "int4": 4}[precision]
+    parts = model.contents(given).file_bytes()
+    assert sum(parts) == size
+    matrices = [t for t in before.values() if t.dim() == 2]
+    vectors = [t for t in before.values() if t.dim() == 1]
+    assert parts.rest == sum(len(t) * (-(-t.shape[1] * bits // 8) + 2) for t in matrices) + sum(
+        2 * len(t) for t in vectors
+    )
+    assert parts.rest == rest.stored_bytes(tested, precision)
+
+
+PLACES = (".words", ".runs")
+
+
+def test_rows_of_a_users_own_embedding_keep_their_places(tmp_path):
+    options = {"_target_": "ccompress.networks.DAN", "hidden": 4}
+    path, _ = store(tmp_path, options, Scaled(300, 3), 300)
+    assert model.load(path, trust=__name__).words == words(300)
+    assert not {".runs"} & storage.load_numpy(path)[0].keys()
 
 
 def test_classes_of_a_users_own_are_stored_by_their_dotted_paths(tmp_path):
@@ -100,11 +177,12 @@ def test_classes_of_a_users_own_are_stored_by_their_dotted_paths(tmp_path):
 def test_ones_own_network_is_built_with_the_width_that_it_had_and_folded_again(tmp_path):
     options = {"_target_": f"{__name__}.ScaledByWidth", "hidden": 4}
     path, net = store(tmp_path, options, "factors")
-    loaded = model.load(path, trust=__name__).network
+    small = model.load(path, trust=__name__)
+    loaded, here = small.network, rows(small)
     assert (loaded.width, loaded.hidden[0].in_features) == (5, 5)
     assert loaded.beside.in_features == net.width == DIM
-    split = encoded(SENTENCES)
-    torch.testing.assert_close(predict(loaded, split), predict(net, split))
+    said = predict(loaded, encoded([here[s].tolist() for s in SENTENCES]))
+    torch.testing.assert_close(said, predict(net, encoded(SENTENCES)))
 
 
 def test_an_embedding_that_cannot_be_described_is_refused_by_name(tmp_path):
@@ -115,7 +193,10 @@ def test_an_embedding_that_cannot_be_described_is_refused_by_name(tmp_path):
 def test_probabilities_are_those_of_each_text_alone(tmp_path, device):
     small = model.load(store(tmp_path)[0], device)
     texts = ["w5 W7 w39 w2", "", "unseen", "w3", "<pad> w9", "  w3 "]
-    assert [small.encode(text) for text in texts] == [[5, 7, 39, 2], [0], [1], [3], [1, 9], [3]]
+    spoken = [[*map(small.words.__getitem__, small.encode(text))] for text in texts]
+    pad, unk = "<pad>", "<unk>"
+    assert spoken == [["w5", "w7", "w39", "w2"], [pad], [unk], ["w3"], [unk, "w9"], ["w3"]]
+    assert small.words[:2] == [pad, unk]
     together = small.probabilities(texts)
     assert together.device.type == "cpu"
     for text, row in zip(texts, together, strict=True):
@@ -150,7 +231,8 @@ def test_the_library_predicts_labels_with_probabilities(tmp_path):
 def test_of_equally_probable_labels_the_first_is_told(tmp_path):
     path, _ = store(tmp_path)
     tensors, metadata = storage.load(path)
-    storage.save(path, {name: 0 * tensor for name, tensor in tensors.items()}, metadata)
+    numbers = {name: 0 * tensor for name, tensor in tensors.items() if name[0] != "."}
+    storage.save(path, {**tensors, **numbers}, metadata)
     assert list(ccompress.load(path).predict(["w5"])[0].probabilities) == LABELS
 
 
@@ -159,7 +241,7 @@ def damaged(path, how):
     if how == "flipped":
         return whole[:-5] + bytes([whole[-5] ^ 1]) + whole[-4:]
     if how == "altered":
-        return whole.replace(b"good", b"baad")
+        return whole.replace(b"hidden.1", b"hidden.2")
     return {"empty": b"", "text": b"hello\n" * 100, "header": whole[:9], "cut": whole[:-100]}[how]
 
 
@@ -182,34 +264,60 @@ def test_another_file_is_no_model(tmp_path):
         model.load(path)
 
 
-def altered(tmp_path, **metadata):
+def altered(tmp_path, version="2", words=None, **about):
+    """A stored model of another format, with other words, or something else said of it."""
     path, _ = store(tmp_path)
-    tensors, stored = storage.load(path)
-    storage.save(path, tensors, {**stored, **metadata})
+    tensors, _ = storage.load_numpy(path)
+    said = json.loads(zlib.decompress(tensors[".about"].tobytes()))
+    tensors[".about"] = np.frombuffer(zlib.compress(json.dumps({**said, **about}).encode()), "u1")
+    if words is not None:
+        tensors[".words"] = word_list.pack(words)
+    storage.save(path, tensors, {"format": version})
     return path
 
 
+def text(name, contents):
+    """The contents of a stored model, one of its compressed texts being this."""
+    return lambda tensors: {**tensors, name: np.frombuffer(contents, "u1")}
+
+
 @pytest.mark.parametrize(
-    ("metadata", "message"),
+    ("change", "message"),
     [
-        ({"format": "99"}, "written by another version of ccompress"),
-        ({"config": json.dumps({"network": {"_target_": "nowhere.Network"}})}, "--trust nowhere"),
-        (
-            {"config": json.dumps({"network": {"_target_": "torch.nn.Embedding"}})},
-            "is not a subclass of Network",
-        ),
-        ({"config": json.dumps({"network": {"_target_": 3}})}, "cannot be built"),
-        ({"config": json.dumps({"network": {**OPTIONS["dan"], "width": 1}})}, "width"),
-        ({"config": json.dumps({"network": {**OPTIONS["dan"], "hidden": 7}})}, "size mismatch"),
-        ({"labels": '["one"]'}, "size mismatch"),
-        ({"config": "{"}, "cannot be built"),
-        ({"words": '["<pad>", "<unk>"]'}, "2 words for 40 rows"),
-        ({"labels": "[]"}, "it has no labels"),
-        ({"embedding": "{}"}, "lacks '_target_'"),
+        (text(".about", b"{"), r"cannot be built by this ccompress: \.about: .*"),
+        (text(".about", zlib.compress(b"{")), "cannot be built by this ccompress: Expecting"),
+        (text(".words", b"hello"), "not a whole bzip2 stream"),
+        (text(".runs", bz2.compress(b"\0")), "it has 38 words, and runs for 1"),
+        (lambda tensors: {k: v for k, v in tensors.items() if k != ".words"}, r"it lacks '.words'"),
     ],
 )
-def test_what_cannot_be_built_here_is_said_in_one_line(tmp_path, metadata, message):
-    path = altered(tmp_path, **metadata)
+def test_parts_that_are_not_what_they_should_be_give_one_line(tmp_path, change, message):
+    path, _ = store(tmp_path)
+    storage.save(path, change(storage.load_numpy(path)[0]), {"format": "2"})
+    with pytest.raises(InputError, match=message) as caught:
+        model.load(path)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"version": "99"}, "written by another version of ccompress"),
+        ({"config": {"network": {"_target_": "nowhere.Network"}}}, "--trust nowhere"),
+        ({"config": {"network": {"_target_": "torch.nn.Embedding"}}}, "is not a subclass of Network"),
+        ({"config": {"network": {"_target_": 3}}}, "cannot be built"),
+        ({"config": {"network": {**OPTIONS["dan"], "width": 1}}}, "width"),
+        ({"config": {"network": {**OPTIONS["dan"], "hidden": 7}}}, "size mismatch"),
+        ({"labels": ["one"]}, "size mismatch"),
+        ({"config": []}, "cannot be built"),
+        ({"words": []}, "2 words for 40 rows"),
+        ({"labels": []}, "it has no labels"),
+        ({"embedding": {}}, "lacks '_target_'"),
+    ],
+)
+def test_what_cannot_be_built_here_is_said_in_one_line(tmp_path, changes, message):
+    path = altered(tmp_path, **changes)
     with pytest.raises(InputError, match=message) as caught:
         model.load(path)
     assert str(path) in str(caught.value)
@@ -217,8 +325,8 @@ def test_what_cannot_be_built_here_is_said_in_one_line(tmp_path, metadata, messa
 
 
 PLANTED = {
-    "network": {"config": json.dumps({"network": {"_target_": "planted.tree.Name"}})},
-    "embedding": {"embedding": json.dumps({"_target_": "planted.tree.Name"})},
+    "network": {"config": {"network": {"_target_": "planted.tree.Name"}}},
+    "embedding": {"embedding": {"_target_": "planted.tree.Name"}},
     "tokenizer": {"tokenizer": "planted.tree.Name"},
 }
 
@@ -252,7 +360,8 @@ def test_a_planted_module_does_not_run(tmp_path, planted, place, trust):
 def test_what_is_trusted_is_imported_but_must_be_of_its_kind(tmp_path, planted, place, trust):
     path = altered(tmp_path, **PLANTED[place])
     if place == "tokenizer":
-        assert model.load(path, trust=trust).encode("w3 w4") == [3, 4]
+        small = model.load(path, trust=trust)
+        assert [small.words[row] for row in small.encode("w3 w4")] == ["w3", "w4"]
     else:
         with pytest.raises(
             InputError, match=r"planted\.tree\.Name is not a subclass of (Network|Module)$"
@@ -263,7 +372,7 @@ def test_what_is_trusted_is_imported_but_must_be_of_its_kind(tmp_path, planted, 
 
 def test_a_file_cannot_have_any_function_called(tmp_path):
     trap = tmp_path / "trap"
-    path = altered(tmp_path, embedding=json.dumps({"_target_": "os.mkdir", "path": str(trap)}))
+    path = altered(tmp_path, embedding={"_target_": "os.mkdir", "path": str(trap)})
     with pytest.raises(InputError, match=r"os\.mkdir is not a subclass of Module"):
         model.load(path, trust="os")
     assert not trap.exists()
@@ -272,7 +381,7 @@ def test_a_file_cannot_have_any_function_called(tmp_path):
 
 
 def test_all_that_is_not_trusted_is_named_at_once(tmp_path, capsys):
-    path = altered(tmp_path, embedding='{"_target_": "torch.nn.Linear"}', tokenizer="shlex.split")
+    path = altered(tmp_path, embedding={"_target_": "torch.nn.Linear"}, tokenizer="shlex.split")
     assert cli.command(["predict", str(path), "/dev/null"]) == 2
     error = capsys.readouterr().err
     assert "torch.nn.Linear, shlex.split; if you trust it" in error

@@ -144,6 +144,27 @@ def test_state_dict_round_trip(embedding):
     assert torch.equal(fresh(torch.arange(V)), embedding(torch.arange(V)))
 
 
+def test_rows_change_places_within_their_runs(embedding):
+    runs = embedding.runs()
+    if runs is None:
+        pytest.skip("its rows stay where they are")
+    assert (runs.diff() >= 0).all()
+    order = torch.argsort(runs * V + torch.randperm(V, generator=torch.Generator().manual_seed(1)))
+    order = torch.cat([torch.tensor([0]), order[order != 0]])  # padding stays
+    before = embedding(torch.arange(V)).detach()
+    sizes = {name: tensor.shape for name, tensor in embedding.state_dict().items()}
+    state = embedding.permuted(order)
+    assert {name: tensor.shape for name, tensor in state.items()} == sizes
+    embedding.load_state_dict(state)
+    assert torch.equal(embedding(torch.arange(V)), before[order])
+    assert not torch.equal(order, torch.arange(V))
+
+
+def test_what_is_shipped_lets_rows_change_places(table):
+    still = {kind for kind in MADE if MADE[kind](table).runs() is None}
+    assert still == {FakeQuantizedLowRankEmbedding}
+
+
 def test_a_pickle_reads_the_same(embedding):
     """As with `torch.save` of a whole network, or in another process."""
     again = pickle.loads(pickle.dumps(embedding))

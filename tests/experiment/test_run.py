@@ -64,6 +64,7 @@ def test_a_run_leaves_a_whole_folder(ccompress, tiny, tmp_path, method, size):
     assert [line["stage"] for line in metrics] == stages
 
     tensors, _ = storage.load_numpy(folder / "model.safetensors")
+    tensors = {name: t for name, t in tensors.items() if name[0] != "."}  # the network's
     assert sum(t.nbytes for t in tensors.values()) == row["folded_bytes"]
     embedding = sum(t.nbytes for name, t in tensors.items() if name.startswith("embedding."))
     if method == "in_training_svd":  # B is multiplied into the first layer, of 4 x 8 rows
@@ -74,6 +75,11 @@ def test_a_run_leaves_a_whole_folder(ccompress, tiny, tmp_path, method, size):
         assert embedding == row["embedding_bytes"]
         assert row["folded_bytes"] == row["model_bytes"]
     assert row["file_bytes"] == (folder / "model.safetensors").stat().st_size
+    assert row["file_table_bytes"] == embedding
+    assert row["file_rest_bytes"] == row["folded_bytes"] - embedding
+    parts = ("table", "rest", "vocabulary", "metadata")
+    assert sum(row[f"file_{part}_bytes"] for part in parts) == row["file_bytes"]
+    assert row["model_saved"] == 1
 
 
 # The stage that the epoch kept is of. At 0.1 quantization keeps 28 bits: its accuracy is the
@@ -178,10 +184,28 @@ def test_a_run_that_another_process_is_at_is_waited_for(ccompress, started, tiny
 
 def test_a_model_that_is_asked_for_later_is_made(ccompress, tiny, tmp_path):
     assert ccompress(*tiny, "save_model=false").returncode == 0
-    _, folder = only_run(tmp_path)
+    without, folder = only_run(tmp_path)
     assert not (folder / "model.safetensors").exists()
     assert ccompress(*tiny).returncode == 0
-    assert (folder / "model.safetensors").exists()
+    row, _ = only_run(tmp_path)
+    assert (folder / "model.safetensors").stat().st_size == row["file_bytes"]
+    assert (without["model_saved"], row["model_saved"]) == (0, 1)
+    counted = [name for name in row if name.startswith("file_")]
+    assert {name: without[name] for name in counted} == {name: row[name] for name in counted}
+
+
+@pytest.mark.parametrize("file_bytes", [None, 1000])
+def test_a_row_of_an_earlier_version_tells_by_its_file_bytes_that_it_left_a_model(
+    tmp_path, file_bytes
+):
+    row = {"run_id": "abc", "status": "done", "overrides": "", "protocol": 2}
+    later = ("model_saved", "folded_bytes", *(c for c in results.COLUMNS if c.startswith("file_")))
+    earlier = [column for column in results.COLUMNS if column not in later] + ["file_bytes"]
+    values = {**dict.fromkeys(earlier), **row, "file_bytes": file_bytes}
+    results.write_csv(tmp_path / "runs.csv", earlier, [[values[column] for column in earlier]])
+    (tmp_path / "result.json").write_text(json.dumps(values))
+    for read in (*results.read_runs(tmp_path / "runs.csv"), results.read_result(tmp_path)):
+        assert read["model_saved"] == int(file_bytes is not None)
 
 
 def test_reusing_a_stage_gives_the_numbers_of_training_it_again(ccompress, tiny, tmp_path):

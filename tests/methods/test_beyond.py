@@ -115,21 +115,26 @@ def test_frequent_words_weigh_by_the_root_of_their_count(table, counts):
 
 
 @pytest.mark.parametrize(
-    ("method", "rate", "words"),
+    ("method", "rate", "words", "rest"),
     [
-        ("product_quantization", 0.1, 600),
-        ("in_training_svd_int8", 0.9, 60),
-        ("in_training_svd_mixed", 0.9, 600),
+        ("product_quantization", 0.1, 600, "float32"),
+        ("in_training_svd_int8", 0.9, 60, "float32"),
+        ("in_training_svd_int8", 0.9, 60, "int8"),
+        ("in_training_svd_mixed", 0.9, 600, "float32"),
+        ("in_training_svd_mixed", 0.9, 600, "int4"),
     ],
 )
-def test_what_a_run_has_tested_is_what_it_ships(ccompress, tmp_path, method, rate, words):
+def test_what_a_run_has_tested_is_what_it_ships(ccompress, tmp_path, method, rate, words, rest):
     tiny = tiny_data.write(tmp_path / "data", words=words)
-    done = ccompress(*tiny, f"method={method}", f"rate={rate}", "network=lstm")
+    done = ccompress(*tiny, f"method={method}", f"rate={rate}", "network=lstm", f"rest={rest}")
     assert done.returncode == 0, done.stderr
     (row,) = results.collect(tmp_path / "results" / "runs")
     assert row["achieved_reduction"] >= rate
     assert (row["rank"] is not None) == method.startswith("in_training_svd")
     assert (row["bits"] == 8) == (method == "in_training_svd_int8")
+    if rest != "float32":
+        shipped = row["file_table_bytes"] + row["file_rest_bytes"]
+        assert row["model_bytes"] == row["folded_bytes"] == shipped
 
     with (tmp_path / "data" / "test.csv").open(encoding="utf-8") as file:
         texts = [line["text"] for line in csv.DictReader(file)]

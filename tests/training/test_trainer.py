@@ -7,9 +7,12 @@ from builders import NETWORKS, TRAINED, random_split, trained_embedding, trainer
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from ccompress.data.batches import evaluation_batches
 from ccompress.errors import Diverged
 from ccompress.experiment import shared_training
+from ccompress.networks import rest
 from ccompress.training.evaluation import accuracy, predict
+from ccompress.training.trainer import Stage
 
 
 def parameters(net):
@@ -149,6 +152,53 @@ def never_waiting(device):
         torch.cuda.set_sync_debug_mode("default")
 
 
+def test_a_stage_says_how_it_trains():
+    """Its loss and its learning rate, and the network that dev reads."""
+    usual, other, halved = (trainer() for _ in range(3))
+    usual.train("reference", 2)
+    other.train(Stage("mine", loss=lambda scores, batch: 0 * scores.sum()), 2)
+    assert [row.stage for row in other.rows] == ["mine", "mine"]
+    assert {row.train_loss for row in other.rows} == {0.0}
+    halved.train(Stage("slow", learning_rate=lambda rate: rate / 2), 2)
+    assert [row.lr for row in halved.rows] == [row.lr / 2 for row in usual.rows]
+
+    untrained = trainer().network  # what it says never changes, so the first epoch is kept
+    it = trainer()
+    it.train(Stage("other", evaluated=lambda: untrained), 1)
+    after_one = parameters(it.network)
+    it.train(Stage("other", evaluated=lambda: untrained), 3)
+    assert it.rows[-1].dev_accuracy == it.rows[0].dev_accuracy
+    it.restore_best()
+    assert equal(parameters(it.network), after_one)
+
+
+@pytest.mark.parametrize("kind", TRAINED)
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("precision", ["int8", "int4"])
+def test_training_through_rounding_reads_what_is_shipped(name, kind, precision, device):
+    it = trainer(name, device=device)
+    it.replace_embedding(lambda table: trained_embedding(kind, table))
+    network = it.network.eval()
+    through = rest.ThroughRounding(network, precision)
+    shipped = rest.shipped(network, precision)
+    batch = next(evaluation_batches(it.dev_split))
+    scores = through(batch)
+    torch.testing.assert_close(scores, shipped(batch), rtol=1e-4, atol=1e-4)
+    assert not torch.allclose(scores, network(batch), rtol=1e-4, atol=1e-4)
+
+    # As if nothing were rounded but read at the rounded place: the gradient of each bias of the
+    # last layer is that of the shipped network, and every parameter has one.
+    scores.square().sum().backward()
+    expected = 2 * scores.detach().sum(0)
+    torch.testing.assert_close(network.output.bias.grad, expected, rtol=1e-4, atol=1e-4)
+    assert all(p.grad is not None for p in network.parameters())
+    before = it.rows
+    it.train(Stage("compressed", through, lambda: rest.shipped(network, precision)), 2)
+    assert len(before) == 2
+    score = accuracy(predict(rest.shipped(network, precision), it.dev_split), it.dev_split.labels)
+    assert it.rows[-1].dev_accuracy == score
+
+
 @pytest.mark.parametrize("kind", TRAINED)
 @pytest.mark.parametrize("name", NETWORKS)
 def test_the_host_never_waits_for_the_device_in_a_step(monkeypatch, name, kind, device):
@@ -157,9 +207,9 @@ def test_the_host_never_waits_for_the_device_in_a_step(monkeypatch, name, kind, 
     it.train("reference", 1)  # whatever is made once is made
     step, steps = it._step, []
 
-    def watched(batch, rate):
+    def watched(stage, batch, rate):
         with never_waiting(device):
-            loss = step(batch, rate)
+            loss = step(stage, batch, rate)
         steps.append(loss)
         return loss
 

@@ -1,0 +1,147 @@
+"""What a model file holds, and the bytes of its parts.
+
+It is a safetensors file. The network's tensors stand under their own names, the embedding's under
+`embedding.`. Beside them stand the words (`ccompress.deployment.row_order`), and as compressed JSON
+what the network and its embedding are made from, the labels and the tokenizer. Nothing else of a
+run's configuration is needed to read raw text, and none is stored.
+"""
+
+import json
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from torch import Tensor
+
+from ccompress import storage
+from ccompress.deployment import row_order
+from ccompress.errors import InputError
+from ccompress.networks.base import Network
+
+# Raised whenever the file changes in such a way that an earlier ccompress cannot read it.
+_FORMAT = "2"
+# The first: words and all else as JSON in the file's own metadata, rows in the order of training.
+_FIRST_FORMAT = "1"
+_ABOUT = ".about"
+_VOCABULARY = (row_order.WORDS, row_order.RUNS)
+
+
+class FileBytes(NamedTuple):
+    """The bytes of a model file by part.
+
+    Attributes:
+        table: The tensors of the embedding.
+        rest: Those of all other layers.
+        vocabulary: The words of the rows.
+        metadata: All else: the labels, what the network is made from, the names, types and shapes
+            of the tensors, the checksum.
+    """
+
+    table: int
+    rest: int
+    vocabulary: int
+    metadata: int
+
+
+@dataclass(frozen=True)
+class Contents:
+    """All that a model file holds, to be written or counted."""
+
+    tensors: Mapping[str, "Tensor | np.ndarray[Any, Any]"]
+
+    @property
+    def _metadata(self) -> dict[str, str]:
+        return {"format": _FORMAT}
+
+    def write(self, path: Path) -> None:
+        """Write the file, atomically."""
+        storage.save(path, self.tensors, self._metadata)
+
+    def file_bytes(self) -> FileBytes:
+        """The bytes that the file has, or would have, by part."""
+        parts = dict.fromkeys(FileBytes._fields, 0)
+        for name, tensor in self.tensors.items():
+            parts[_part(name)] += tensor.nbytes
+        tensors = parts["table"] + parts["rest"] + parts["vocabulary"]
+        parts["metadata"] = storage.size(self.tensors, self._metadata) - tensors
+        return FileBytes(**parts)
+
+
+def _part(name: str) -> str:
+    """The part of the file that a tensor belongs to."""
+    if name in _VOCABULARY:
+        return "vocabulary"
+    if name == _ABOUT:
+        return "metadata"
+    return "table" if name.startswith("embedding.") else "rest"
+
+
+def pack(
+    network: Network, words: list[str], rest: Mapping[str, Tensor], about: Mapping[str, Any]
+) -> Contents:
+    """The contents of the file of a network.
+
+    Args:
+        network: As it is shipped (`ccompress.networks.rest`).
+        words: The word of each row of its embedding.
+        rest: Its tensors but for the embedding's, as they are stored.
+        about: Plain values, from which `ccompress.deployment.model.load` makes it again.
+    """
+    rows = row_order.ordered(network.embedding, words)
+    embedding = {f"embedding.{name}": tensor for name, tensor in rows.state.items()}
+    text = json.dumps(about, ensure_ascii=False, separators=(",", ":"))
+    packed = np.frombuffer(zlib.compress(text.encode(), 9), np.uint8)
+    return Contents({**embedding, **rest, **rows.words, _ABOUT: packed})
+
+
+class Read(NamedTuple):
+    """What a model file holds, read.
+
+    Attributes:
+        tensors: Those of the network, by name.
+        words: The word of each row of its embedding.
+        about: As it was given to `pack`.
+    """
+
+    tensors: dict[str, Tensor]
+    words: list[str]
+    about: dict[str, Any]
+
+
+def read(path: Path) -> Read:
+    """Read a model file of this or an earlier version.
+
+    Raises:
+        InputError: There is no such file, it is damaged, no model, or of a later version.
+        ValueError: Its parts are not what they should be; of it `json.JSONDecodeError` is one.
+        KeyError: A part is missing.
+    """
+    try:
+        tensors, metadata = storage.load(path)
+    except FileNotFoundError as error:
+        raise InputError(f"there is no file {path}") from error
+    except storage.DamagedFile as error:
+        raise InputError(str(error).splitlines()[0]) from error
+    if _ABOUT not in tensors and "embedding" not in metadata:
+        raise InputError(f"{path} is not a model but another file that ccompress stored")
+    if metadata["format"] == _FIRST_FORMAT:
+        return _of_first_format(tensors, metadata)
+    if metadata["format"] != _FORMAT:
+        raise InputError(f"{path} was written by another version of ccompress: update this one")
+    beside = {name: tensors.pop(name).numpy() for name in (*_VOCABULARY, _ABOUT) if name in tensors}
+    try:
+        about = json.loads(zlib.decompress(beside[_ABOUT].tobytes()))
+    except zlib.error as error:
+        raise ValueError(f"{_ABOUT}: {error}") from error
+    return Read(tensors, row_order.words_of_rows(beside), about)
+
+
+def _of_first_format(tensors: dict[str, Tensor], metadata: Mapping[str, str]) -> Read:
+    about = {name: json.loads(metadata[name]) for name in ("labels", "embedding", "config")}
+    about["tokenizer"] = metadata["tokenizer"]
+    if "width" in metadata:
+        about["width"] = int(metadata["width"])
+    return Read(tensors, json.loads(metadata["words"]), about)

@@ -1,0 +1,101 @@
+"""Rounding of a layer's weights to few bits, with a step for each row.
+
+The numbers of a row become whole multiples, -L to L, of the row's step, with L = 2^(b-1) - 1. The
+step is the row's largest magnitude divided by L, rounded to bfloat16. Since a step has 8
+significant bits and a multiple at most 7, their product is exact in float32. So rounded numbers
+stay as they are, to the last bit, when they are rounded again.
+"""
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from ccompress.numerics.packing import pack, unpack
+from ccompress.numerics.rates import bytes_per_row
+
+
+class Rows(NamedTuple):
+    """Rounded rows.
+
+    Attributes:
+        multiples: Whole numbers, in float32, of the shape that the weights have.
+        steps: One a row, in float32 with 8 significant bits (rows,).
+    """
+
+    multiples: Tensor
+    steps: Tensor
+
+    def values(self) -> Tensor:
+        """The numbers that are stood for."""
+        return self.multiples * _aligned(self.steps, self.multiples)
+
+
+def round_rows(weights: Tensor, bits: int) -> Rows:
+    """Round weights of shape (rows, ...) to `bits` bits, 2 to 8."""
+    largest = 2 ** (bits - 1) - 1
+    steps = (weights.abs().flatten(1).amax(1) / largest).bfloat16().float()
+    divisor = _aligned(steps.where(steps > 0, 1), weights)
+    return Rows((weights / divisor).round().clamp(-largest, largest), steps)
+
+
+def _aligned(steps: Tensor, weights: Tensor) -> Tensor:
+    """Steps (rows,) in as many dimensions as the weights (rows, ...)."""
+    return steps.reshape(-1, *[1] * (weights.dim() - 1))
+
+
+def packed(rows: Rows, bits: int) -> tuple[Tensor, Tensor]:
+    """Rows as they are stored.
+
+    Returns:
+        The multiples, 2^(b-1) - 1 added, b bits each: uint8 of shape (rows, ceil(n b / 8)) for n
+        numbers a row. And the steps as int16 (rows,): the upper halves of float32.
+    """
+    codes = rows.multiples.flatten(1).long() + 2 ** (bits - 1) - 1
+    return pack(codes, bits), halves(rows.steps)
+
+
+def unpacked(codes: Tensor, steps: Tensor, bits: int, shape: torch.Size) -> Tensor:
+    """The weights, of this shape, that `packed` stored.
+
+    Raises:
+        ValueError: The codes or the steps are not as many as the shape has.
+    """
+    rows, count = shape[0], shape[1:].numel()
+    if codes.shape != (rows, bytes_per_row(bits, count)) or steps.shape != (rows,):
+        raise ValueError(f"size mismatch: {bits}-bit weights of shape {tuple(shape)}")
+    multiples = unpack(codes, bits, count) - (2 ** (bits - 1) - 1)
+    return Rows(multiples.float().reshape(shape), whole(steps)).values()
+
+
+def halves(numbers: Tensor) -> Tensor:
+    """The nearest bfloat16 of each number, as the int16 of the same bits."""
+    return numbers.bfloat16().view(torch.int16)
+
+
+def whole(stored: Tensor) -> Tensor:
+    """The inverse of `halves`, in float32."""
+    return stored.view(torch.bfloat16).float()
+
+
+class _ThroughRounding(torch.autograd.Function):
+    """Rounded weights, whose gradient passes as if they were not rounded (Bengio et al. 2013)."""
+
+    @staticmethod
+    def forward(_: Any, weights: Tensor, bits: int) -> Tensor:
+        return rounded(weights, bits)
+
+    @staticmethod
+    def backward(_: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        return gradient, None
+
+
+def through_rounding(tensor: Tensor, bits: int) -> Tensor:
+    """As `rounded`; the gradient passes as if nothing were rounded."""
+    result: Tensor = _ThroughRounding.apply(tensor, bits)  # type: ignore[no-untyped-call]
+    return result
+
+
+def rounded(tensor: Tensor, bits: int) -> Tensor:
+    """A tensor of a layer as it is shipped: rows of `bits` bits, and a vector in bfloat16."""
+    return tensor.bfloat16().float() if tensor.dim() < 2 else round_rows(tensor, bits).values()

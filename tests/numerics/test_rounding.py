@@ -1,0 +1,61 @@
+"""Rows of few bits with a step each."""
+
+import numpy as np
+import pytest
+import torch
+
+from ccompress.numerics import rounding
+
+WEIGHTS = torch.randn(7, 5, 3, generator=torch.Generator().manual_seed(0)) * 10.0 ** torch.arange(
+    -3.0, 4.0
+).reshape(7, 1, 1)
+
+
+@pytest.mark.parametrize("bits", [2, 4, 8])
+def test_each_number_is_the_nearest_multiple_of_its_rows_step(bits):
+    """Against numpy, row by row."""
+    largest = 2 ** (bits - 1) - 1
+    rows = rounding.round_rows(WEIGHTS, bits)
+    values = rows.values()
+    for row, step, value in zip(WEIGHTS, rows.steps, values, strict=True):
+        # bfloat16 keeps the upper half of float32, to nearest.
+        exact = (row.abs().max() / largest).numpy()
+        assert abs(float(step) / exact - 1) <= 2**-8
+        assert np.float32(step).view(np.uint32) % 2**16 == 0
+        grid = np.arange(-largest, largest + 1) * float(step)
+        nearest = grid[np.abs(row.numpy()[..., None] - grid).argmin(-1)]
+        np.testing.assert_array_equal(value.numpy(), nearest.astype(np.float32))
+        assert value.abs().max() == largest * step
+
+
+@pytest.mark.parametrize("bits", [2, 4, 8])
+@pytest.mark.parametrize("seed", range(20))
+def test_rounded_again_nothing_changes_to_the_last_bit(bits, seed):
+    weights = torch.randn(50, 9, generator=torch.Generator().manual_seed(seed)) ** 3
+    weights[3] = 0
+    once = rounding.rounded(weights, bits)
+    assert torch.equal(rounding.rounded(once, bits), once)
+    assert not torch.equal(once, weights)
+    vector = rounding.rounded(weights[0], bits)
+    assert torch.equal(rounding.rounded(vector, bits), vector)
+
+
+@pytest.mark.parametrize("bits", [3, 4, 8])
+def test_what_is_stored_is_what_was_rounded(bits):
+    rows = rounding.round_rows(WEIGHTS, bits)
+    codes, steps = rounding.packed(rows, bits)
+    assert codes.nbytes + steps.nbytes == 7 * (-(-15 * bits // 8) + 2)
+    assert torch.equal(rounding.unpacked(codes, steps, bits, WEIGHTS.shape), rows.values())
+    vector = torch.tensor([0.0, -1.0, 3.14159, 1e-30, 1e30])
+    assert torch.equal(rounding.whole(rounding.halves(vector)), rounding.rounded(vector, bits))
+    with pytest.raises(ValueError, match="size mismatch"):
+        rounding.unpacked(codes, steps, bits, torch.Size([7, 21]))
+
+
+def test_the_gradient_passes():
+    weights = WEIGHTS.clone().requires_grad_()
+    upstream = torch.randn(WEIGHTS.shape, generator=torch.Generator().manual_seed(2))
+    read = rounding.through_rounding(weights, 4)
+    (read * upstream).sum().backward()
+    assert torch.equal(weights.grad, upstream)
+    assert torch.equal(read.detach(), rounding.rounded(WEIGHTS, 4))
