@@ -33,6 +33,7 @@ class RowQuantizedEmbedding(PackedEmbedding):
     """
 
     most_bits = 8
+    row_tensors = ("packed", "lower", "step")
     lower: Tensor
     step: Tensor
     largest: Tensor

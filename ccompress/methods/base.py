@@ -26,9 +26,9 @@ class Method(ABC):
 
     A run calls `prepare` and trains the network over that embedding for `reference_epochs` epochs.
     It then calls `compress`, puts the result in the embedding's place, and trains for the remaining
-    epochs, with the method's own `loss` and `adjusted_learning_rate`; the best of these epochs on dev is
-    chosen with the embedding that `evaluated` gives. Finally it calls `finish`, and tests and ships
-    what that returns. All but `size`, `reference_epochs` and `compress` have defaults.
+    epochs with the method's `loss` and `adjusted_learning_rate`. The best of these epochs is chosen
+    on dev with the embedding that `evaluated` returns. Finally it calls `finish`, and tests and
+    ships what that returns. All but `size`, `reference_epochs` and `compress` have defaults.
     """
 
     # False for a method that removes nothing: then one run serves all rates.

@@ -186,7 +186,7 @@ def test_rows_of_other_vectors_get_a_folder_of_their_own(experiment, tmp_path):
         ),
         ("+train.epoch=1", r"train.epoch is not known \(did you mean epochs\?\)"),
         ("precision=half", "one of float32, tf32"),
-        ("rest=int2", "rest=int2: it is one of float32, int8, int4"),
+        ("rest=int2", "rest=int2: it must be one of float32, int8, int4"),
         ("device=cuda:", "one of auto, cpu, cuda"),
         ("rate=1", r"rate=1.0 is out of range: give 0 <= rate < 1"),
         ("rate=-0.1", "out of range"),

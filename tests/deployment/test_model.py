@@ -305,7 +305,10 @@ def test_parts_that_are_not_what_they_should_be_give_one_line(tmp_path, change, 
     [
         ({"version": "99"}, "written by another version of ccompress"),
         ({"config": {"network": {"_target_": "nowhere.Network"}}}, "--trust nowhere"),
-        ({"config": {"network": {"_target_": "torch.nn.Embedding"}}}, "is not a subclass of Network"),
+        (
+            {"config": {"network": {"_target_": "torch.nn.Embedding"}}},
+            "is not a subclass of Network",
+        ),
         ({"config": {"network": {"_target_": 3}}}, "cannot be built"),
         ({"config": {"network": {**OPTIONS["dan"], "width": 1}}}, "width"),
         ({"config": {"network": {**OPTIONS["dan"], "hidden": 7}}}, "size mismatch"),
