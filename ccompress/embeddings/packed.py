@@ -20,7 +20,7 @@ class PackedEmbedding(CompressedEmbedding):
     """
 
     size_name = "bits"
-    row_tensors = ("packed",)
+    row_tensors: ClassVar[tuple[str, ...]] = ("packed",)
     most_bits: ClassVar[int]
     packed: Tensor
 
