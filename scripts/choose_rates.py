@@ -54,11 +54,11 @@ def accuracies(runs: Path) -> pd.DataFrame:
 def read(runs: Path) -> pd.DataFrame:
     """The finished runs of a file, with the upper learning rate in the column `upper`."""
     frame = pd.read_csv(runs)
-    frame["upper"] = [_upper(line) for line in frame["overrides"]]
+    frame["upper"] = [upper_rate(line) for line in frame["overrides"]]
     return frame[frame["status"] == "done"]
 
 
-def _upper(line: str) -> float:
+def upper_rate(line: str) -> float:
     """The upper learning rate in a run's command line."""
     key = "schedule.upper="
     return next(float(w.removeprefix(key)) for w in shlex.split(line) if w.startswith(key))
