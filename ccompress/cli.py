@@ -6,6 +6,7 @@ import shlex
 import signal
 import sys
 import traceback
+from collections.abc import Sequence
 from types import FrameType
 from typing import Any
 
@@ -29,7 +30,15 @@ from ccompress.config.settings import (
     check_train,
     register_resolvers,
 )
-from ccompress.errors import DeviceLost, Diverged, InputError, OutOfMemory, nearest, one_line
+from ccompress.errors import (
+    DeviceLost,
+    Diverged,
+    InputError,
+    MissingData,
+    OutOfMemory,
+    nearest,
+    one_line,
+)
 from ccompress.experiment.results import RESULT, command_line
 
 # The folders that Hydra itself would write. We switch them off, so setting one has no effect.
@@ -145,6 +154,7 @@ def _verb(words: list[str]) -> int:
 def _hydra(arguments: list[str]) -> int:
     """Let Hydra read the command line, compose the configuration, and call `_task`."""
     # Users write -m between overrides, where Hydra's parser accepts no options. So -m goes first.
+    arguments = ["quiet=true" if word == "--quiet" else word for word in arguments]
     multirun = [argument for argument in arguments if argument in ("-m", "--multirun")]
     sys.argv[1:] = multirun[:1] + [word for word in arguments if word not in multirun]
     register_resolvers()
@@ -184,37 +194,67 @@ def _run_of_a_sweep(config: DictConfig, context: HydraConf) -> dict[str, Any]:
     from ccompress.experiment.run import run
 
     settings = check(config, context.runtime.choices)
-    return run(settings, _line(settings), on_epoch=lambda row: None)
+    return run(settings, _line(settings, context.overrides.task), on_epoch=lambda row: None)
 
 
 def _single_run(config: DictConfig, context: HydraConf) -> dict[str, Any]:
     """The only run of a command, or its stored result."""
     from ccompress.experiment import console
     from ccompress.experiment.jobs import refuse_one_of_many
-    from ccompress.experiment.run import finished, run
+    from ccompress.experiment.run import finished
     from ccompress.machine import choose_device
 
     check_train(context)
     refuse_one_of_many(context.sweeper.params or {}, context.overrides.task)
     settings = check(config, context.runtime.choices)
     choose_device(settings.device)  # refuses a missing device, even if the run is finished
+    note = ""
     if row := finished(settings):
         elsewhere = f"a row of {settings.results_dir}, without a folder here; "
-        note = "" if (settings.folder / RESULT).is_file() else elsewhere
-        console.show(row, settings, f"finished before; {note}force=true runs it again")
-        return row
-    with console.epochs(settings.epochs) as on_epoch:
-        row = run(settings, _line(settings), on_epoch)
-    console.show(row, settings, "")
+        there = (settings.folder / RESULT).is_file()
+        note = f"finished before; {'' if there else elsewhere}force=true runs it again"
+    else:
+        row = _shown(settings, context.overrides.task)
+    whole, said = _reference(settings, row, context.overrides.task)
+    console.show(row, whole, settings, note, said)
     return row
 
 
-def _line(settings: Settings) -> str:
-    """The command line that repeats the present run."""
-    context = HydraConfig.get()
-    return command_line(
-        context.overrides.task, context.runtime.config_sources, settings.method.uses_rate
-    )
+def _reference(
+    settings: Settings, row: dict[str, Any], overrides: Sequence[str]
+) -> tuple[dict[str, Any] | None, str]:
+    """The reference of a single run, trained where it is not finished; and what is said of it."""
+    from ccompress.experiment import reference
+
+    if settings.reference == "skip":
+        return None, "left out: reference=skip"
+    whole = reference.settings_of(settings)
+    if whole.run_id == row["run_id"]:
+        return row, ""
+    if found := reference.found(whole):
+        return found, f"run {whole.run_id}, finished before"
+    if not settings.quiet:
+        print(f"the reference, run {whole.run_id}; reference=skip leaves it out", flush=True)
+    try:
+        trained = _shown(whole, reference.overrides_of(overrides))
+    except (Diverged, MissingData) as error:
+        return None, f"none: {error}"
+    return trained, f"run {whole.run_id}"
+
+
+def _shown(settings: Settings, overrides: Sequence[str]) -> dict[str, Any]:
+    """Run, and show how far it is."""
+    from ccompress.experiment import console
+    from ccompress.experiment.run import run
+
+    with console.progress(settings) as (on_epoch, say):
+        return run(settings, _line(settings, overrides), on_epoch, say)
+
+
+def _line(settings: Settings, overrides: Sequence[str]) -> str:
+    """The command line that repeats a run."""
+    sources = HydraConfig.get().runtime.config_sources
+    return command_line(overrides, sources, settings.method.uses_rate)
 
 
 def _explained(error: Exception) -> str:

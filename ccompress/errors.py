@@ -85,6 +85,11 @@ def described(error: BaseException) -> str:
     return f"{type(error).__name__}: {one_line(error)}"
 
 
+def is_refusal(said: str) -> bool:
+    """Whether what `described` gives is of refused input: an impossible rate, a mistyped path."""
+    return said.startswith(tuple(f"{kind.__name__}:" for kind in (InputError, MissingData)))
+
+
 def one_line(error: BaseException) -> str:
     """The message of an error in one line; for an error of the system, with the file's name."""
     if isinstance(error, OSError) and error.strerror:

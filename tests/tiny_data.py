@@ -32,4 +32,5 @@ def write(folder: Path, classes: int = 3, words: int = 60) -> list[str]:
         "train.epochs=4",
         "threads=1",
         "device=cpu",
+        "reference=skip",  # most tests look at one run alone
     ]

@@ -73,6 +73,8 @@ class Schema:
     precision: str
     threads: int | None
     save_model: bool
+    reference: str
+    quiet: bool
     force: bool
     results_dir: str
     runs_dir: str

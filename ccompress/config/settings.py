@@ -45,6 +45,7 @@ GROUPS = ("dataset", "vectors", "network", "method", "schedule")
 POLICIES = ("train", "train+vectors")
 PRECISIONS = ("float32", "tf32")
 RESTS = ("float32", "int8", "int4")
+REFERENCES = ("auto", "skip")
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,8 @@ class Settings:
     precision: str
     threads: int
     save_model: bool
+    reference: str
+    quiet: bool
     force: bool
     root: Path
     results_dir: Path
@@ -210,6 +213,8 @@ def check(raw: DictConfig, names: Mapping[str, str]) -> Settings:
         precision=config.precision,
         threads=threads,
         save_model=config.save_model,
+        reference=config.reference,
+        quiet=config.quiet,
         force=config.force,
         root=root,
         results_dir=Path(config.results_dir),
@@ -310,6 +315,7 @@ def _check_values(config: Any) -> None:
         ("vocab.policy", config.vocab.policy, POLICIES),
         ("precision", config.precision, PRECISIONS),
         ("rest", config.rest, RESTS),
+        ("reference", config.reference, REFERENCES),
     ):
         if value not in known:
             raise InputError(

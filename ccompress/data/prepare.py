@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 # Raise it whenever a change alters what is prepared from the same data, or how it is stored.
-_FORMAT = 3
+_FORMAT = 4
 # Vectors are data: words without one start the same in every run, whatever its seed.
 _VECTORS_SEED = 0
 _FIELDS = ("tokens", "lengths", "labels")  # of `Encoded`
@@ -42,6 +42,7 @@ class Prepared:
         counts: How often each row's word occurs in train (V,), int64.
         train_rows: Training touches only the rows before this one.
         with_vector: Number of words that have a pretrained vector.
+        tokens_with_vector: Fraction of the tokens of train whose word has a row with such a vector.
         vectors_sha256: Of the file that the vectors were read from, or "".
         labels: Names of the classes, in the order of their numbers.
         splits: `train`, `dev` and `test`, on the CPU, their tokens int32.
@@ -57,6 +58,7 @@ class Prepared:
     counts: Tensor
     train_rows: int
     with_vector: int
+    tokens_with_vector: float
     vectors_sha256: str
     labels: list[str]
     splits: dict[str, Encoded]
@@ -119,7 +121,7 @@ def _prepared(splits: Splits, word_vectors: WordVectors, vocab: vocabulary.Vocab
     """The splits as integers, and the table."""
     import torch
 
-    table, with_vector = vocabulary.embedding_table(vocab, word_vectors, _VECTORS_SEED)
+    table, known = vocabulary.embedding_table(vocab, word_vectors, _VECTORS_SEED)
     labels = sorted(set(splits.train.labels))
     number = {label: index for index, label in enumerate(labels)}
 
@@ -137,7 +139,8 @@ def _prepared(splits: Splits, word_vectors: WordVectors, vocab: vocabulary.Vocab
         words=vocab.words,
         counts=torch.from_numpy(vocab.counts),
         train_rows=vocab.train_rows,
-        with_vector=with_vector,
+        with_vector=int(known.sum()),
+        tokens_with_vector=float(vocab.counts[known].sum() / vocab.counts.sum()),
         vectors_sha256=word_vectors.sha256,
         labels=labels,
         splits={name: encode(getattr(splits, name)) for name in ("train", "dev", "test")},
@@ -160,6 +163,7 @@ def _packed(
     metadata = {
         "train_rows": str(prepared.train_rows),
         "with_vector": str(prepared.with_vector),
+        "tokens_with_vector": str(prepared.tokens_with_vector),
         "vectors_sha256": prepared.vectors_sha256,
         "labels": json.dumps(prepared.labels),
         "warning": prepared.warning,
@@ -177,6 +181,7 @@ def _unpacked(file: storage.TensorFile) -> Prepared:
             counts=file["counts"],
             train_rows=int(metadata["train_rows"]),
             with_vector=int(metadata["with_vector"]),
+            tokens_with_vector=float(metadata["tokens_with_vector"]),
             vectors_sha256=metadata["vectors_sha256"],
             labels=json.loads(metadata["labels"]),
             splits={

@@ -8,50 +8,135 @@ from typing import Any
 from tqdm import tqdm
 
 from ccompress.config.settings import Settings
-from ccompress.experiment import results
+from ccompress.experiment import log, results
 from ccompress.training.trainer import EpochRow
+
+Row = Mapping[str, Any]
 
 
 @contextmanager
-def epochs(total: int) -> Iterator[Callable[[EpochRow], None]]:
-    """Give a function to call after each epoch: a bar on a terminal, else a line an epoch."""
-    terminal = sys.stderr.isatty()
-    with tqdm(total=total, unit="epoch", disable=not terminal) as bar:
+def progress(
+    settings: Settings,
+) -> Iterator[tuple[Callable[[EpochRow], None], Callable[[str], None]]]:
+    """Give functions to call after each epoch, and with each line that is to be said.
 
-        def show(row: EpochRow) -> None:
+    They show a bar with the time left on a terminal, else a line an epoch; nothing if the run is to
+    be quiet.
+    """
+    total, quiet = settings.epochs, settings.quiet
+    terminal = sys.stderr.isatty()
+    with tqdm(total=total, unit="epoch", disable=quiet or not terminal) as bar:
+
+        def say(line: str) -> None:
+            if not quiet:
+                bar.write(line)
+                sys.stdout.flush()
+
+        def on_epoch(row: EpochRow) -> None:
+            if not bar.n:  # epochs that were stored took no time
+                bar.initial = bar.n = row.epoch - 1
             bar.update(row.epoch - bar.n)
             bar.set_postfix_str(f"loss {row.train_loss:.4f}, dev {row.dev_accuracy:.2f} %")
             if not terminal:
-                print(
-                    f"epoch {row.epoch}/{total} {row.stage}: loss {row.train_loss:.4f}, "
-                    f"dev {row.dev_accuracy:.2f} %, lr {row.lr:.2e}, {row.seconds:.2f} s",
-                    flush=True,
-                )
+                say(log.epoch(row, total))
 
-        yield show
+        yield on_epoch, say
 
 
-def show(row: Mapping[str, Any], settings: Settings, note: str) -> None:
-    """Print what came out of a run."""
+def show(
+    row: Row, reference: Row | None, settings: Settings, note: str, reference_note: str
+) -> None:
+    """Print what came out of a run, and add it to the run's log, if its folder is here.
+
+    Args:
+        row: The run's.
+        reference: That of the uncompressed network, if it is known.
+        settings: The run's.
+        note: Where the run comes from, or "".
+        reference_note: Where the reference comes from, or why there is none.
+    """
+    lines = [_title(row)]
+    lines += [f"  {name:<11} {text}" for name, text in _facts(row, reference, reference_note)]
+    lines.append(f"  {'run':<11} {settings.folder}" + f"  ({note})" * bool(note))
+    print("\n".join(lines))
+    if settings.folder.is_dir():
+        log.add(settings.folder, lines)
+
+
+def _title(row: Row) -> str:
     size = "".join(f", {what} {row[what]}" for what in ("rank", "bits") if row[what])
-    print(f"{row['dataset']}, {row['network']}, {row['method']} at rate {row['rate']:g}{size}")
+    rate = f" at rate {row['rate']:g}" if row["rate"] else ""
+    return f"{row['dataset']}, {row['network']}, {row['method']}{rate}{size}"
+
+
+def _facts(row: Row, reference: Row | None, reference_note: str) -> Iterator[tuple[str, str]]:
+    """Name and text of each line."""
+    yield "data", data(row)
+    yield "vectors", vectors(row)
+    is_reference = reference is not None and reference["run_id"] == row["run_id"]
+    if is_reference:
+        yield "accuracy", f"{_accuracy(row)} ({_errors(row)}); this is the reference"
+    elif reference is None:
+        yield "reference", reference_note
+        yield "compressed", f"{_accuracy(row)} ({_errors(row)})"
+    else:
+        yield "reference", f"{_accuracy(reference)} ({reference_note})"
+        yield "compressed", _accuracy(row)
+        test, dev = drop(row, reference)
+        yield "drop", f"{test:+.2f} points on test, {dev:+.2f} on dev ({_errors(row)})"
+    yield "embedding", smaller(row["embedding_bytes_original"], row["embedding_bytes"])
+    yield ("model file" if row["file_bytes"] else "model"), smaller(*model_sizes(row, reference))
+
+
+def data(row: Row) -> str:
+    """The data set's sizes, in one line."""
     sizes = ", ".join(f"{row[f'{split}_size']:,} {split}" for split in ("train", "dev", "test"))
-    print(f"  data           {sizes}; {row['classes']} classes")
-    error = results.sampling_error(row["test_accuracy"], row["test_size"])
-    print(
-        f"  test accuracy  {row['test_accuracy']:.2f} %, standard error {error:.2f}  "
-        f"(dev {row['dev_accuracy']:.2f} %)"
+    return f"{sizes}; {row['classes']} classes"
+
+
+def vectors(row: Row) -> str:
+    """The vectors, and how much of the vocabulary and of the training text has one."""
+    words = f"{row['vocab_with_vector']:,} of {row['vocab_size']:,} rows"
+    share = row["tokens_with_vector"]  # earlier versions did not record it
+    tokens = "" if share is None else f" and {100 * share:.1f} % of the tokens of train"
+    return f"{results.vectors_name(row['vectors'])}, for {words}{tokens}"
+
+
+def drop(row: Row, reference: Row) -> tuple[float, float]:
+    """Points that a run lies under its reference, on test and on dev."""
+    test, dev = (reference[key] - row[key] for key in ("test_accuracy", "dev_accuracy"))
+    return test, dev
+
+
+def model_sizes(row: Row, reference: Row | None) -> tuple[int, int]:
+    """Bytes of the reference's model and of the run's, as they are deployed.
+
+    Of the files, if the run left one: all but the tensors is of about the same size in both, so the
+    reference's need not be there. Else of the tensors.
+    """
+    # As it is deployed; earlier versions did not record it.
+    tensors = row["folded_bytes"] or row["model_bytes"]
+    whole = row["model_bytes_original"]
+    if not row["file_bytes"]:
+        return whole, tensors
+    stored = reference and reference["file_bytes"]
+    return stored or row["file_bytes"] - tensors + whole, row["file_bytes"]
+
+
+def smaller(before: float, after: float) -> str:
+    """Two sizes, and by how much the second is smaller."""
+    share = f"{100 * (1 - after / before):.1f} % smaller"
+    return f"{results.size(before)} -> {results.size(after)} ({share})"
+
+
+def _accuracy(row: Row) -> str:
+    return f"{row['test_accuracy']:.2f} % on test, {row['dev_accuracy']:.2f} % on dev"
+
+
+def _errors(row: Row) -> str:
+    """The sampling errors of the accuracies on test and on dev."""
+    test, dev = (
+        results.sampling_error(row[f"{split}_accuracy"], row[f"{split}_size"])
+        for split in ("test", "dev")
     )
-    for what, after in (
-        ("embedding", row["embedding_bytes"]),
-        # As it is deployed; earlier versions did not record it.
-        ("model", row["folded_bytes"] or row["model_bytes"]),
-    ):
-        before = row[f"{what}_bytes_original"]
-        print(
-            f"  {what:<13}  {results.size(before)} -> {results.size(after)} "
-            f"({100 * (1 - after / before):.1f} % smaller)"
-        )
-    covered, size_ = row["vocab_with_vector"], row["vocab_size"]
-    print(f"  vectors        {row['vectors']}, for {covered} of {size_} rows")
-    print(f"  run            {settings.folder}" + (f"  ({note})" if note else ""))
+    return f"sampling error {test:.2f} on test, {dev:.2f} on dev"

@@ -46,6 +46,7 @@ def of_data(settings: Settings, data: Prepared) -> dict[str, Any]:
         "dim": dim,
         "vocab_size": rows,
         "vocab_with_vector": data.with_vector,
+        "tokens_with_vector": data.tokens_with_vector,
         "classes": len(data.labels),
         **{f"{name}_size": len(split) for name, split in data.splits.items()},
     }

@@ -28,6 +28,7 @@ CORRECT = "correct.csv.xz"
 # (resident) where `device` is a CPU, and what torch allocated on it where that is a GPU. The four
 # parts of the model file add up to `file_bytes`, which a run without a model file has too;
 # `model_saved` is 1 for one that has left the file, else 0.
+# `vocab_with_vector` counts rows, `tokens_with_vector` is the share of the training text's tokens.
 COLUMNS = (
     "run_id",
     "protocol",
@@ -45,6 +46,7 @@ COLUMNS = (
     "vocab_policy",
     "vocab_size",
     "vocab_with_vector",
+    "tokens_with_vector",
     "classes",
     "train_size",
     "dev_size",
@@ -82,6 +84,7 @@ COLUMNS = (
 )
 # Columns that rows of earlier versions lack: they read as empty, but for `model_saved`.
 _LATER = (
+    "tokens_with_vector",
     "folded_bytes",
     "file_table_bytes",
     "file_rest_bytes",
@@ -101,6 +104,8 @@ MEASURED = (
 )
 
 
+_SUBSET = ".subset"  # at the end of the name of a file of vectors
+
 # Options that say where and how a run happens, not what it is: no part of its command line.
 _ELSEWHERE = (
     "device",
@@ -110,6 +115,8 @@ _ELSEWHERE = (
     "results_dir",
     "force",
     "save_model",
+    "reference",
+    "quiet",
     "experiment_name",
 )
 
@@ -127,6 +134,12 @@ def command_line(overrides: Iterable[str], sources: Iterable[Any], uses_rate: bo
     words = [word for folder in folders for word in ("--config-dir", str(folder))]
     words += [word for word in overrides if word.lstrip("+~").split("=")[0] not in elsewhere]
     return shlex.join(["ccompress", *words])
+
+
+def vectors_name(name: str) -> str:
+    """Vectors as people read their name: a subset is said to be one."""
+    whole = name.removesuffix(_SUBSET)
+    return name if whole == name else f"a subset of {whole}"
 
 
 def size(count: float) -> str:
@@ -206,9 +219,20 @@ def read_csv(path: Path) -> list[tuple[str, ...]]:
 
 
 def write_runs(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Write rows as runs.csv, sorted by run_id: equal rows give an equal file."""
+    """Write rows as runs.csv, sorted by run_id: equal rows give an equal file.
+
+    A file that holds these rows already stays as it is, even if it lacks later columns.
+    """
+    lines = _lines(rows)
+    if not path.is_file() or _lines(read_runs(path)) != lines:
+        write_csv(path, COLUMNS, lines)
+
+
+def _lines(rows: Iterable[Mapping[str, Any]]) -> list[list[str]]:
+    """The cells of runs.csv."""
     ordered = sorted(rows, key=lambda row: str(row["run_id"]))
-    write_csv(path, COLUMNS, ([_plain(row.get(c)) for c in COLUMNS] for row in ordered))
+    cells = ([_plain(row.get(column)) for column in COLUMNS] for row in ordered)
+    return [["" if value is None else str(value) for value in line] for line in cells]
 
 
 def read_runs(path: Path) -> list[dict[str, Any]]:
@@ -261,14 +285,14 @@ def folder_of(run: str, runs_dir: Path) -> Path:
     return folders[0]
 
 
-def committed(results_dir: Path, experiment: str, run_id: str) -> dict[str, Any] | None:
+def committed(results_dir: Path, experiment: str | None, run_id: str) -> dict[str, Any] | None:
     """A finished run's row, from `experiment`'s own runs.csv or else another's.
 
     The row is not to be changed.
     """
-    first = results_dir / experiment / RUNS
-    others = sorted(set(results_dir.glob(f"*/{RUNS}")) - {first}, reverse=True)
-    for path in (first, *others):
+    first = {results_dir / experiment / RUNS} if experiment else set()
+    others = sorted(set(results_dir.glob(f"*/{RUNS}")) - first, reverse=True)
+    for path in (*first, *others):
         if path.is_file():
             status = path.stat()
             if row := _done(path, status.st_mtime_ns, status.st_size).get(run_id):

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,12 @@ from ccompress.data.prepare import Prepared
 from ccompress.data.prepare import prepare as prepare_data
 from ccompress.deployment import model
 from ccompress.errors import DeviceLost, InputError, described
-from ccompress.experiment import measure, record, results, shared_training
+from ccompress.experiment import log, measure, record, results, shared_training
+from ccompress.methods.base import Size
 from ccompress.networks import rest
 from ccompress.networks.base import Network
 from ccompress.numerics.svd import spectrum
+from ccompress.training.checkpoint import Origin
 from ccompress.training.evaluation import accuracy, predict
 from ccompress.training.trainer import EpochRow, Recipe, Stage, Trainer
 
@@ -46,16 +48,23 @@ def finished(settings: Settings) -> dict[str, Any] | None:
     return row if row and (row["model_saved"] or not settings.save_model) else None
 
 
-def run(settings: Settings, overrides: str, on_epoch: Callable[[EpochRow], None]) -> dict[str, Any]:
+def run(
+    settings: Settings,
+    overrides: str,
+    on_epoch: Callable[[EpochRow], None],
+    say: Callable[[str], None] = lambda _: None,
+) -> dict[str, Any]:
     """Train, compress, test and write the run's folder; returns its result.
 
     Two processes that want the same run: one runs it, the other waits and takes its result. A run
-    that fails writes a result with `status` failed and its error, then raises.
+    that fails writes a result with `status` failed and its error, then raises. Refused input is no
+    run: it leaves no folder.
 
     Args:
         settings: The checked configuration.
         overrides: The command line that gives this run again.
         on_epoch: Called after each epoch that is trained.
+        say: Called with what else there is to say while it trains, a line at a time.
 
     Raises:
         InputError: The options do not fit the data (an impossible rate), the data cannot be read,
@@ -65,27 +74,57 @@ def run(settings: Settings, overrides: str, on_epoch: Callable[[EpochRow], None]
         DeviceLost: This process can use its GPU no more.
     """
     with _alone(settings):
-        return finished(settings) or _run(settings, overrides, on_epoch)
+        return finished(settings) or _run(settings, overrides, _Voice(settings, on_epoch, say))
 
 
-def _run(
-    settings: Settings, overrides: str, on_epoch: Callable[[EpochRow], None]
-) -> dict[str, Any]:
+@dataclass(frozen=True)
+class _Voice:
+    """Says what there is to say of a run to its caller, and writes it into the run's log."""
+
+    settings: Settings
+    on_epoch: Callable[[EpochRow], None]
+    on_line: Callable[[str], None]
+
+    def epoch(self, row: EpochRow) -> None:
+        log.add(self.settings.folder, [log.epoch(row, self.settings.epochs)])
+        self.on_epoch(row)
+
+    def resumed(self, origin: Origin) -> None:
+        by = "this run" if origin.run_id == self.settings.run_id else f"run {origin.run_id}"
+        stored = f", stored by {by}" if origin.run_id else ""
+        line = f"goes on from epoch {origin.epoch} of {self.settings.epochs}{stored}"
+        log.add(self.settings.folder, [line])
+        self.on_line(line)
+
+
+def _run(settings: Settings, overrides: str, voice: _Voice) -> dict[str, Any]:
     began = time.perf_counter()
     row = record.of_settings(settings, overrides) | {"status": "failed"}
-    _begin(settings)
+    begun = False
     try:
         with machine.threads(settings.threads), machine.hardware_errors(_LESS_MEMORY):
-            row |= _train_and_test(settings, on_epoch)
+            task = _checked(settings)
+            _begin(settings)
+            begun = True
+            log.add(
+                settings.folder, filter(None, [f"{row['created']}: {overrides}", task.data.warning])
+            )
+            row |= _train_and_test(settings, task, voice)
     except (Exception, DeviceLost) as error:
         if storage.disk_is_full(error):
             raise  # the run did not fail, and no row can be written
+        if not begun:
+            if isinstance(error, InputError):
+                raise  # the input was refused, and there is no run
+            _begin(settings)
         # Whatever it was, the row says so; the command line decides what becomes of the error.
         row["error"] = described(error)
         row["total_seconds"] = time.perf_counter() - began
+        log.add(settings.folder, [f"failed: {row['error']}"])
         results.write_result(settings.folder, row)
         raise
     row |= {"status": "done", "total_seconds": time.perf_counter() - began}
+    log.add(settings.folder, [log.done(row)])
     return results.write_result(settings.folder, row)
 
 
@@ -136,21 +175,37 @@ def prepare(settings: Settings) -> Prepared:
     )
 
 
-def _train_and_test(settings: Settings, on_epoch: Callable[[EpochRow], None]) -> dict[str, Any]:
-    """Everything between an empty run folder and its result; the measured part of the row."""
+@dataclass(frozen=True)
+class _Task:
+    """What a run works on: its device, its data, and what its rate leaves of their table."""
+
+    device: torch.device
+    data: Prepared
+    size: Size
+
+
+def _checked(settings: Settings) -> _Task:
+    """Prepare the device and the data; refuse options that do not fit them before any training."""
     device = machine.choose_device(settings.device)
     machine.use_device(device, settings.precision)
     measure.reset_peak_memory(device)
     data = prepare(settings)
-    dim = data.table.shape[1]
-    # Before training: the rate may not work.
+    rows, dim = data.table.shape
     size = settings.method.size_for(data.counts, dim, settings.rate)
+    settings.method.reference_epochs(settings.epochs)
+    model.reference_bytes(settings.network, rows, dim, len(data.labels))  # builds the network
+    return _Task(device, data, size)
+
+
+def _train_and_test(settings: Settings, task: _Task, voice: _Voice) -> dict[str, Any]:
+    """Everything between an empty run folder and its result; the measured part of the row."""
+    device, data = task.device, task.data
     splits = {name: split.to(device) for name, split in data.splits.items()}
     # Training changes the table in place.
     spectra = {} if settings.method.uses_rate else {"before": spectrum(data.table)}
-    trainer, reused = _train(settings, data, splits, on_epoch)
+    trainer, reused = _train(settings, data, splits, voice)
     network = trainer.network
-    size = settings.method.shipped_size(network.embedding, size)
+    size = settings.method.shipped_size(network.embedding, task.size)
 
     shipped = rest.shipped(network, settings.rest)  # what is deployed
     tested = network if settings.rest == rest.FLOAT32 else shipped
@@ -188,7 +243,7 @@ def _train(
     settings: Settings,
     data: Prepared,
     splits: Mapping[str, Encoded],
-    on_epoch: Callable[[EpochRow], None],
+    voice: _Voice,
 ) -> tuple[Trainer, bool]:
     """Train and compress; the trainer with its finished network, and whether epochs were reused."""
     device = splits["train"].tokens.device
@@ -199,14 +254,18 @@ def _train(
     embedding = method.prepare(data.table, rate)
     network = model.build(settings.network, embedding, len(data.labels)).to(device)
     recipe = Recipe(settings.schedule.learning_rate, settings.batch_size, settings.seed)
-    trainer = Trainer(network, splits["train"], splits["dev"], recipe, data.train_rows, on_epoch)
+    trainer = Trainer(network, splits["train"], splits["dev"], recipe, data.train_rows, voice.epoch)
+
+    def store(identity: Mapping[str, Any]) -> shared_training.Store:
+        folder = settings.runs_dir / shared_training.FOLDER
+        key = digest([identity, _machine(settings, device)])[:16]
+        return shared_training.Store(folder, key, settings.run_id, voice.resumed)
 
     reused = False
     if before:
         if method.shared_epochs(epochs):
-            key = digest([settings.reference_identity, _machine(settings, device)])[:16]
-            folder = settings.runs_dir / shared_training.FOLDER
-            reused = shared_training.train_reference(trainer, folder, key, before)
+            shared = store(settings.reference_identity)
+            reused = shared_training.train_reference(trainer, shared, before)
         else:
             trainer.train("prepared", before)
         if before == epochs:
@@ -214,7 +273,10 @@ def _train(
         counts = data.counts.to(device)
         trainer.replace_embedding(lambda table: method.compress(table, rate, counts))
     if before < epochs:
-        trainer.train(_after_compression(settings, network), epochs)
+        own = store(settings.identity)
+        reused |= shared_training.train_rest(
+            trainer, own, _after_compression(settings, network), epochs
+        )
         trainer.restore_best()
     network.embedding = method.finish(network.embedding)
     return trainer, reused

@@ -13,7 +13,7 @@ import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,7 +26,7 @@ from tqdm import tqdm
 
 from ccompress import cores
 from ccompress.config.settings import PROTOCOL
-from ccompress.errors import DeviceLost, DiskFull, InputError
+from ccompress.errors import DeviceLost, DiskFull, InputError, is_refusal
 from ccompress.experiment import halving, results
 from ccompress.experiment.jobs import Combination, Grid, Job, Runs, ordered, refuse_missing_data
 from ccompress.experiment.launching import (
@@ -39,6 +39,8 @@ from ccompress.experiment.launching import (
 )
 
 _POLL_SECONDS = 0.5
+
+Rows = Mapping[str, Mapping[str, Any]]  # by run id
 
 
 class Outcome(NamedTuple):
@@ -147,7 +149,10 @@ class Sweep(Sweeper):
         refuse_missing_data(missing, runs.lacking)
         # Those that failed come last: one of them may have ended an earlier call with its GPU.
         missing.sort(key=lambda job: results.read_result(job.settings.folder) is not None)
-        print(f"{len(jobs)} runs: {len(before)} finished before, {len(missing)} to do", flush=True)
+        quiet = any(job.settings.quiet for job in jobs)
+        if not quiet:
+            counts = f"{len(before)} finished before, {len(missing)} to do"
+            print(f"{len(jobs)} runs: {counts}", flush=True)
         rows = dict(before)
         reasons: dict[str, str] = {}
         try:
@@ -156,7 +161,7 @@ class Sweep(Sweeper):
                 launcher = Plugins.instance().instantiate_launcher(
                     hydra_context=self._context, task_function=self._task, config=self.whole
                 )
-                with _progress(missing, len(before)):
+                with nullcontext() if quiet else _progress(missing, len(before)):
                     reasons = launch(launcher, missing, self.max_batch_size)
         except RuntimeError as error:
             # A process was killed, such as by the system where memory ran out; its run has no
@@ -170,9 +175,11 @@ class Sweep(Sweeper):
             raise SystemExit(1) from error
         finally:
             for job in missing:
-                if row := results.read_result(job.settings.folder):
-                    rows[row["run_id"]] = row | {"overrides": self._line(job)}
-            _keep(jobs, rows)
+                run_id = job.settings.run_id
+                row = results.read_result(job.settings.folder) or _refused(job, reasons)
+                if row:
+                    rows[run_id] = row | {"overrides": self._line(job)}
+            _keep(jobs, rows, before)
         tell_of_no_gpu(options, missing, rows)
         return Outcome(jobs, rows, reasons)
 
@@ -180,6 +187,21 @@ class Sweep(Sweeper):
         """The command line of a run, as this sweep's: another may have run it before."""
         sources = self.whole.hydra.runtime.config_sources
         return results.command_line(job.overrides, sources, job.settings.method.uses_rate)
+
+
+def _refused(job: Job, reasons: Mapping[str, str]) -> dict[str, Any] | None:
+    """The row of a run whose input was refused, such as its rate: a sweep says so, no folder does.
+
+    Args:
+        job: A run without a result.
+        reasons: What failed, by run id.
+    """
+    from ccompress.experiment import record
+
+    reason = reasons.get(job.settings.run_id, "")
+    if not is_refusal(reason):
+        return None
+    return record.of_settings(job.settings, "") | {"status": "failed", "error": reason}
 
 
 @contextmanager
@@ -239,12 +261,18 @@ def describe(row: Mapping[str, Any], swept: str) -> str:
     return f"{what}: test {row['test_accuracy']:.2f} %, {row['total_seconds']:.1f} s"
 
 
-def _keep(jobs: Sequence[Job], rows: Mapping[str, Mapping[str, Any]]) -> None:
-    """Write the rows of each experiment into its runs.csv, beside those that it has."""
+def _keep(jobs: Sequence[Job], rows: Rows, before: Rows) -> None:
+    """Write the rows of each experiment into its runs.csv, beside those that it has.
+
+    Args:
+        jobs: The runs of the sweep.
+        rows: Their results.
+        before: Those of the runs that were finished before.
+    """
     for folder, experiment_jobs in _experiments(jobs).items():
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / ".lock"):
-            _keep_runs(folder / results.RUNS, experiment_jobs, rows)
+            _keep_runs(folder / results.RUNS, experiment_jobs, rows, before)
             _keep_spectra(folder / results.SPECTRA, experiment_jobs)
             done = [job for job in experiment_jobs if _is_done(rows.get(job.settings.run_id))]
             _keep_correct(folder / results.CORRECT, done)
@@ -270,12 +298,20 @@ def _refuse_other_protocols(path: Path) -> None:
         )
 
 
-def _keep_runs(path: Path, jobs: Sequence[Job], rows: Mapping[str, Mapping[str, Any]]) -> None:
-    """Add rows to runs.csv; a newer result of the same run or command line replaces the older."""
-    ids = [job.settings.run_id for job in jobs]
-    new = [rows[run_id] for run_id in ids if run_id in rows]
-    same = {row[key] for row in new for key in ("run_id", "overrides")}
+def _keep_runs(path: Path, jobs: Sequence[Job], rows: Rows, before: Rows) -> None:
+    """Add rows to runs.csv; a newer result of the same run or command line replaces the older.
+
+    A finished row stays as it is, but for its command line, until its run is run again.
+    """
     old = results.read_runs(path)
+    stored = {row["run_id"]: row for row in old if row["status"] == "done"}
+    new = []
+    for run_id in (job.settings.run_id for job in jobs):
+        if run_id in rows:
+            row = rows[run_id]
+            finished = stored.get(run_id, row) if run_id in before else row
+            new.append({**finished, "overrides": row["overrides"]})
+    same = {row[key] for row in new for key in ("run_id", "overrides")}
     kept = [row for row in old if not {row["run_id"], row["overrides"]} & same]
     results.write_runs(path, kept + new)
 
@@ -308,15 +344,16 @@ def _keep_correct(path: Path, jobs: Sequence[Job]) -> None:
         results.write_csv(path, ("run_id", "correct"), sorted(kept.items()))
 
 
-def _conclude(
-    jobs: Sequence[Job], rows: Mapping[str, Mapping[str, Any]], reasons: Mapping[str, str]
-) -> None:
+def _conclude(jobs: Sequence[Job], rows: Rows, reasons: Mapping[str, str]) -> None:
     """Say how the sweep ended; exit with code 1 where a run failed or is missing."""
+    from ccompress.experiment import comparison
+
     swept = {job.settings.run_id: job.swept for job in jobs}
     failed = [row for row in rows.values() if row["status"] == "failed"]
     lost = [job for job in jobs if job.settings.run_id not in rows]
     done = len(rows) - len(failed)
     print(f"{done} of {len(jobs)} runs are done")
+    comparison.show(jobs, rows)
     if not failed and not lost:
         return
     print(f"{len(failed) + len(lost)} failed; the same command runs only these:", file=sys.stderr)

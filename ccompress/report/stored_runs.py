@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 from omegaconf import OmegaConf
 
-from ccompress.errors import InputError, MissingData
+from ccompress.errors import InputError, is_refusal
 from ccompress.experiment import filters, results
 from ccompress.report.labels import Labels, options
 
@@ -32,9 +32,6 @@ _NUMBERS += ["embedding_bytes_original", "embedding_bytes", "achieved_reduction"
 _NUMBERS += ["model_bytes_original", "model_bytes", "model_reduction", "file_bytes"]
 _NUMBERS += ["model_saved"]
 _NUMBERS += ["flops_per_sentence", "latency_ms", "train_seconds", "peak_memory_bytes"]
-
-# How a row names the error of refused input: a rate that a method cannot reach, a mistyped path.
-_REFUSED = tuple(f"{kind.__name__}:" for kind in (InputError, MissingData))
 
 
 @dataclass(frozen=True)
@@ -107,7 +104,7 @@ def labelled(stored: list[Row], given: dict[str, dict[str, str]], source: Path) 
     rows = _typed(stored, source)
     done = rows[rows["status"] == "done"].copy()
     others = rows[rows["status"] != "done"].rename(columns={"dataset": "data"})
-    refused = others["error"].str.startswith(_REFUSED)
+    refused = others["error"].map(is_refusal).astype(bool)
     if done.empty:
         raise InputError(f"{source} holds no finished run ({len(rows)} failed)")
     _check(done, source)

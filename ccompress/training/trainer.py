@@ -129,12 +129,18 @@ class Trainer:
         """The number of steps in one epoch."""
         return -(-len(self.train_split) // self.recipe.batch_size)
 
-    def train(self, stage: str | Stage, until: int) -> None:
+    def train(
+        self,
+        stage: str | Stage,
+        until: int,
+        between: Callable[["Trainer"], None] = lambda _: None,
+    ) -> None:
         """Train from the present epoch through epoch `until`, and keep the best epoch on dev.
 
         Args:
             stage: How to train. A name alone stands for the usual way.
             until: The number of the last epoch.
+            between: Called after each epoch but the last, when the state may be stored.
 
         Raises:
             Diverged: The loss of a step was infinite or not a number.
@@ -151,6 +157,8 @@ class Trainer:
             row = EpochRow(stage.name, self.epoch, self.step, rate, loss, score, seconds)
             self.rows.append(row)
             self.on_epoch(row)
+            if self.epoch < until:
+                between(self)
 
     def _train_epoch(self, stage: Stage) -> tuple[float, float]:
         """Train one epoch and return its mean loss and the learning rate of its last step."""

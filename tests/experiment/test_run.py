@@ -34,6 +34,7 @@ def test_a_run_leaves_a_whole_folder(ccompress, tiny, tmp_path, method, size):
     row, folder = only_run(tmp_path)
     assert {path.name for path in folder.iterdir()} == {
         "config.yaml",
+        "log",
         "metrics.csv",
         "model.safetensors",
         "predictions.csv",

@@ -9,7 +9,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from ccompress.data.batches import evaluation_batches
 from ccompress.errors import Diverged
-from ccompress.experiment import shared_training
+from ccompress.experiment.shared_training import Store, train_reference
 from ccompress.networks import rest
 from ccompress.training.evaluation import accuracy, predict
 from ccompress.training.trainer import Stage
@@ -42,6 +42,10 @@ def test_another_seed_is_another_training(device):
     assert not equal(parameters(first.network), parameters(second.network))
 
 
+def store(folder):
+    return Store(folder, "key", "run")
+
+
 @pytest.mark.parametrize("name", NETWORKS)
 @pytest.mark.parametrize("stored", [1, 3])
 def test_a_stored_training_goes_on_with_the_same_numbers(tmp_path, name, stored, device):
@@ -50,11 +54,11 @@ def test_a_stored_training_goes_on_with_the_same_numbers(tmp_path, name, stored,
 
     whole = fresh()
     whole.train("reference", 5)
-    assert shared_training.train_reference(fresh(), tmp_path, "key", stored) is False
+    assert train_reference(fresh(), store(tmp_path), stored) is False
     gone_on = fresh()
-    assert shared_training.train_reference(gone_on, tmp_path, "key", 5) is True  # the first epochs
+    assert train_reference(gone_on, store(tmp_path), 5) is True  # the first epochs
     again = fresh()
-    assert shared_training.train_reference(again, tmp_path, "key", 5) is True
+    assert train_reference(again, store(tmp_path), 5) is True
     for other in (gone_on, again):
         assert equal(parameters(whole.network), parameters(other.network))
         assert [vars(r) | {"seconds": 0} for r in whole.rows] == [
@@ -67,13 +71,13 @@ def test_a_stored_training_goes_on_with_the_same_numbers(tmp_path, name, stored,
 
 def test_a_damaged_stage_is_trained_again(tmp_path):
     whole = trainer()
-    shared_training.train_reference(whole, tmp_path, "key", 2)
+    train_reference(whole, store(tmp_path), 2)
     path = tmp_path / "key-2.safetensors"
     contents = bytearray(path.read_bytes())
     contents[-3] ^= 1
     path.write_bytes(contents)
     again = trainer()
-    assert shared_training.train_reference(again, tmp_path, "key", 2) is False
+    assert train_reference(again, store(tmp_path), 2) is False
     assert equal(parameters(whole.network), parameters(again.network))
 
 

@@ -102,7 +102,7 @@ def build(
 
 def embedding_table(
     vocabulary: Vocabulary, vectors: WordVectors, seed: int
-) -> tuple[npt.NDArray[np.float32], int]:
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
     """The table that a network starts from.
 
     `<pad>` is zero; a word has its vector, or where there is none (`<unk>` included, unless the
@@ -114,7 +114,8 @@ def embedding_table(
         seed: Of the draws.
 
     Returns:
-        The (V, d) float32 table, and how many words have a vector, `<pad>` and `<unk>` not counted.
+        The (V, d) float32 table, and which words have a vector (V,); `<pad>` and `<unk>` never do,
+        because they stand for other words.
     """
     source = {word: row for row, word in enumerate(vectors.words)}
     rows = np.array([source.get(word, -1) for word in vocabulary.words])
@@ -127,7 +128,8 @@ def embedding_table(
     )
     table[~known] = _UNSEEN_STD * draws
     table[PAD] = 0.0
-    return table, int(known[len(SPECIAL) :].sum())
+    known[: len(SPECIAL)] = False
+    return table, known
 
 
 def coverage_warning(vocabulary: Vocabulary, vectors: WordVectors) -> str:

@@ -1,0 +1,112 @@
+"""What a sweep shows when it is done: its data, and each setting beside its reference."""
+
+import itertools
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any
+
+from ccompress.experiment import console, reference, results
+from ccompress.experiment.jobs import Job
+
+_MOST = 40  # settings that fit on a screen
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """A finished run and its reference, if it is known."""
+
+    job: Job
+    row: Row
+    reference: Row | None
+
+
+def show(jobs: Sequence[Job], rows: Mapping[str, Row]) -> None:
+    """Print what came out of a sweep: the data, and a line for each setting, over its seeds.
+
+    A sweep trains no reference that it was not asked for: it takes those that are part of it, and
+    those that are finished, here or in a committed runs.csv.
+
+    Args:
+        jobs: The runs of the sweep.
+        rows: Results by run id.
+    """
+    pairs = list(_pairs(jobs, rows))
+    if not pairs:
+        return
+    for line in dict.fromkeys(_data(pair.row) for pair in pairs):
+        print(line)
+    settings: defaultdict[str, list[_Pair]] = defaultdict(list)
+    for pair in pairs:
+        settings[_setting(pair)].append(pair)
+    if len(settings) > _MOST:
+        one = jobs[0].settings
+        where = one.experiment_name or one.runs_dir
+        print(f"{len(settings)} settings: ccompress report {where} shows them")
+        return
+    lines = [_HEADER, *(_line(name, group) for name, group in settings.items())]
+    print("\n".join(_aligned(lines)))
+    lacking = sum(pair.reference is None for pair in pairs)
+    if lacking and jobs[0].settings.reference != "skip":
+        print(f"{lacking} runs have no reference: the sweep with method=none trains it")
+
+
+def _pairs(jobs: Iterable[Job], rows: Mapping[str, Row]) -> Iterator[_Pair]:
+    for job in jobs:
+        row = rows.get(job.settings.run_id)
+        if row is None or row["status"] != "done":
+            continue
+        whole = None
+        if job.settings.reference != "skip":
+            settings = reference.settings_of(job.settings)
+            known = rows.get(settings.run_id)
+            whole = known if known and known["status"] == "done" else reference.found(settings)
+        yield _Pair(job, row, whole)
+
+
+def _data(row: Row) -> str:
+    return f"{row['dataset']}: {console.data(row)}; {console.vectors(row)}"
+
+
+def _setting(pair: _Pair) -> str:
+    """What tells a run from those of other seeds."""
+    row, swept = pair.row, pair.job.swept
+    rate = f" {row['rate']:g}" if row["rate"] else ""
+    said = f"{row['dataset']} {row['network']} {row['schedule']} {row['method']}{rate}"
+    return f"{said} {swept}".rstrip()
+
+
+_HEADER = ("", "seeds", "reference", "test", "drop", "drop on dev", "sampling error", "model")
+
+
+def _line(name: str, group: Sequence[_Pair]) -> tuple[str, ...]:
+    """The cells of a setting: means over its seeds, compared if each of them has a reference."""
+    rows = [pair.row for pair in group]
+    known = [(pair.row, pair.reference) for pair in group if pair.reference is not None]
+    whole, drops = "-", ["-", "-"]
+    if len(known) == len(group):
+        whole = f"{fmean(other['test_accuracy'] for _, other in known):.2f} %"
+        if any(row["run_id"] != other["run_id"] for row, other in known):
+            each = zip(*itertools.starmap(console.drop, known), strict=True)
+            drops = [f"{fmean(points):+.2f}" for points in each]
+    accuracy = fmean(row["test_accuracy"] for row in rows)
+    sizes = zip(*(console.model_sizes(pair.row, pair.reference) for pair in group), strict=True)
+    return (
+        name,
+        str(len(rows)),
+        whole,
+        f"{accuracy:.2f} %",
+        *drops,
+        f"{results.sampling_error(accuracy, rows[0]['test_size']):.2f}",
+        console.smaller(*map(fmean, sizes)),
+    )
+
+
+def _aligned(lines: Sequence[tuple[str, ...]]) -> Iterator[str]:
+    """The cells under each other, the first of a line to the left."""
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for first, *others in lines:
+        cells = [cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True)]
+        yield "  ".join([first.ljust(widths[0]), *cells])

@@ -1,0 +1,29 @@
+"""The file `log` in a run's folder: what is said of the run, whether somebody sees it or not."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ccompress.training.trainer import EpochRow
+
+FILE = "log"
+
+
+def add(folder: Path, lines: Iterable[str]) -> None:
+    """Append lines to the log of the run in `folder`; earlier attempts at the run stay in it."""
+    with (folder / FILE).open("a", encoding="utf-8") as file:
+        file.writelines(f"{line}\n" for line in lines)
+
+
+def done(row: Mapping[str, Any]) -> str:
+    """What a run reached, in one line."""
+    test, dev = row["test_accuracy"], row["dev_accuracy"]
+    return f"done: test {test:.2f} %, dev {dev:.2f} %, {row['total_seconds']:.1f} s"
+
+
+def epoch(row: EpochRow, total: int) -> str:
+    """An epoch in one line."""
+    return (
+        f"epoch {row.epoch}/{total} {row.stage}: loss {row.train_loss:.4f}, "
+        f"dev {row.dev_accuracy:.2f} %, lr {row.lr:.2e}, {row.seconds:.2f} s"
+    )

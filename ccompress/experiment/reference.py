@@ -1,0 +1,49 @@
+"""The reference of a run: the uncompressed network of the same data, network, schedule and seed."""
+
+import dataclasses
+from collections.abc import Iterable
+from typing import Any
+
+from ccompress.config.settings import Settings
+from ccompress.experiment import results
+from ccompress.locate import path_of
+from ccompress.methods.none import NoCompression
+
+NAME = "none"  # of the method
+
+
+def settings_of(settings: Settings) -> Settings:
+    """The settings of the reference: those of the run with `method=none`."""
+    method = {"_target_": path_of(NoCompression)}
+    other = {key: value for key, value in settings.sources.items() if key != "method"}
+    return dataclasses.replace(
+        settings,
+        method=NoCompression(),
+        rate=0.0,
+        force=False,
+        names={**settings.names, "method": NAME},
+        resolved={**settings.resolved, "method": method, "rate": 0.0, "force": False},
+        sources=other,
+    )
+
+
+def overrides_of(overrides: Iterable[str]) -> list[str]:
+    """The overrides of the reference, from those of the run."""
+    others = [word for word in overrides if _group(word) not in ("method", "rate")]
+    return [*others, f"method={NAME}"]
+
+
+def _group(override: str) -> str:
+    return override.lstrip("+~").partition("=")[0].partition(".")[0]
+
+
+def found(settings: Settings) -> dict[str, Any] | None:
+    """The row of a finished reference: of its folder, or of a committed runs.csv.
+
+    Args:
+        settings: Of the reference.
+    """
+    row = results.read_result(settings.folder)
+    if row is not None and row["status"] == "done":
+        return row
+    return results.committed(settings.results_dir, settings.experiment_name, settings.run_id)

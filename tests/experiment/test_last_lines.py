@@ -1,0 +1,213 @@
+"""The last lines of a run and of a sweep: what is deployed, beside its reference."""
+
+import re
+
+import composing
+import pytest
+import tiny_data
+
+from ccompress import cli
+from ccompress.errors import Diverged
+from ccompress.experiment import console, log, reference, results
+
+COMPARED = "reference=auto"
+
+
+@pytest.fixture
+def tiny(tmp_path):
+    return tiny_data.write(tmp_path / "data")
+
+
+def rows(folder):
+    return {row["method"]: row for row in results.collect(folder / "results" / "runs")}
+
+
+def fact(said, name):
+    """The text of one of the last lines."""
+    (line,) = re.findall(rf"^  {name} +(.*)$", said, re.MULTILINE)
+    return line
+
+
+@pytest.mark.parametrize("method", ["in_training_svd", "pre_training_svd", "quantization"])
+def test_a_run_ends_with_its_reference_and_the_drop(ccompress, tiny, tmp_path, method):
+    done = ccompress(*tiny, COMPARED, f"method={method}", "rate=0.74")
+    assert done.returncode == 0, done.stderr
+    one, whole = (rows(tmp_path)[name] for name in (method, "none"))
+    said = done.stdout
+    assert fact(said, "data") == "120 train, 40 dev, 40 test; 3 classes"
+    assert f"(run {whole['run_id']})" in fact(said, "reference")
+    assert fact(said, "reference").startswith(f"{whole['test_accuracy']:.2f} % on test, ")
+    assert fact(said, "compressed").startswith(f"{one['test_accuracy']:.2f} % on test, ")
+    drops = [whole[key] - one[key] for key in ("test_accuracy", "dev_accuracy")]
+    errors = [
+        results.sampling_error(one[f"{split}_accuracy"], one[f"{split}_size"])
+        for split in ("test", "dev")
+    ]
+    assert fact(said, "drop") == (
+        f"{drops[0]:+.2f} points on test, {drops[1]:+.2f} on dev "
+        f"(sampling error {errors[0]:.2f} on test, {errors[1]:.2f} on dev)"
+    )
+    sizes = [results.size(row["file_bytes"]) for row in (whole, one)]
+    assert fact(said, "model file").startswith(f"{sizes[0]} -> {sizes[1]} (")
+
+
+def test_the_reference_is_that_of_the_command_with_none_and_is_trained_once(
+    ccompress, tiny, tmp_path
+):
+    method = ["method=in_training_svd", "method.compress_at=0.4", "rate=0.74"]
+    first = ccompress(*tiny, COMPARED, *method)
+    run_id = rows(tmp_path)["none"]["run_id"]
+    assert "goes on from epoch 2 of 4, stored by run" in first.stdout  # 0.4 of 4 epochs
+    assert f"the reference, run {run_id}; reference=skip leaves it out" in first.stdout
+    again = ccompress(*tiny, "method=none", COMPARED)
+    assert "finished before" in again.stdout
+    assert "this is the reference" in fact(again.stdout, "accuracy")
+    line = rows(tmp_path)["none"]["overrides"].split()
+    assert line[0] == "ccompress"
+    assert not any(word.startswith(("method.", "rate=", "reference=")) for word in line)
+    assert "finished before" in ccompress(*line[1:], "threads=1").stdout
+    other = ccompress(*tiny, COMPARED, "method=quantization", "rate=0.5")
+    assert f"run {run_id}, finished before" in fact(other.stdout, "reference")
+
+
+@pytest.mark.parametrize("method", ["in_training_svd", "quantization"])
+def test_settings_of_the_reference_are_those_of_method_none(tiny, method):
+    options = [*tiny, "rate=0.74", "network=lstm", "seed=3"]
+    ours = reference.settings_of(composing.settings(*options, f"method={method}", "force=true"))
+    theirs = composing.settings(*options, "method=none")
+    assert (ours.run_id, ours.names, ours.resolved) == (
+        theirs.run_id,
+        theirs.names,
+        theirs.resolved,
+    )
+
+
+def test_without_a_reference(ccompress, tiny, tmp_path):
+    done = ccompress(*tiny, "method=in_training_svd", "rate=0.74")
+    assert fact(done.stdout, "reference") == "left out: reference=skip"
+    assert "sampling error" in fact(done.stdout, "compressed")
+    (row,) = rows(tmp_path).values()
+    # What the reference's file would take is known without it.
+    assert ccompress(*tiny, "method=none").returncode == 0
+    whole = rows(tmp_path)["none"]["file_bytes"]
+    before, after = console.model_sizes(row, None)
+    assert after == row["file_bytes"]
+    assert before == pytest.approx(whole, rel=0.05)
+    assert ccompress(*tiny, "reference=never").returncode == 2
+
+
+def test_a_committed_row_is_a_reference(ccompress, tiny, tmp_path):
+    grid = [*tiny, "-m", "method=none", "experiment_name=mine", "save_model=false"]
+    assert ccompress(*grid).returncode == 0
+    (tmp_path / "results" / "runs").rename(tmp_path / "gone")
+    done = ccompress(*tiny, COMPARED, "method=pre_training_svd", "rate=0.74")
+    assert "finished before" in fact(done.stdout, "reference")
+    assert rows(tmp_path).keys() == {"pre_training_svd"}
+
+
+def test_a_reference_that_diverges_takes_nothing_from_the_run(
+    ccompress, tiny, tmp_path, monkeypatch
+):
+    shown = cli._shown
+
+    def diverging(settings, overrides):
+        if settings.names["method"] == "none":
+            raise Diverged("the loss was nan")
+        return shown(settings, overrides)
+
+    monkeypatch.setattr(cli, "_shown", diverging)
+    done = ccompress(*tiny, COMPARED, "method=in_training_svd", "rate=0.74")
+    assert done.returncode == 0, done.stderr
+    assert fact(done.stdout, "reference") == "none: the loss was nan"
+
+
+def table(said):
+    """The lines of a sweep's table by setting, their cells split at two spaces."""
+    lines = said.partition("sampling error")[2].splitlines()[1:]
+    cells = [re.split(r" {2,}", line) for line in lines if " -> " in line]
+    return {name: others for name, *others in cells}
+
+
+def test_a_sweep_ends_with_a_line_for_each_setting(ccompress, tiny, tmp_path):
+    grid = ["-m", "method=none,in_training_svd", "rate=0.6,0.74", "seed=0,1", COMPARED]
+    done = ccompress(*tiny, *grid)
+    assert done.returncode == 0, done.stderr
+    assert "custom: 120 train, 40 dev, 40 test; 3 classes; vectors, for 50 of 62" in done.stdout
+    runs = results.collect(tmp_path / "results" / "runs")
+    lines = table(done.stdout)
+    assert lines.keys() == {
+        "custom dan calr none",
+        "custom dan calr in_training_svd 0.6",
+        "custom dan calr in_training_svd 0.74",
+    }
+    for rate in (0.6, 0.74):
+        seeds = [row for row in runs if row["rate"] == rate]
+        wholes = {row["seed"]: row for row in runs if row["method"] == "none"}
+        drop = sum(wholes[r["seed"]]["test_accuracy"] - r["test_accuracy"] for r in seeds) / 2
+        whole = sum(row["test_accuracy"] for row in wholes.values()) / 2
+        said = lines[f"custom dan calr in_training_svd {rate}"]
+        assert said[:2] == ["2", f"{whole:.2f} %"]
+        assert said[3] == f"{drop:+.2f}"
+        assert said[-1].startswith(results.size(wholes[0]["file_bytes"]))
+    assert "have no reference" not in done.stdout
+
+
+def test_a_sweep_trains_no_reference_but_finds_one(ccompress, tiny, tmp_path):
+    grid = [*tiny, "-m", "method=pre_training_svd", "rate=0.74", "seed=0,1", COMPARED]
+    done = ccompress(*grid)
+    assert rows(tmp_path).keys() == {"pre_training_svd"}
+    assert "2 runs have no reference: the sweep with method=none trains it" in done.stdout
+    assert table(done.stdout)["custom dan calr pre_training_svd 0.74"][1] == "-"
+    assert ccompress(*tiny, "method=none", "seed=0").returncode == 0
+    # One of two seeds has a reference now: a mean over one says nothing of a mean over two.
+    again = ccompress(*grid)
+    assert "1 runs have no reference" in again.stdout
+    assert table(again.stdout)["custom dan calr pre_training_svd 0.74"][1] == "-"
+    assert ccompress(*tiny, "method=none", "seed=1").returncode == 0
+    assert table(ccompress(*grid).stdout)["custom dan calr pre_training_svd 0.74"][1] != "-"
+    skipped = ccompress(*grid, "reference=skip").stdout
+    assert table(skipped)["custom dan calr pre_training_svd 0.74"][1] == "-"
+    assert "have no reference" not in skipped
+
+
+def test_quiet_leaves_the_last_lines(ccompress, tiny):
+    single = ccompress(*tiny, "--quiet", COMPARED, "rate=0.74")
+    assert single.returncode == 0, single.stderr
+    assert single.stdout.startswith("custom, dan, in_training_svd at rate 0.74")
+    assert "drop" in single.stdout
+    sweep = ccompress("--quiet", *tiny, "-m", "seed=1,2", "rate=0.74")
+    assert sweep.stdout.startswith("2 of 2 runs are done\n")
+    assert sweep.stderr == ""
+
+
+def test_each_run_has_a_log(ccompress, tiny, tmp_path):
+    runs = tmp_path / "results" / "runs"
+    single = ccompress(*tiny, COMPARED, "rate=0.74")
+    (folder,) = (each.parent for each in runs.glob("*/log") if "in_training" in each.read_text())
+    lines = (folder / log.FILE).read_text().splitlines()
+    shown = single.stdout.splitlines()
+    assert lines[0].endswith(rows(tmp_path)["in_training_svd"]["overrides"])
+    assert lines[1:5] == shown[:4]  # the epochs
+    assert lines[5].startswith("done: test ")
+    assert lines[6:] == shown[-len(lines[6:]) :]
+    assert ccompress(*tiny, "-m", "seed=1,2", "rate=0.74", "--quiet").returncode == 0
+    for row in results.collect(runs):
+        assert "epoch 4/4 " in (runs / row["run_id"] / log.FILE).read_text()
+
+
+def test_subsets_of_glove_are_said_to_be_ones():
+    assert results.vectors_name("glove.6B.100d.subset") == "a subset of glove.6B.100d"
+    assert results.vectors_name("glove.6B.100d") == "glove.6B.100d"
+
+
+def test_the_tokens_with_a_vector_are_counted(ccompress, tiny, tmp_path):
+    done = ccompress(*tiny, "method=none")
+    words = [line.partition(",")[0].split() for line in _lines(tmp_path / "data" / "train.csv")]
+    tokens = [word for text in words for word in text]
+    share = sum(int(word[1:]) < 50 for word in tokens) / len(tokens)  # w0 to w49 have one
+    assert rows(tmp_path)["none"]["tokens_with_vector"] == pytest.approx(share)
+    assert f"and {100 * share:.1f} % of the tokens of train" in fact(done.stdout, "vectors")
+
+
+def _lines(path):
+    return path.read_text().splitlines()[1:]

@@ -1,0 +1,189 @@
+"""A run that is killed goes on from what it stored, with the numbers of one that was not."""
+
+import csv
+import json
+import subprocess
+import sys
+
+import composing
+import pytest
+import tiny_data
+import torch
+from builders import TRAINED, trained_embedding, trainer
+
+from ccompress import storage
+from ccompress.deployment import model
+from ccompress.experiment import log, results
+from ccompress.experiment.leftovers import clean
+from ccompress.experiment.run import run
+from ccompress.experiment.shared_training import Store, train_reference, train_rest
+from ccompress.training import checkpoint
+
+
+@pytest.fixture
+def tiny(tmp_path):
+    return tiny_data.write(tmp_path / "data")
+
+
+def parameters(net):
+    return {name: tensor.clone() for name, tensor in net.state_dict().items()}
+
+
+class Killed(BaseException):
+    """Ends a training as SIGKILL would: nothing after it runs."""
+
+
+def killed_after(it, epoch):
+    """Let a trainer end after an epoch."""
+
+    def on_epoch(row):
+        if row.epoch == epoch:
+            raise Killed
+
+    it.on_epoch = on_epoch
+    return it
+
+
+def compressed(kind, device):
+    """A trainer in whose table's place something else stands, after two epochs."""
+    it = trainer(device=device)
+    it.train("reference", 2)
+    it.replace_embedding(lambda table: trained_embedding(kind, table))
+    return it
+
+
+@pytest.mark.parametrize("kind", TRAINED)
+def test_the_second_half_goes_on_with_the_same_numbers(tmp_path, monkeypatch, kind, device):
+    monkeypatch.setattr(checkpoint, "SECONDS", 0)
+    origins = []
+    store = Store(tmp_path, "key", "this one", origins.append)
+    whole = compressed(kind, device)
+    whole.train("compressed", 7)
+    with pytest.raises(Killed):
+        train_rest(killed_after(compressed(kind, device), 5), store, "compressed", 7)
+    assert store.path("unfinished").is_file()
+    gone_on = compressed(kind, device)
+    assert train_rest(gone_on, store, "compressed", 7)
+    assert origins == [
+        (4, "this one")
+    ]  # after each epoch it was stored, but for the one it died in
+    assert [row.epoch for row in gone_on.rows] == list(range(1, 8))
+    for restored in (False, True):
+        if restored:
+            whole.restore_best()
+            gone_on.restore_best()
+        said = parameters(gone_on.network)
+        for name, tensor in parameters(whole.network).items():
+            assert torch.equal(tensor, said[name]), name
+    assert not store.path("unfinished").exists()
+
+
+def test_an_unfinished_training_serves_only_what_it_is_a_part_of(tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoint, "SECONDS", 0)
+    origins = []
+    store = Store(tmp_path, "key", "first", origins.append)
+    with pytest.raises(Killed):
+        train_reference(killed_after(trainer(), 5), store, 6)
+    assert not train_reference(trainer(), store, 2)  # four epochs are too many for it
+    with pytest.raises(Killed):
+        train_reference(killed_after(trainer(), 5), store, 6)
+    assert train_reference(trainer(), store, 6)
+    assert [origin.epoch for origin in origins] == [2, 4]
+    assert {path.name for path in tmp_path.glob("*.safetensors")} == {
+        "key-2.safetensors",
+        "key-6.safetensors",
+    }
+
+
+def test_a_damaged_part_is_trained_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoint, "SECONDS", 0)
+    store = Store(tmp_path, "key", "run")
+    with pytest.raises(Killed):
+        train_reference(killed_after(trainer(), 3), store, 4)
+    path = store.path("unfinished")
+    path.write_bytes(path.read_bytes()[:-5])
+    assert not train_reference(trainer(), store, 4)
+
+
+def test_short_trainings_store_nothing_on_the_way(tmp_path):
+    store = Store(tmp_path, "key", "run")
+    with pytest.raises(Killed):
+        train_reference(killed_after(trainer(), 3), store, 4)
+    assert list(tmp_path.glob("*.safetensors")) == []
+
+
+# A checkpoint after every epoch; the process kills itself in the given one.
+SELF_KILLING = """
+import os, signal, sys
+from ccompress.experiment import log
+from ccompress.training import checkpoint
+checkpoint.SECONDS = 0
+add = log.add
+def killing(folder, lines):
+    lines = list(lines)
+    add(folder, lines)
+    if lines[0].startswith(f"epoch {os.environ['LAST']}/"):
+        os.kill(os.getpid(), signal.SIGKILL)
+log.add = killing
+from ccompress.cli import main
+main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("last", "stage", "begins"), [(3, "reference", 2), (7, "compressed", 6), (5, "compressed", 4)]
+)
+def test_a_process_that_is_killed_goes_on_and_says_from_where(
+    console, tiny, tmp_path, last, stage, begins
+):
+    options = [*tiny, "rate=0.7", "train.epochs=8"]
+    undisturbed = composing.settings(*options, f"runs_dir={tmp_path / 'undisturbed'}")
+    run(undisturbed, "", on_epoch=lambda row: None)
+
+    command = [sys.executable, "-c", SELF_KILLING.replace("os.environ['LAST']", str(last))]
+    killed = subprocess.run([*command, *options], cwd=tmp_path, capture_output=True, check=False)
+    assert killed.returncode == -9, killed.stderr
+    runs = tmp_path / "results" / "runs"
+    assert results.collect(runs) == []
+
+    done = console(*options)
+    assert done.returncode == 0, done.stderr
+    folder = runs / undisturbed.run_id
+    assert f"goes on from epoch {begins} of 8, stored by this run\n" in done.stdout
+    assert f"epoch {begins}/8" not in done.stdout
+    assert f"epoch {begins + 1}/8 {stage}: " in done.stdout
+
+    models = [storage.load_numpy(each / model.FILE) for each in (folder, undisturbed.folder)]
+    (ours, said_of_ours), (theirs, said_of_theirs) = models
+    assert said_of_ours == said_of_theirs
+    assert {name: a.tobytes() for name, a in ours.items()} == {
+        name: a.tobytes() for name, a in theirs.items()
+    }
+    predictions = "predictions.csv"
+    assert (folder / predictions).read_text() == (undisturbed.folder / predictions).read_text()
+    measured = {*results.MEASURED, "overrides"}
+    ours, theirs = (
+        json.loads((f / "result.json").read_text()) for f in (folder, undisturbed.folder)
+    )
+    assert {k: v for k, v in ours.items() if k not in measured} == {
+        k: v for k, v in theirs.items() if k not in measured
+    }
+    with (folder / "metrics.csv").open() as one, (undisturbed.folder / "metrics.csv").open() as two:
+        rows = [[{**row, "seconds": ""} for row in csv.DictReader(file)] for file in (one, two)]
+    assert rows[0] == rows[1]
+    # Both attempts are in the log, and nothing of the unfinished training is left.
+    said = (folder / log.FILE).read_text()
+    assert said.count(f"epoch {last}/8") == 2
+    assert "goes on from" in said
+    assert not list((runs / ".stages").glob("*unfinished*"))
+
+
+def test_runs_clean_knows_unfinished_trainings(tmp_path):
+    store = Store(tmp_path / ".stages", "key", "run")
+    store.folder.mkdir()
+    storage.save(store.path("unfinished"), {"a": torch.zeros(100)})
+    size = store.path("unfinished").stat().st_size
+    with store.lock():
+        assert clean(store.folder, delete=True).in_use.bytes == size
+    assert clean(store.folder, delete=True).free.bytes == size
+    assert not store.path("unfinished").exists()
