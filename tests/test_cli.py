@@ -131,13 +131,14 @@ BAD = [
 
 
 @pytest.mark.parametrize(("arguments", "said"), BAD, ids=lambda value: str(value))
-def test_bad_input_is_one_line_and_exit_code_2(ccompress, tiny, arguments, said):
+def test_bad_input_is_one_line_and_exit_code_2(ccompress, tiny, tmp_path, arguments, said):
     verb = arguments[0].isalpha()
     done = ccompress(*arguments) if verb else ccompress(*tiny, *arguments)
     assert done.returncode == 2, done.stderr
     assert said in done.stderr
     assert done.stderr.startswith("ccompress: ")
     assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+    assert list(tmp_path.glob("results/runs/[!.]*")) == []  # refused input is no run
 
 
 NAMES = [

@@ -255,7 +255,7 @@ def read_runs(path: Path) -> list[dict[str, Any]]:
     ]:
         raise InputError(f"{path} lacks the columns {', '.join(lost)} of a run's result")
     rows = ({key: _plain(v) for key, v in row.items()} for row in frame.to_dict("records"))
-    return [_completed(row) for row in rows]
+    return [_completed(dict.fromkeys(_LATER) | row) for row in rows]
 
 
 def collect(runs_dir: Path) -> list[dict[str, Any]]:
