@@ -111,16 +111,14 @@ def drop(row: Row, reference: Row) -> tuple[float, float]:
 def model_sizes(row: Row, reference: Row | None) -> tuple[int, int]:
     """Bytes of the reference's model and of the run's, as they are deployed.
 
-    Of the files, if the run left one: all but the tensors is of about the same size in both, so the
-    reference's need not be there. Else of the tensors.
+    Of the files, if they are known: all but the tensors takes about the same in both, so the
+    reference need not have been trained. Earlier versions knew only the tensors.
     """
-    # As it is deployed; earlier versions did not record it.
     tensors = row["folded_bytes"] or row["model_bytes"]
-    whole = row["model_bytes_original"]
     if not row["file_bytes"]:
-        return whole, tensors
-    stored = reference and reference["file_bytes"]
-    return stored or row["file_bytes"] - tensors + whole, row["file_bytes"]
+        return row["model_bytes_original"], tensors
+    whole = row["file_bytes"] - tensors + row["model_bytes_original"]
+    return (reference and reference["file_bytes"]) or whole, row["file_bytes"]
 
 
 def smaller(before: float, after: float) -> str:

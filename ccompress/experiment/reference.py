@@ -8,28 +8,32 @@ from ccompress.config.settings import Settings
 from ccompress.experiment import results
 from ccompress.locate import path_of
 from ccompress.methods.none import NoCompression
+from ccompress.networks import rest
 
 NAME = "none"  # of the method
+_COMPRESSION = ("method", "rate", "rest")
 
 
 def settings_of(settings: Settings) -> Settings:
-    """The settings of the reference: those of the run with `method=none`."""
+    """The settings of the reference: those of the run with `method=none`, nothing rounded."""
     method = {"_target_": path_of(NoCompression)}
     other = {key: value for key, value in settings.sources.items() if key != "method"}
+    whole = {"method": method, "rate": 0.0, "rest": rest.FLOAT32, "force": False}
     return dataclasses.replace(
         settings,
         method=NoCompression(),
         rate=0.0,
+        rest=rest.FLOAT32,
         force=False,
         names={**settings.names, "method": NAME},
-        resolved={**settings.resolved, "method": method, "rate": 0.0, "force": False},
+        resolved={**settings.resolved, **whole},
         sources=other,
     )
 
 
 def overrides_of(overrides: Iterable[str]) -> list[str]:
     """The overrides of the reference, from those of the run."""
-    others = [word for word in overrides if _group(word) not in ("method", "rate")]
+    others = [word for word in overrides if _group(word) not in _COMPRESSION]
     return [*others, f"method={NAME}"]
 
 

@@ -70,10 +70,10 @@ def test_the_reference_is_that_of_the_command_with_none_and_is_trained_once(
     assert f"run {run_id}, finished before" in fact(other.stdout, "reference")
 
 
-@pytest.mark.parametrize("method", ["in_training_svd", "quantization"])
-def test_settings_of_the_reference_are_those_of_method_none(tiny, method):
+@pytest.mark.parametrize("compression", [["method=in_training_svd", "rest=int8"], ["rate=0.5"]])
+def test_settings_of_the_reference_are_those_of_method_none(tiny, compression):
     options = [*tiny, "rate=0.74", "network=lstm", "seed=3"]
-    ours = reference.settings_of(composing.settings(*options, f"method={method}", "force=true"))
+    ours = reference.settings_of(composing.settings(*options, *compression, "force=true"))
     theirs = composing.settings(*options, "method=none")
     assert (ours.run_id, ours.names, ours.resolved) == (
         theirs.run_id,
