@@ -6,9 +6,10 @@ The small model of a run reads raw text::
     for text, prediction in zip(texts, small.predict(texts)):
         print(text, prediction.label, prediction.probability)
 
-`compress` replaces an embedding in any torch module of your own, and `replace_parameters` updates
-the module's optimizer. `LowRankEmbedding` and `QuantizedEmbedding` are the new embeddings. `CALR`
-is the cyclically annealed learning rate.
+`compress` replaces embeddings in any torch module of your own, `replace_parameters` updates the
+module's optimizer, and `finish` ends the training. `save` and `restore` (or `restructure` and
+`load_state_dict`) store the result. `LowRankEmbedding` and `QuantizedEmbedding` are among the new
+embeddings. `CALR` is the cyclically annealed learning rate.
 """
 
 import importlib
@@ -19,7 +20,11 @@ if TYPE_CHECKING:
     from ccompress.embeddings.low_rank import LowRankEmbedding
     from ccompress.embeddings.quantized import QuantizedEmbedding
     from ccompress.installation import __version__ as __version__
-    from ccompress.library.compression import CompressionReport, compress, replace_parameters
+    from ccompress.library.compression import CompressionReport, compress, finish
+    from ccompress.library.files import restore, save
+    from ccompress.library.optimizers import replace_parameters
+    from ccompress.library.restructuring import restructure
+    from ccompress.library.structure import described
     from ccompress.schedules.scheduler import CALR
 
 __all__ = [
@@ -28,8 +33,13 @@ __all__ = [
     "LowRankEmbedding",
     "QuantizedEmbedding",
     "compress",
+    "described",
+    "finish",
     "load",
     "replace_parameters",
+    "restore",
+    "restructure",
+    "save",
 ]
 
 # Most of them need torch, whose import takes seconds. So each is imported when it is first used.
@@ -40,8 +50,13 @@ _HOMES = {
     "QuantizedEmbedding": "embeddings",
     "__version__": "installation",
     "compress": "library.compression",
+    "described": "library.structure",
+    "finish": "library.compression",
     "load": "deployment.model",
-    "replace_parameters": "library.compression",
+    "replace_parameters": "library.optimizers",
+    "restore": "library.files",
+    "restructure": "library.restructuring",
+    "save": "library.files",
 }
 
 

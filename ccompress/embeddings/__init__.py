@@ -9,7 +9,11 @@ from ccompress.embeddings.mixed_precision import (
 from ccompress.embeddings.packed import PackedEmbedding
 from ccompress.embeddings.product import ProductQuantizedEmbedding
 from ccompress.embeddings.quantized import QuantizedEmbedding
-from ccompress.embeddings.quantized_low_rank import QuantizedLowRankEmbedding
+from ccompress.embeddings.quantized_low_rank import (
+    QuantizedLowRankEmbedding,
+    UnroundedLowRankEmbedding,
+)
+from ccompress.embeddings.reordered import ReorderedEmbedding
 from ccompress.embeddings.row_quantized import RowQuantizedEmbedding
 
 __all__ = [
@@ -21,5 +25,7 @@ __all__ = [
     "ProductQuantizedEmbedding",
     "QuantizedEmbedding",
     "QuantizedLowRankEmbedding",
+    "ReorderedEmbedding",
     "RowQuantizedEmbedding",
+    "UnroundedLowRankEmbedding",
 ]

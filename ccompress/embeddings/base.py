@@ -8,8 +8,13 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from ccompress.errors import InputError
+
+_BLOCK = 8192  # rows
+# What `ccompress.compress` adds to the tensors of a table: see `library.structure.mark`.
+MARKS = ("weight", "structure")
 
 
 class CompressedEmbedding(nn.Module, ABC):
@@ -66,11 +71,47 @@ class CompressedEmbedding(nn.Module, ABC):
         moved = {name: state[name][order.to(state[name].device)] for name in self.row_tensors}
         return {**state, **moved}
 
+    def shipped(self) -> "CompressedEmbedding":
+        """What is shipped when training is over: itself, where nothing is left to round."""
+        return self
+
+    def lay_out(self) -> None:
+        """Derive what is not stored from the stored tensors, if there is anything."""
+
+    def scores(self, states: Tensor) -> Tensor:
+        """The scores (..., V) of states (..., d): their products with all rows of the table."""
+        blocks = self.blocks(states.device)
+        return torch.cat([F.linear(states, self(rows)) for rows in blocks], -1)
+
+    def blocks(self, device: torch.device) -> tuple[Tensor, ...]:
+        """The numbers of all rows, in blocks: no more of a packed table is unpacked at a time."""
+        return torch.split(torch.arange(self.num_embeddings, device=device), _BLOCK)
+
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Any], prefix: str, *arguments: Any
+    ) -> None:
+        """As every module does. Marks hold no numbers: a state may have them or not."""
+        for name in MARKS:
+            if name in self._buffers:
+                state_dict.setdefault(prefix + name, self._buffers[name])
+            else:
+                state_dict.pop(prefix + name, None)
+        super()._load_from_state_dict(state_dict, prefix, *arguments)
+
     def extra_repr(self) -> str:
         """What `print` shows of the module: sizes, and the padding if there is one."""
         size = f"{self.size_name}={getattr(self, self.size_name)}"
         padding = "" if self.padding_idx is None else f", padding_idx={self.padding_idx}"
         return f"{self.num_embeddings}, {self.embedding_dim}, {size}{padding}"
+
+
+def lay_out_again(embedding: CompressedEmbedding, _keys: object) -> None:
+    """Call `lay_out` after a state is loaded; a hook, not a lambda, since embeddings are pickled.
+
+    Some load one tensor at a time, from the meta device, and call `lay_out` when they are through.
+    """
+    if len({tensor.device for tensor in embedding.state_dict().values()}) == 1:
+        embedding.lay_out()
 
 
 def in_range(name: str, value: int, most: int) -> int:

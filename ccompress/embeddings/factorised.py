@@ -1,9 +1,11 @@
 """Embeddings whose table is the product of two factors."""
 
 from abc import abstractmethod
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from ccompress.embeddings.base import CompressedEmbedding, in_range
 
@@ -31,16 +33,15 @@ class FactorisedEmbedding(CompressedEmbedding):
 
     def forward(self, indices: Tensor) -> Tensor:
         """The vectors, of shape (..., d), of indices of shape (...)."""
-        kind = indices.device.type
-        if torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind):
-            # Autocast would multiply in half precision; nn.Embedding reads its table as it is.
-            with torch.autocast(kind, enabled=False):
-                return self._product(indices)
-        return self._product(indices)
+        with without_autocast(indices.device):
+            rows, B = self.read_factors(indices)
+            return rows @ B
 
-    def _product(self, indices: Tensor) -> Tensor:
-        rows, B = self.read_factors(indices)
-        return rows @ B
+    def scores(self, states: Tensor) -> Tensor:
+        """See `CompressedEmbedding`; the product goes through B first."""
+        read = [self.read_factors(rows) for rows in self.blocks(states.device)]
+        narrow = F.linear(states, read[0][1])  # (..., k)
+        return torch.cat([F.linear(narrow, rows) for rows, _ in read], -1)
 
     def read_factors(self, indices: Tensor) -> tuple[Tensor, Tensor]:
         """Rows of A, of shape (..., k), and B, for a reader that can leave out the product."""
@@ -53,3 +54,11 @@ class FactorisedEmbedding(CompressedEmbedding):
 
         Both share memory with this embedding, and are frozen where its tensors are.
         """
+
+
+def without_autocast(device: torch.device) -> AbstractContextManager[object]:
+    """Where autocast would multiply in half precision: nn.Embedding reads its table as it is."""
+    kind = device.type
+    if torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind):
+        return torch.autocast(kind, enabled=False)
+    return nullcontext()

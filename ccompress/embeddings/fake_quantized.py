@@ -1,5 +1,6 @@
 """Low-rank factors that train through their own rounding."""
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -10,7 +11,9 @@ from ccompress.embeddings.mixed_precision import (
     MixedPrecisionEmbedding,
     MixedPrecisionLowRankEmbedding,
 )
+from ccompress.numerics import allocation
 from ccompress.numerics.allocation import STEPS
+from ccompress.numerics.svd import factorize
 
 _B_BITS = 8
 
@@ -21,7 +24,7 @@ class FakeQuantizedLowRankEmbedding(FactorisedEmbedding):
     The gradient passes the rounding as if it were not there (the straight-through estimator of
     Bengio et al. 2013), inside the range of the levels; the steps of the levels are trained too, as
     logarithms (learned step size: Esser et al. 2020). What is read in evaluation is exactly what
-    `packed` stores, so the best epoch on dev is chosen on what is shipped.
+    `shipped` gives, so the best epoch on dev is chosen on what is shipped.
 
     Args:
         A: The factor (V, k).
@@ -59,6 +62,27 @@ class FakeQuantizedLowRankEmbedding(FactorisedEmbedding):
         largest = B.abs().amax(1).clamp_min(torch.finfo(B.dtype).tiny)
         self.log_B_step = nn.Parameter((largest / 127.5).log())
 
+    @classmethod
+    def from_table(
+        cls, table: Tensor, counts: Tensor, budget: int, padding_idx: int | None = None
+    ) -> "FakeQuantizedLowRankEmbedding":
+        """The best rounded factors of a table (V, d) within a budget of bytes.
+
+        Args:
+            table: E, its rows in such an order that their tiers never fall.
+            counts: How often each row is read (V,): frequent rows get more bits, see
+                `numerics.allocation`, and weigh (mean count of their tier + 0.5)^0.5.
+            budget: Bytes of what `shipped` gives.
+            padding_idx: A row that reads as exact zeros.
+
+        Raises:
+            InputError: The budget leaves not even one bit of one tier, or the table holds NaN.
+        """
+        A, B = factorize(table, table.shape[1])
+        tier, bits = _allocated(A * B.norm(dim=1), counts, budget)
+        rank = bits.shape[1]
+        return cls(A[:, :rank], B[:rank], tier, bits, padding_idx)
+
     def read_factors(self, indices: Tensor) -> tuple[Tensor, Tensor]:
         """Rows of A, of shape (..., k), and B, both rounded."""
         # First, since it refuses the indices that nn.Embedding refuses.
@@ -71,7 +95,7 @@ class FakeQuantizedLowRankEmbedding(FactorisedEmbedding):
         return without_padding(rows, indices, self.padding_idx), B
 
     @torch.no_grad()
-    def packed(self) -> MixedPrecisionLowRankEmbedding:
+    def shipped(self) -> MixedPrecisionLowRankEmbedding:
         """What is read in evaluation, as it is shipped."""
         limit = self._limit[self.tier]
         levels = _nearest(self.A / self._steps()[self.tier], limit)
@@ -89,11 +113,30 @@ class FakeQuantizedLowRankEmbedding(FactorisedEmbedding):
 
     def factors(self) -> tuple[nn.Module, Tensor]:
         """See `FactorisedEmbedding`: packed rows of A, and B, rounded; they share no memory."""
-        return self.packed().factors()
+        return self.shipped().factors()
 
     def _steps(self) -> Tensor:
         """The distance between levels of each tier and column (T, k)."""
         return (self.log_tier_step.unsqueeze(1) + self.log_column_step).exp() * self._unit
+
+
+def _allocated(A: Tensor, counts: Tensor, budget: int) -> tuple[Tensor, Tensor]:
+    """The tier of each row (V,), and the bits of each tier and column (T, k).
+
+    Args:
+        A: The table in orthonormal directions (V, d), strongest first.
+        counts: How often each row is read (V,).
+        budget: Bytes.
+    """
+    seen = counts.cpu().numpy()
+    tier = allocation.tiers(seen)
+    sizes = np.bincount(tier, minlength=allocation.TIERS)
+    rows = np.maximum(sizes, 1)
+    energy = np.zeros((allocation.TIERS, A.shape[1]))
+    np.add.at(energy, tier, A.double().square().cpu().numpy())
+    mean = np.bincount(tier, seen + 0.5, minlength=allocation.TIERS) / rows
+    bits = allocation.allocate(energy / rows[:, None], mean**0.5, sizes.tolist(), budget)
+    return torch.from_numpy(tier).to(A.device), torch.from_numpy(bits).to(A.device)
 
 
 def _deviations(A: Tensor, tier: Tensor, coded: Tensor) -> tuple[Tensor, Tensor]:

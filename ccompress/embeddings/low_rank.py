@@ -82,6 +82,17 @@ class LowRankEmbedding(FactorisedEmbedding):
         embedding.A, embedding.B = nn.Parameter(A), nn.Parameter(B)
         return embedding
 
+    @torch.no_grad()
+    def resized(self, rows: int) -> "LowRankEmbedding":
+        """The first `rows` rows; where there are not as many, new ones that are their mean."""
+        new = type(self)(
+            rows, self.embedding_dim, self.rank, self.padding_idx, self.sparse, device="meta"
+        )
+        mean = self.A.mean(0, keepdim=True).expand(max(0, rows - len(self.A)), -1)
+        A = torch.cat([self.A[:rows], mean])
+        new.A, new.B = nn.Parameter(A, self.A.requires_grad), self.B
+        return new
+
     def reset_parameters(self) -> None:
         """Draw new factors, such that the numbers of A B have mean 0 and variance 1."""
         deviation = self.rank**-0.25  # a sum of k products, each of variance k**-0.5 squared
@@ -94,6 +105,10 @@ class LowRankEmbedding(FactorisedEmbedding):
     def read_factors(self, indices: Tensor) -> tuple[Tensor, Tensor]:
         """Rows of A, of shape (..., k), and B, for a reader that can leave out the product."""
         return F.embedding(indices, self.A, self.padding_idx, sparse=self.sparse), self.B
+
+    def scores(self, states: Tensor) -> Tensor:
+        """See `FactorisedEmbedding`; all of A gets a gradient, as the weight of nn.Linear does."""
+        return F.linear(F.linear(states, self.B), self.A)
 
     def factors(self) -> tuple[nn.Module, Tensor]:
         """See `FactorisedEmbedding`; the first is an `nn.Embedding`, frozen where A is."""

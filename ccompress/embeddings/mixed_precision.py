@@ -9,7 +9,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ccompress.embeddings.base import CompressedEmbedding, in_range, without_padding
+from ccompress.embeddings.base import (
+    CompressedEmbedding,
+    in_range,
+    lay_out_again,
+    without_padding,
+)
 from ccompress.embeddings.factorised import FactorisedEmbedding
 from ccompress.numerics.allocation import MOST_BITS, STEPS
 
@@ -72,8 +77,8 @@ class MixedPrecisionEmbedding(CompressedEmbedding):
             ("tier_step", tiers, dtype),
         ):
             self.register_buffer(name, torch.zeros(size, dtype=kind, device=device))
-        self.register_load_state_dict_post_hook(_lay_out_again)  # type: ignore[no-untyped-call]
-        self._lay_out()
+        self.register_load_state_dict_post_hook(lay_out_again)  # type: ignore[no-untyped-call]
+        self.lay_out()
 
     @classmethod
     @torch.no_grad()
@@ -112,10 +117,10 @@ class MixedPrecisionEmbedding(CompressedEmbedding):
         embedding.bits = (nibbles[:, 0] | nibbles[:, 1] << 4).to(torch.uint8).cpu()
         embedding.first = (sizes.cumsum(0) - sizes).to(torch.int32).cpu()
         embedding.column_step, embedding.tier_step = column_step.cpu(), tier_step.cpu()
-        embedding._lay_out()
+        embedding.lay_out()
         return embedding.to(codes.device)
 
-    def _lay_out(self) -> None:
+    def lay_out(self) -> None:
         """Derive where codes lie, and what they stand for, from the stored tensors."""
         nibbles = torch.stack([self.bits & 15, self.bits >> 4], 1).flatten()
         bits = nibbles[: self.tiers * self.embedding_dim].long()
@@ -180,11 +185,6 @@ class MixedPrecisionEmbedding(CompressedEmbedding):
         code = torch.bitwise_right_shift(pair, (place % 8).int()) & F.embedding(tier, self._mask)
         vectors = F.embedding(tier, self._lowest) + code * F.embedding(tier, self._step)
         return without_padding(vectors, indices, self.padding_idx)
-
-
-def _lay_out_again(embedding: MixedPrecisionEmbedding, _keys: object) -> None:
-    """A hook, not a lambda, since embeddings can be pickled."""
-    embedding._lay_out()
 
 
 class MixedPrecisionLowRankEmbedding(FactorisedEmbedding):
@@ -252,6 +252,10 @@ class MixedPrecisionLowRankEmbedding(FactorisedEmbedding):
         """See `CompressedEmbedding.permuted`."""
         rows = {f"A.{name}": tensor for name, tensor in self.A.permuted(order).items()}
         return {**self.state_dict(), **rows}
+
+    def lay_out(self) -> None:
+        """See `CompressedEmbedding`."""
+        self.A.lay_out()
 
     def factors(self) -> tuple[nn.Module, Tensor]:
         """The embedding that reads rows of A, of k columns, and B (k, d)."""

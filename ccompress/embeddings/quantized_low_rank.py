@@ -77,3 +77,19 @@ class QuantizedLowRankEmbedding(FactorisedEmbedding):
         """The embedding that reads rows of A, of k columns, and diag(scale) B (k, d)."""
         lines = torch.arange(self.rank, device=self.scale.device)
         return self.A, self.scale.unsqueeze(1) * self.B(lines)
+
+
+class UnroundedLowRankEmbedding(LowRankEmbedding):
+    """A `LowRankEmbedding` that trains as such and is shipped in one byte a number."""
+
+    @torch.no_grad()
+    def shipped(self) -> QuantizedLowRankEmbedding:
+        """The factors, rounded; only a row of zeros stays marked as padding."""
+        padding_idx = self.padding_idx
+        if padding_idx is not None and self.A[padding_idx].any():
+            padding_idx = None  # it would read as zeros
+        factors = LowRankEmbedding(
+            self.num_embeddings, self.embedding_dim, self.rank, padding_idx, device="meta"
+        )
+        factors.A, factors.B = self.A, self.B
+        return QuantizedLowRankEmbedding.from_factors(factors)

@@ -1,23 +1,21 @@
-"""Compress an embedding inside any torch module."""
+"""Compress embeddings inside any torch module."""
 
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim import LBFGS, Adagrad, Optimizer, SparseAdam
 
-from ccompress.embeddings.base import CompressedEmbedding
-from ccompress.embeddings.low_rank import LowRankEmbedding
-from ccompress.embeddings.quantized import QuantizedEmbedding
+from ccompress.embeddings.base import MARKS, CompressedEmbedding
 from ccompress.errors import InputError
-from ccompress.library.refusals import compressible, only_embedding
-from ccompress.numerics.rates import quantized_bits, rank_of_factors
+from ccompress.library.methods import METHODS, Counts, Given, check, counted
+from ccompress.library.readers import compressed_places, table_of
+from ccompress.library.refusals import refuse, refuse_inference_mode
+from ccompress.library.registration import adopt
+from ccompress.library.tables import Name, Table, chosen, exchange, put
 from ccompress.numerics.svd import relative_error
-
-METHODS = ("in_training_svd", "quantization")
 
 
 @dataclass(frozen=True)
@@ -25,15 +23,19 @@ class CompressionReport:
     """What `compress` did.
 
     Attributes:
-        name: The replaced embedding's path, as in `module.named_modules()`.
-        method: "in_training_svd" or "quantization".
-        rank: The rank of the factors; None for quantization.
-        bits: Bits per number; None for in_training_svd.
+        name: The replaced embedding's path, as in `module.named_modules()`; several paths are
+            separated by commas.
+        method: The method, as the command line names it.
+        rank: The rank of the factors; None without factors, or if several embeddings differ.
+        bits: Bits per number; None if not all numbers have as many.
         bytes_before: Bytes of the table E.
-        bytes_after: Bytes of the tensors that hold the compressed form, scales included.
+        bytes_after: Bytes of the tensors that hold the compressed form, scales included, after
+            `ccompress.finish`.
         relative_error: ||E - E'|| / ||E|| in the Frobenius norm, where E' is the table that the
-            compressed form represents.
-        parameters: Name in the new embedding -> new parameter; empty for quantization.
+            compressed form represents; for several embeddings the largest.
+        parameters: Name in the new embedding -> new parameter (for several embeddings: name in the
+            module); empty if the method freezes the table.
+        tables: One report for each embedding, if one call compressed several.
     """
 
     name: str
@@ -46,6 +48,11 @@ class CompressionReport:
     parameters: Mapping[str, nn.Parameter] = field(repr=False)
     # A weak reference, so that the report does not keep the uncompressed table in memory.
     _replaced: Callable[[], Tensor | None] = field(repr=False)
+    tables: tuple["CompressionReport", ...] = ()
+
+    def __iter__(self) -> Iterator["CompressionReport"]:
+        """The report of each embedding."""
+        return iter(self.tables or (self,))
 
     @property
     def achieved_reduction(self) -> float:
@@ -57,9 +64,12 @@ class CompressionReport:
         return {**vars(self), "_replaced": _nothing}
 
     def __str__(self) -> str:
-        size = f"{self.bits} bits per number" if self.rank is None else f"rank {self.rank}"
+        if self.tables:
+            return "\n".join(map(str, self.tables))
+        sizes = (f"rank {self.rank}", f"{self.bits} bits per number")
+        shown = [s for s, size in zip(sizes, (self.rank, self.bits), strict=True) if size]
         return (
-            f"{self.name!r} ({self.method}, {size}): {self.bytes_before:,} -> "
+            f"{self.name!r} ({', '.join([self.method, *shown])}): {self.bytes_before:,} -> "
             f"{self.bytes_after:,} bytes ({self.achieved_reduction:.1%} removed), "
             f"relative error {self.relative_error:.3g}"
         )
@@ -73,50 +83,58 @@ def compress(
     module: nn.Module,
     rate: float = 0.9,
     method: str = "in_training_svd",
-    name: str | None = None,
+    name: Name | None = None,
     worse_than_zeros: bool = False,
+    counts: Counts | None = None,
 ) -> CompressionReport:
-    """Replace an `nn.Embedding` of a module, in place, by its compressed form.
+    """Replace embeddings of a module, in place, by their compressed forms.
 
     "in_training_svd" inserts a `LowRankEmbedding`, which can be trained further (Acharya et al.
     2019, arXiv 1811.00641). Call `compress` after some training, then `replace_parameters`, and
-    continue the training. "quantization" inserts a frozen `QuantizedEmbedding`. Call it after the
-    training.
+    continue the training. "in_training_svd_weighted" gives frequent rows more weight.
+    "in_training_svd_int8" and "in_training_svd_mixed" train factors, the latter through their
+    rounding; `finish` rounds them after the training. "quantization", "row_quantization",
+    "codebook_quantization" and "product_quantization" insert a frozen embedding. Call them after
+    the training.
 
-    The new embedding keeps the old one's padding_idx, device, dtype, `sparse` and training mode,
-    and its parameters keep `requires_grad`. If the row at padding_idx is zero, it is read as exact
-    zeros. Otherwise it is compressed like any other row: after quantization nothing marks it as
-    padding, and during training factor B changes it. If several modules share the embedding, it is
-    replaced in all of them.
+    The new embedding keeps the old one's padding_idx, device, dtype, `sparse`,
+    `scale_grad_by_freq` and training mode, and its parameters keep `requires_grad`. If the row at
+    padding_idx is zero, it is read as exact zeros. Otherwise it is compressed like any other row:
+    after quantization nothing marks it as padding, and during training factor B changes it. If
+    several modules share the embedding, it is replaced in all of them. An `nn.EmbeddingBag` keeps
+    its mode and takes all its arguments.
 
-    If a `forward` uses the embedding's `weight` directly, for example to tie weights in code, its
-    next call fails, because the new embedding has no `weight`.
+    Other embeddings and `nn.Linear` layers may share the weight (tied weights). Then all of them
+    read the one compressed table, and scores are multiplied by B first. If a `forward` uses the
+    embedding's `weight` directly, its next call fails, because the new `weight` has no columns.
 
     Args:
-        module: The network that contains the embedding.
-        rate: p, the fraction of the table's bytes to remove, 0 <= p < 1. For quantization, the bits
-            per number are computed from the size of the table's dtype.
-        method: "in_training_svd" or "quantization".
-        name: The embedding's path, as in `module.named_modules()`. It may be omitted if the module
-            has one embedding only.
+        module: The network that contains the embeddings.
+        rate: p, the fraction of the table's bytes to remove, 0 <= p < 1, computed from the size of
+            the table's dtype.
+        method: The name of a method of the command line that starts from a trained table.
+        name: The embedding's path, as in `module.named_modules()`; a pattern for several, such as
+            "*.word_embeddings"; or a function of a path and a module that returns whether to
+            compress it. It may be omitted if the module has one embedding only.
         worse_than_zeros: Whether to accept a compressed table whose distance from the old table in
             the Frobenius norm is larger than that of a table of zeros. Quantization to 1 bit often
             has such a result.
+        counts: How often each row is read, a tensor of shape (V,); or texts as tensors or lists of
+            ids. Only for "in_training_svd_weighted" and "in_training_svd_mixed".
 
     Returns:
         A report with the embedding's path, rank or bits, bytes before and after, and relative
         error.
 
     Raises:
-        InputError: The module stays unchanged in each of these cases. The rate, the method or the
-            name is wrong. No bytes would be saved, or the result would be worse than zeros. There
-            is no embedding, or there are several and no name. The call is inside
+        InputError: The module stays unchanged in each of these cases. The rate, the method, the
+            name or the counts are wrong. No bytes would be saved, or the result would be worse than
+            zeros. There is no embedding, or there are several and no name. The call is inside
             `torch.inference_mode`. Or the embedding does something that a compressed form would not
-            do: it is an `EmbeddingBag` or of another class, is the module itself, has max_norm or
-            scale_grad_by_freq, has hooks, a patched `forward` or other additions (for example from
-            accelerate), is inside a peft layer or a `DistributedDataParallel`, has no plain table
-            of numbers (for example on the meta device), or shares its weight with another module
-            (tied weights).
+            do: it is of another class, is the module itself, has max_norm, has hooks, a patched
+            `forward` or other additions (for example from accelerate), is inside a peft layer or a
+            `DistributedDataParallel`, has no plain table of numbers (for example on the meta
+            device), or shares its weight with a module of another class.
 
     Example:
         >>> import torch, ccompress
@@ -129,18 +147,36 @@ def compress(
         >>> report.name, report.bytes_before, report.bytes_after
         ('0', 256000, 25536)
     """
-    if method not in METHODS:
-        raise InputError(
-            f"method={method!r} is not known here: give {' or '.join(map(repr, METHODS))} (only "
-            f"the command `ccompress` has other methods)"
-        )
-    _refuse_inference_mode()
-    name = only_embedding(module) if name is None else name
-    embedding = compressible(module, name)
-    table = embedding.weight.detach()
+    check(method, counts)
+    refuse_inference_mode()
+    tables = chosen(module, name)
+    for table in tables:
+        refuse(module, table)
+    if counts is not None and not isinstance(counts, Tensor):
+        counts = list(counts)  # an iterator serves all tables
+    # All are made before the first is put in place, so that a refusal leaves everything as it was.
+    made = [_made(table, rate, method, counts, worse_than_zeros) for table in tables]
+    for table, (new, _) in zip(tables, made, strict=True):
+        put(module, table, new)
+    adopt(module)
+    reports = [
+        _reported(module, table, method, new, distance)
+        for table, (new, distance) in zip(tables, made, strict=True)
+    ]
+    return reports[0] if len(reports) == 1 else _together(reports)
+
+
+def _made(
+    table: Table, rate: float, method: str, counts: Counts | None, worse_than_zeros: bool
+) -> tuple[CompressedEmbedding, float]:
+    """The compressed form of a table, and its relative error."""
+    weight = table.embedding.weight
+    numbers, rows = weight.detach(), len(weight)
     try:
-        new = _compressed(embedding, rate, method)
-        distance = relative_error(table, new)
+        seen = torch.zeros(0) if counts is None else counted(counts, rows)
+        given = Given(numbers, rate, table.embedding.padding_idx, table.embedding.sparse, seen)
+        new = METHODS[method](given)
+        distance = relative_error(numbers, new)
         if distance > 1 and not worse_than_zeros:
             raise InputError(
                 f"at rate={rate} ({new.extra_repr()}) the new table is farther from the old one "
@@ -148,111 +184,73 @@ def compress(
                 f"worse_than_zeros=True"
             )
     except InputError as error:
-        raise InputError(f"{name!r}: {error}") from error
+        raise InputError(f"{table.name!r}: {error}") from error
+    return new.requires_grad_(weight.requires_grad), distance
 
-    for parent in list(module.modules()):
-        for child_name, child in list(parent._modules.items()):
-            if child is embedding:
-                setattr(parent, child_name, new)
+
+def _reported(
+    module: nn.Module, table: Table, method: str, new: CompressedEmbedding, distance: float
+) -> CompressionReport:
+    weight, shipped = table.embedding.weight, new.shipped()
     return CompressionReport(
-        name=name,
+        name=table.name,
         method=method,
-        rank=getattr(new, "rank", None),
-        bits=getattr(new, "bits", None),
-        bytes_before=table.nbytes,
-        bytes_after=sum(tensor.nbytes for tensor in new.state_dict().values()),
+        rank=getattr(shipped, "rank", None),
+        bits=8 if method == "in_training_svd_int8" else getattr(shipped, "bits", None),
+        bytes_before=weight.nbytes,
+        bytes_after=sum(
+            tensor.nbytes for name, tensor in shipped.state_dict().items() if name not in MARKS
+        ),
         relative_error=distance,
-        parameters=dict(new.named_parameters()),
-        _replaced=weakref.ref(embedding.weight),
+        parameters=dict(module.get_submodule(table.name).named_parameters()),
+        _replaced=weakref.ref(weight),
     )
 
 
-def _compressed(embedding: nn.Embedding, rate: float, method: str) -> CompressedEmbedding:
-    """The compressed form of an embedding, with the embedding's properties."""
-    table, padding_idx = embedding.weight.detach(), embedding.padding_idx
-    rows, dim = table.shape
-    new: CompressedEmbedding
-    if method == "in_training_svd":
-        rank = rank_of_factors(rows, dim, rate)
-        new = LowRankEmbedding.from_table(table, rank, padding_idx, embedding.sparse)
-    else:
-        if padding_idx is not None and table[padding_idx].any():
-            padding_idx = None  # a QuantizedEmbedding would read it as zeros
-        bits = quantized_bits(rows, dim, rate, width=8 * table.element_size())
-        new = QuantizedEmbedding.from_table(table, bits, padding_idx)
-    return new.requires_grad_(embedding.weight.requires_grad).train(embedding.training)
+def _together(reports: list[CompressionReport]) -> CompressionReport:
+    ranks, bits = ({getattr(one, key) for one in reports} for key in ("rank", "bits"))
+    return CompressionReport(
+        name=", ".join(one.name for one in reports),
+        method=reports[0].method,
+        rank=ranks.pop() if len(ranks) == 1 else None,
+        bits=bits.pop() if len(bits) == 1 else None,
+        bytes_before=sum(one.bytes_before for one in reports),
+        bytes_after=sum(one.bytes_after for one in reports),
+        relative_error=max(one.relative_error for one in reports),
+        parameters={
+            f"{one.name}.{name}": parameter
+            for one in reports
+            for name, parameter in one.parameters.items()
+        },
+        _replaced=_nothing,
+        tables=tuple(reports),
+    )
 
 
-def replace_parameters(
-    optimizer: Optimizer, report: CompressionReport, dense: Optimizer | None = None
-) -> None:
-    """Replace the old table by the new parameters in an existing optimizer.
+def finish(module: nn.Module) -> None:
+    """Convert all compressed embeddings of a module, in place, into their final form.
 
-    The new parameters join the parameter group of the replaced table and use its options. They
-    start with a fresh optimizer state. All other parameters keep their state, and learning-rate
-    schedulers of the optimizer continue unchanged.
+    It rounds and freezes the factors of "in_training_svd_int8" and "in_training_svd_mixed". Call it
+    after the training. Other embeddings stay unchanged.
 
     Args:
-        optimizer: The optimizer that holds the replaced table. If there is nothing to train, an
-            optimizer without the table is accepted and left unchanged.
-        report: The report that `compress` returned.
-        dense: A second optimizer. It is needed only if `optimizer` is a `torch.optim.SparseAdam`,
-            which can train factor A but not B. B joins its first parameter group.
+        module: A network with embeddings that `compress` made.
 
     Raises:
-        InputError: There are parameters to train, but the optimizer does not hold the table, or it
-            is a SparseAdam and `dense` is missing. Or the optimizer is an LBFGS.
+        InputError: There are none, or a factor holds NaN or infinity.
     """
-    _refuse_inference_mode()
-    if isinstance(optimizer, LBFGS):
-        raise InputError("LBFGS cannot change its parameters: make a new LBFGS instead")
-    old = report._replaced()
-    places = [
-        (group, place)
-        for group in optimizer.param_groups
-        for place, parameter in enumerate(group["params"])
-        if parameter is old
-    ]
-    new = dict(report.parameters)
+    places = dict(compressed_places(module))
     if not places:
-        if any(parameter.requires_grad for parameter in new.values()):
-            raise InputError(
-                f"the optimizer does not hold the table of {report.name!r}: give the optimizer "
-                "that trained it, and call this once"
-            )
-        return
-    if new and isinstance(optimizer, SparseAdam):
-        if dense is None:
-            raise InputError(
-                f"SparseAdam cannot train B of {report.name!r}, whose gradient is dense: give an "
-                "optimizer for B as dense="
-            )
-        joined = dense.param_groups[0]
-        _put(dense, joined, slice(len(joined["params"]), None), {"B": new.pop("B")}, report.name)
-    [(group, place)] = places
-    optimizer.state.pop(group["params"][place], None)
-    _put(optimizer, group, slice(place, place + 1), new, report.name)
-
-
-def _refuse_inference_mode() -> None:
-    if torch.is_inference_mode_enabled():
-        raise InputError(
-            "tensors made inside torch.inference_mode() cannot be trained later: call this outside"
-        )
-
-
-def _put(
-    optimizer: Optimizer,
-    group: dict[str, Any],
-    place: slice,
-    parameters: Mapping[str, nn.Parameter],
-    embedding: str,
-) -> None:
-    """Insert parameters at a place of a parameter group."""
-    group["params"][place] = parameters.values()
-    if "param_names" in group:
-        group["param_names"][place] = [f"{embedding}.{name}" for name in parameters]
-    # Adagrad alone creates its state in its constructor and not at the first step.
-    if parameters and isinstance(optimizer, Adagrad):
-        options = {name: group[name] for name in optimizer.defaults}
-        optimizer.state.update(Adagrad(parameters.values(), **options).state)
+        raise InputError("the module has no compressed embedding: call ccompress.compress first")
+    finished = []
+    for path, place in places.items():
+        table = table_of(place)
+        assert table is not None
+        try:
+            finished.append((table, table.shipped()))
+        except InputError as error:
+            raise InputError(f"{path!r}: {error}") from error
+    for table, shipped in finished:
+        if shipped is not table:
+            exchange(module, table, shipped)
+    adopt(module)

@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass
 
-import numpy as np
-import torch
 from torch import Tensor, nn
 
 from ccompress.data.text.vocabulary import PAD, UNK
@@ -12,7 +10,6 @@ from ccompress.embeddings.mixed_precision import MixedPrecisionLowRankEmbedding
 from ccompress.methods.base import Size
 from ccompress.methods.in_training_svd import InTrainingSVD
 from ccompress.numerics import allocation, rates
-from ccompress.numerics.svd import factorize
 
 
 @dataclass(kw_only=True)
@@ -42,38 +39,16 @@ class InTrainingSVDMixed(InTrainingSVD):
         """Rounded factors of the table as it stands."""
         rows, dim = table.shape
         budget = int(rates.kept_fraction(rate) * 4 * rows * dim)
-        A, B = factorize(table, dim)
-        tier, bits = _allocated(A * B.norm(dim=1), counts, budget)
-        rank = bits.shape[1]
-        A, B = A[:, :rank], B[:rank]
-        return FakeQuantizedLowRankEmbedding(A, B, tier, bits, padding_idx=PAD)
+        seen = counts.clone()
+        seen[[PAD, UNK]] = seen.max()  # the rows before the most frequent word's
+        return FakeQuantizedLowRankEmbedding.from_table(table, seen, budget, padding_idx=PAD)
 
     def finish(self, embedding: nn.Module) -> nn.Module:
         """The factors, packed."""
         assert isinstance(embedding, FakeQuantizedLowRankEmbedding)
-        return embedding.packed()
+        return embedding.shipped()
 
     def shipped_size(self, embedding: nn.Module, planned: Size) -> Size:
         """The rank that the allocation chose; the bits differ from number to number."""
         assert isinstance(embedding, MixedPrecisionLowRankEmbedding)
         return Size(rank=embedding.rank)
-
-
-def _allocated(A: Tensor, counts: Tensor, budget: int) -> tuple[Tensor, Tensor]:
-    """The tier of each row (V,), and the bits of each tier and column (T, k).
-
-    Args:
-        A: The table in orthonormal directions (V, d), strongest first.
-        counts: How often each row's word occurs in training (V,).
-        budget: Bytes.
-    """
-    seen = counts.cpu().numpy().copy()
-    seen[[PAD, UNK]] = seen.max()  # the rows before the most frequent word's
-    tier = allocation.tiers(seen)
-    sizes = np.bincount(tier, minlength=allocation.TIERS)
-    rows = np.maximum(sizes, 1)
-    energy = np.zeros((allocation.TIERS, A.shape[1]))
-    np.add.at(energy, tier, A.double().square().cpu().numpy())
-    mean = np.bincount(tier, seen + 0.5, minlength=allocation.TIERS) / rows
-    bits = allocation.allocate(energy / rows[:, None], mean**0.5, sizes.tolist(), budget)
-    return torch.from_numpy(tier).to(A.device), torch.from_numpy(bits).to(A.device)

@@ -69,23 +69,25 @@ def rank_of_factors(rows: int, dim: int, rate: float) -> int:
     return rank
 
 
-def rank_of_byte_factors(rows: int, dim: int, rate: float) -> int:
+def rank_of_byte_factors(rows: int, dim: int, rate: float, width: int = 32) -> int:
     """The rank k of two factors V x k and k x d of one byte a number, at most d.
 
-    It is the largest whose bytes fit: k (V+d+4) + 16 <= 4 (1-p) V d. Each column of the first
-    factor shares a float32 scale with a row of the second, and each factor has two reference values
+    It is the largest whose bytes fit: k (V+d+4) + 16 <= 4 (1-p) V d, if the table has 4 bytes a
+    number (`width` is 8 times as much). Each column of the first factor shares a float32 scale with
+    a row of the second, and each factor has two reference values
     (`ccompress.embeddings.QuantizedLowRankEmbedding`). So rate 0.975 has the rank that
     `rank_of_factors` has at 0.9, or one less because of the scales.
 
     Raises:
         InputError: if the rate leaves no rank.
     """
-    budget = kept_fraction(rate) * 4 * rows * dim
-    rank = int((budget - 16) // (rows + dim + 4))
+    number = width // 8  # bytes
+    budget = kept_fraction(rate) * number * rows * dim
+    rank = int((budget - 4 * number) // (rows + dim + number))
     if rank < 1:
-        least = rows + dim + 4 + 16
+        least = rows + dim + 5 * number
         raise no_room(
-            rate, f"no rank of one byte for {rows} x {dim}", _largest_rate(rows, dim, least)
+            rate, f"no rank of one byte for {rows} x {dim}", _largest_rate(rows, dim, least, number)
         )
     return min(rank, dim)
 
@@ -128,60 +130,65 @@ def quantized_bits(rows: int, dim: int, rate: float, width: int = 32) -> int:
     return bits
 
 
-def row_quantized_bits(rows: int, dim: int, rate: float) -> int:
+def row_quantized_bits(rows: int, dim: int, rate: float, width: int = 32) -> int:
     """The bits b, 1 to 8, that a rate leaves of each number beside two float16 for each row.
 
     It is the largest b at which V rows of ceil(d b / 8) + 4 bytes and 4 bytes for the table fit
-    into 4 (1-p) V d bytes.
+    into 4 (1-p) V d bytes, if the table has 4 bytes a number (`width` is 8 times as much).
 
     Raises:
         InputError: if the rate leaves no bit.
     """
-    sizes = {b: rows * (bytes_per_row(b, dim) + 4) + 4 for b in range(1, 9)}
-    fitting = [b for b, size in sizes.items() if size <= kept_fraction(rate) * 4 * rows * dim]
+    number = width // 8  # bytes
+    budget = kept_fraction(rate) * number * rows * dim
+    sizes = {b: rows * (bytes_per_row(b, dim) + 4) + number for b in range(1, 9)}
+    fitting = [b for b, size in sizes.items() if size <= budget]
     if not fitting:
-        raise no_room(
-            rate, f"no bit for {rows} x {dim} beside its scales", _largest_rate(rows, dim, sizes[1])
-        )
+        largest = _largest_rate(rows, dim, sizes[1], number)
+        raise no_room(rate, f"no bit for {rows} x {dim} beside its scales", largest)
     return fitting[-1]
 
 
-def codebook_bits(rows: int, dim: int, rate: float) -> int:
+def codebook_bits(rows: int, dim: int, rate: float, width: int = 32) -> int:
     """The bits b that a rate leaves of each number beside 2^b stored float32 values.
 
     It is the largest b, 1 to 16, at which V rows of ceil(d b / 8) bytes and 4 2^b bytes of
-    reference values fit into 4 (1-p) V d bytes. More than 16 bits would be finer than any table
+    reference values fit into 4 (1-p) V d bytes, if the table has 4 bytes a number (`width` is 8
+    times as much). More than 16 bits would be finer than any table
     needs.
 
     Raises:
         InputError: if the rate leaves no bit.
     """
-    budget = kept_fraction(rate) * 4 * rows * dim
-    sizes = {b: rows * bytes_per_row(b, dim) + 4 * 2**b for b in range(1, LARGEST_CODEBOOK + 1)}
+    number = width // 8  # bytes
+    budget = kept_fraction(rate) * number * rows * dim
+    most = LARGEST_CODEBOOK
+    sizes = {b: rows * bytes_per_row(b, dim) + number * 2**b for b in range(1, most + 1)}
     fitting = [b for b, size in sizes.items() if size <= budget]
     if not fitting:
-        raise no_room(
-            rate, f"no bit for {rows} x {dim} and its codebook", _largest_rate(rows, dim, sizes[1])
-        )
+        largest = _largest_rate(rows, dim, sizes[1], number)
+        raise no_room(rate, f"no bit for {rows} x {dim} and its codebook", largest)
     return fitting[-1]
 
 
-def subvectors(rows: int, dim: int, rate: float) -> int:
+def subvectors(rows: int, dim: int, rate: float, width: int = 32) -> int:
     """The number n of sub-vectors into which product quantization can cut each vector, 1 to d.
 
     It is the largest n at which the codes (V rows of n bytes) and the centroids (4 x 256 d bytes,
-    however the vectors are cut) fit into 4 (1-p) V d bytes.
+    however the vectors are cut) fit into 4 (1-p) V d bytes, if the table has 4 bytes a number
+    (`width` is 8 times as much).
 
     Raises:
         InputError: if the rate leaves no code at all.
     """
-    centroids = 4 * CENTROIDS * dim
-    parts = int((kept_fraction(rate) * 4 * rows * dim - centroids) // rows)
+    number = width // 8  # bytes
+    centroids = number * CENTROIDS * dim
+    parts = int((kept_fraction(rate) * number * rows * dim - centroids) // rows)
     if parts < 1:
         raise no_room(
             rate,
             f"no code for {rows} x {dim} and its codebook of {centroids} bytes",
-            _largest_rate(rows, dim, rows + centroids),
+            _largest_rate(rows, dim, rows + centroids, number),
         )
     return min(parts, dim)
 
@@ -191,7 +198,7 @@ def bytes_per_row(bits: int, dim: int) -> int:
     return (dim * bits + 7) // 8
 
 
-def _largest_rate(rows: int, dim: int, least: int) -> Fraction | None:
+def _largest_rate(rows: int, dim: int, least: int, number: int) -> Fraction | None:
     """The rate that leaves exactly `least` bytes of a table; None if the table has fewer."""
-    rate = 1 - Fraction(least, 4 * rows * dim)
+    rate = 1 - Fraction(least, number * rows * dim)
     return rate if rate >= 0 else None

@@ -23,7 +23,11 @@ from ccompress.embeddings.mixed_precision import (
 )
 from ccompress.embeddings.product import ProductQuantizedEmbedding
 from ccompress.embeddings.quantized import QuantizedEmbedding
-from ccompress.embeddings.quantized_low_rank import QuantizedLowRankEmbedding
+from ccompress.embeddings.quantized_low_rank import (
+    QuantizedLowRankEmbedding,
+    UnroundedLowRankEmbedding,
+)
+from ccompress.embeddings.reordered import ReorderedEmbedding
 from ccompress.embeddings.row_quantized import RowQuantizedEmbedding
 from ccompress.errors import InputError
 from ccompress.numerics.svd import factorize
@@ -44,6 +48,14 @@ def fake_quantized(table):
     return FakeQuantizedLowRankEmbedding(*factorize(table, 4), tier, BITS, padding_idx=0)
 
 
+def reordered(table):
+    """Over rows sorted by tiers that do not rise with the rows' numbers."""
+    tier = torch.arange(V) % 2
+    order = ReorderedEmbedding.order(tier)
+    inner = FakeQuantizedLowRankEmbedding(*factorize(table[order], 4), tier[order], BITS, 0)
+    return ReorderedEmbedding.over(inner, tier, 0)
+
+
 MADE = {
     LowRankEmbedding: lambda table: LowRankEmbedding.from_table(table, 4, 0),
     QuantizedEmbedding: lambda table: QuantizedEmbedding.from_table(table, 3, 0),
@@ -54,8 +66,10 @@ MADE = {
     CodebookEmbedding: lambda table: CodebookEmbedding.from_table(table, 3, 0),
     ProductQuantizedEmbedding: lambda table: ProductQuantizedEmbedding.from_table(table, 5, 0),
     FakeQuantizedLowRankEmbedding: fake_quantized,
-    MixedPrecisionEmbedding: lambda table: fake_quantized(table).packed().A,
-    MixedPrecisionLowRankEmbedding: lambda table: fake_quantized(table).packed(),
+    MixedPrecisionEmbedding: lambda table: fake_quantized(table).shipped().A,
+    MixedPrecisionLowRankEmbedding: lambda table: fake_quantized(table).shipped(),
+    UnroundedLowRankEmbedding: lambda table: UnroundedLowRankEmbedding.from_table(table, 4, 0),
+    ReorderedEmbedding: reordered,
 }
 
 
@@ -111,6 +125,23 @@ def test_refuses_what_nn_embedding_refuses(embedding, indices):
         embedding(torch.tensor(indices))
 
 
+def test_scores_are_products_with_the_rows_that_are_read(embedding):
+    states = torch.randn(2, 3, embedding.embedding_dim, generator=torch.Generator().manual_seed(1))
+    expected = states.double() @ embedding(torch.arange(V)).double().T
+    torch.testing.assert_close(embedding.scores(states).double(), expected, rtol=0, atol=1e-5)
+
+
+def test_what_is_shipped_reads_almost_the_same(embedding):
+    shipped = embedding.shipped()
+    assert shipped.shipped() is shipped
+    assert sum(t.nbytes for t in shipped.state_dict().values()) <= sum(
+        t.nbytes for t in embedding.state_dict().values()
+    )
+    rows, expected = shipped(torch.arange(V)), embedding(torch.arange(V))
+    assert (rows - expected).norm() < 0.02 * expected.norm()
+    assert not rows[0].any()
+
+
 def test_padding_reads_exact_zeros(embedding, device):
     read = embedding.to(device)(torch.tensor([0, 3, 0], device=device))
     assert not read[[0, 2]].any()
@@ -162,7 +193,7 @@ def test_rows_change_places_within_their_runs(embedding):
 
 def test_what_is_shipped_lets_rows_change_places(table):
     still = {kind for kind in MADE if MADE[kind](table).runs() is None}
-    assert still == {FakeQuantizedLowRankEmbedding}
+    assert still == {FakeQuantizedLowRankEmbedding, ReorderedEmbedding}
 
 
 def test_a_pickle_reads_the_same(embedding):
@@ -196,6 +227,7 @@ def test_keeps_and_changes_dtype(table, kind, dtype):
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
 def test_autocast_leaves_the_vectors_as_they_are(embedding, dtype):
     """`nn.Embedding` reads its table as it is under autocast, and code after it relies on that."""
+    torch.compiler.reset()
     embedding = embedding.to(dtype)
     expected = embedding(INDICES[1])
     with torch.autocast("cpu", dtype=torch.float16):

@@ -53,7 +53,7 @@ def test_packed_rows_are_decoded_as_written():
 
 def test_what_is_packed_is_what_training_reads(training):
     indices = torch.tensor([[0, 1, 2], [22, 23, V - 1]])
-    packed = training.packed()
+    packed = training.shipped()
     torch.testing.assert_close(packed(indices), training(indices).detach(), rtol=1e-5, atol=1e-5)
     assert not packed(torch.tensor([0])).any()
     assert sum(t.nbytes for t in packed.state_dict().values()) == stored_bytes(
@@ -62,7 +62,7 @@ def test_what_is_packed_is_what_training_reads(training):
 
 
 def test_a_packed_embedding_is_made_again_from_its_state(training):
-    packed = training.packed()
+    packed = training.shipped()
     again = MixedPrecisionLowRankEmbedding(V, D, K, 4, packed.code_bytes, padding_idx=0)
     again.load_state_dict(packed.state_dict())
     indices = torch.arange(V)
@@ -72,7 +72,7 @@ def test_a_packed_embedding_is_made_again_from_its_state(training):
 @pytest.mark.parametrize("index", [-1, V])
 def test_an_index_out_of_range_is_refused(training, index):
     with pytest.raises(IndexError):
-        training.packed()(torch.tensor([index]))
+        training.shipped()(torch.tensor([index]))
 
 
 def test_the_gradient_passes_the_rounding_inside_the_range(training):

@@ -12,13 +12,15 @@ from torch.nn import functional as F
 from ccompress.embeddings.low_rank import LowRankEmbedding
 from ccompress.embeddings.quantized import QuantizedEmbedding
 from ccompress.errors import InputError
-from ccompress.library import compression
-from ccompress.library.compression import compress, replace_parameters
+from ccompress.library import compression, optimizers
+from ccompress.library.compression import compress
+from ccompress.library.optimizers import replace_parameters
 from ccompress.numerics.packing import bytes_per_row, quantize
 from ccompress.numerics.svd import factorize
 from ccompress.schedules import scheduler as schedulers
 
 V, D = 200, 24
+TWO = ("in_training_svd", "quantization")  # all others: tests/library/test_methods.py
 
 
 class Network(nn.Module):
@@ -89,7 +91,7 @@ def test_the_report_reads_as_a_line():
     assert "8 bits per number" in str(compress(Network(), rate=0.75, method="quantization"))
 
 
-@pytest.mark.parametrize("method", compression.METHODS)
+@pytest.mark.parametrize("method", TWO)
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
 def test_properties_are_kept(method, dtype):
     network = Network().to(dtype).eval()
@@ -108,7 +110,7 @@ def test_a_rate_is_a_fraction_of_the_bytes_that_there_are():
     assert report.achieved_reduction == pytest.approx(0.75, abs=0.001)
 
 
-@pytest.mark.parametrize("method", compression.METHODS)
+@pytest.mark.parametrize("method", TWO)
 def test_a_padding_row_that_is_not_zero_is_no_exception(method):
     network = Network()
     with torch.no_grad():
@@ -136,8 +138,24 @@ def test_several_embeddings_are_told_apart_by_name():
     assert network["places"] is places
 
 
-def tied():
-    network = nn.ModuleDict({"words": nn.Embedding(V, D), "head": nn.Linear(D, V)})
+def tied(**options):
+    network = nn.ModuleDict({"words": nn.Embedding(V, D, **options), "other": nn.Embedding(V, D)})
+    network["other"].weight = network["words"].weight
+    return network
+
+
+def tied_to_a_parameter():
+    network = nn.ModuleDict({"words": nn.Embedding(V, D)})
+    network.head = network["words"].weight
+    return network
+
+
+class Own(nn.Linear):
+    pass
+
+
+def tied_to_a_class():
+    network = nn.ModuleDict({"words": nn.Embedding(V, D), "head": Own(D, V)})
     network["head"].weight = network["words"].weight
     return network
 
@@ -206,8 +224,10 @@ def process_group():
 @pytest.mark.parametrize(
     ("network", "message"),
     [
-        (tied(), r"'words' shares its weight with 'head.weight' \(tied\)"),
-        (tied_by_storage(), r"'words' shares its weight with 'head.weight' \(tied\)"),
+        (tied_by_storage(), r"'words' shares the memory of its weight with 'head.weight' and not"),
+        (tied_to_a_parameter(), r"'words' shares its weight with 'head', which is no module's"),
+        (tied_to_a_class(), rf"'words' shares its weight with 'head', .* {__name__}\.Own"),
+        (tied(padding_idx=0), "'words' has padding_idx=0 and 'other', .* padding_idx=None"),
         (hooked("module"), r"'words' has additions to .* \(_forward_hooks\): remove it first"),
         (hooked("weight"), r"'words' has additions to .* \(hooks of its weight\)"),
         (added(Network(), forward=len), r"'words' has additions to .* \(forward\)"),
@@ -232,15 +252,15 @@ def process_group():
         (with_weight(torch.full((V, D), torch.nan)), "'words': the embedding table .* NaN"),
         (Network(max_norm=1.0), "'words' has max_norm=1.0"),
         (Network(max_norm=0.0), "'words' has max_norm=0.0"),
-        (Network(scale_grad_by_freq=True), "'words' has scale_grad_by_freq=True"),
         (nn.Sequential(Scaled(V, D)), rf"'0' is of class {__name__}\.Scaled"),
-        (nn.Sequential(nn.EmbeddingBag(V, D)), "no nn.Embedding; '0' is an EmbeddingBag"),
-        (nn.Linear(2, 2), "no nn.Embedding$"),
-        (nn.Embedding(V, D), "itself the nn.Embedding"),
+        (nn.Sequential(nn.EmbeddingBag(V, D, max_norm=2.0)), "'0' has max_norm=2.0"),
+        (nn.Linear(2, 2), "no nn.Embedding and no nn.EmbeddingBag$"),
+        (nn.Embedding(V, D), "itself the nn.Embedding "),
+        (nn.EmbeddingBag(V, D), "itself the nn.EmbeddingBag"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-@pytest.mark.parametrize("method", compression.METHODS)
+@pytest.mark.parametrize("method", TWO)
 def test_what_would_go_wrong_is_refused_by_name(network, message, method):
     before = [child for _, child in network.named_modules()]
     with pytest.raises(InputError, match=message):
@@ -251,7 +271,7 @@ def test_what_would_go_wrong_is_refused_by_name(network, message, method):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"method": "quantisation"}, "give 'in_training_svd' or 'quantization'"),
+        ({"method": "quantisation"}, "give 'in_training_svd' or 'in_training_svd_weighted'"),
         ({"method": "quantization", "rate": 0.0}, "'words': rate=0.0 leaves 32 bits"),
         (
             {"name": "word"},
@@ -346,7 +366,7 @@ def test_an_embedding_beside_a_wrapper_is_compressed(process_group):
     assert compress(network, rate=0.75).name == "words"
 
 
-@pytest.mark.parametrize("method", compression.METHODS)
+@pytest.mark.parametrize("method", TWO)
 def test_nothing_is_made_inside_inference_mode(method):
     network = Network()
     report = compress(Network())
@@ -515,6 +535,6 @@ def test_an_optimizer_that_does_not_hold_the_table():
     assert optimizer.param_groups[0]["params"] == held
 
 
-@pytest.mark.parametrize("documented", [compression, schedulers])
+@pytest.mark.parametrize("documented", [compression, optimizers, schedulers])
 def test_doctests(documented):
     assert doctest.testmod(documented).failed == 0

@@ -1,0 +1,199 @@
+"""What reads a compressed table where more than `torch.nn.Embedding` alone read the old one.
+
+Several modules of a network may read one table: the embeddings of an encoder and of a decoder, and
+the layer of scores at the end (tied weights). One of them owns the compressed table. The others
+hold it in a tuple, so that its tensors stand once among those of the network.
+"""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ccompress.embeddings.base import CompressedEmbedding
+from ccompress.embeddings.factorised import FactorisedEmbedding, without_autocast
+
+
+class Reader(nn.Module):
+    """A module that reads a compressed table.
+
+    Args:
+        table: the compressed table.
+        owns: whether the table's tensors are among those of this module.
+    """
+
+    def __init__(self, table: CompressedEmbedding, owns: bool) -> None:
+        super().__init__()
+        self.num_embeddings, self.embedding_dim = table.num_embeddings, table.embedding_dim
+        if owns:
+            self.embedding = table
+        else:
+            self._shared = (table,)
+            self.register_buffer("weight", no_weight(table), persistent=False)
+
+    @property
+    def table(self) -> CompressedEmbedding:
+        """The compressed table."""
+        if "embedding" in self._modules:
+            return self.embedding
+        [table] = self._shared
+        return table
+
+    def take(self, table: CompressedEmbedding) -> None:
+        """Read another table from now on."""
+        self.num_embeddings, self.embedding_dim = table.num_embeddings, table.embedding_dim
+        if "embedding" in self._modules:
+            self.embedding = table
+        else:
+            self._shared = (table,)
+            self.weight = no_weight(table)
+
+    def extra_repr(self) -> str:
+        """What `print` shows of a table that another module owns."""
+        return "" if "embedding" in self._modules else f"shared {type(self.table).__name__}"
+
+
+class EmbeddingReader(Reader):
+    """Takes the place of a `torch.nn.Embedding` that shares its table, scales it, or its gradient.
+
+    Args:
+        table: the compressed table.
+        owns: whether the table's tensors are among those of this module.
+        scale: what vectors are multiplied by, as by the `ScaledWordEmbedding`s of transformers.
+        scale_grad_by_freq: as of `torch.nn.Embedding`.
+    """
+
+    def __init__(
+        self,
+        table: CompressedEmbedding,
+        owns: bool,
+        scale: float = 1.0,
+        scale_grad_by_freq: bool = False,
+    ) -> None:
+        super().__init__(table, owns)
+        self.padding_idx = table.padding_idx
+        self.scale = scale
+        self.scale_grad_by_freq = scale_grad_by_freq
+
+    def forward(self, indices: Tensor) -> Tensor:
+        """The vectors, of shape (..., d), of indices of shape (...)."""
+        vectors: Tensor = self.table(indices)
+        if self.scale_grad_by_freq:
+            vectors = _gradient_by_frequency(vectors, indices)
+        return vectors if self.scale == 1 else vectors * self.scale
+
+
+class BagReader(Reader):
+    """Takes the place of a `torch.nn.EmbeddingBag`, all of whose options it has.
+
+    Args:
+        table: the compressed table.
+        owns: whether the table's tensors are among those of this module.
+        bag: the old module, whose options are copied.
+    """
+
+    def __init__(self, table: CompressedEmbedding, owns: bool, bag: nn.EmbeddingBag) -> None:
+        super().__init__(table, owns)
+        self.mode = bag.mode
+        self.padding_idx = bag.padding_idx
+        self.include_last_offset = bag.include_last_offset
+        self.scale_grad_by_freq = bag.scale_grad_by_freq
+
+    def forward(
+        self,
+        input: Tensor,  # noqa: A002 - the name that EmbeddingBag has
+        offsets: Tensor | None = None,
+        per_sample_weights: Tensor | None = None,
+    ) -> Tensor:
+        """The bags' vectors (bags, d); all arguments as of `torch.nn.EmbeddingBag`."""
+        table, factor = self.table, None
+        linear = self.mode != "max" and not self.scale_grad_by_freq
+        if linear and isinstance(table, FactorisedEmbedding):
+            vectors, factor = table.read_factors(input)  # a sum of rows of A needs one product
+        else:
+            vectors = table(input)
+        if self.scale_grad_by_freq:
+            vectors = _gradient_by_frequency(vectors, input)
+        # torch's own function sums them: token i reads row i, and padding the row after the last
+        rows = vectors.flatten(0, -2)
+        places = torch.arange(input.numel(), device=input.device).view_as(input)
+        if self.padding_idx is not None:
+            places = places.masked_fill(input == self.padding_idx, input.numel())
+        bags = F.embedding_bag(
+            places,
+            F.pad(rows, (0, 0, 0, 1)),
+            None if offsets is None else offsets.long(),
+            mode=self.mode,
+            per_sample_weights=per_sample_weights,
+            include_last_offset=self.include_last_offset,
+            padding_idx=None if self.padding_idx is None else input.numel(),
+        )
+        if factor is None:
+            return bags
+        with without_autocast(bags.device):
+            return bags @ factor
+
+
+class ScoresReader(Reader):
+    """Takes the place of a `torch.nn.Linear` whose weight is the table: scores for its rows.
+
+    Args:
+        table: the compressed table.
+        bias: of shape (V,), or None.
+    """
+
+    def __init__(self, table: CompressedEmbedding, bias: nn.Parameter | None) -> None:
+        super().__init__(table, owns=False)
+        self.bias: nn.Parameter | None
+        self.in_features, self.out_features = table.embedding_dim, table.num_embeddings
+        self.register_parameter("bias", bias)
+
+    def take(self, table: CompressedEmbedding) -> None:
+        """See `Reader`; scores of rows that are new have a bias of 0."""
+        super().take(table)
+        self.out_features = table.num_embeddings
+        if self.bias is not None:  # in place: another module may have the same bias
+            self.bias.data = F.pad(self.bias.data, (0, self.out_features - len(self.bias)))
+
+    def forward(self, states: Tensor) -> Tensor:
+        """The scores (..., V) of states (..., d)."""
+        scores = self.table.scores(states)
+        return scores if self.bias is None else scores + self.bias.to(scores.dtype)
+
+
+def table_of(module: nn.Module) -> CompressedEmbedding | None:
+    """The compressed table that a module is or reads, if any."""
+    if isinstance(module, Reader):
+        return module.table
+    return module if isinstance(module, CompressedEmbedding) else None
+
+
+def compressed_places(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """Each place in a network that owns a compressed table: its path, and what is there."""
+    inside: tuple[str, ...] = ()
+    for path, child in module.named_modules():
+        owner = isinstance(child, CompressedEmbedding) or "embedding" in child._modules
+        if table_of(child) is not None and owner and not path.startswith(inside):
+            inside += (f"{path}." if path else "",)  # parts of a compressed table are such too
+            yield path, child
+
+
+def no_weight(table: CompressedEmbedding) -> Tensor:
+    """A tensor of shape (V, 0) with the type and device of a table's numbers.
+
+    It stands where the weight stood. So what reads the number of rows, the type or the device of
+    the weight goes on, and what would multiply by it fails.
+    """
+    tensors: list[Tensor] = [*table.parameters(), *table.buffers()]
+    numbers = next(tensor for tensor in tensors if tensor.is_floating_point())
+    return numbers.detach().new_empty(table.num_embeddings, 0)
+
+
+def _gradient_by_frequency(vectors: Tensor, indices: Tensor) -> Tensor:
+    """The same vectors; the gradient of each is divided by how often its index occurs."""
+    _, place, counts = torch.unique(indices, return_inverse=True, return_counts=True)
+    share = counts.to(vectors.dtype).reciprocal()[place].unsqueeze(-1)
+    values = vectors.detach()
+    scaled: Tensor = values + (vectors - values) * share
+    return scaled
