@@ -275,15 +275,15 @@ def _train(
     if before < epochs:
         own = store(settings.identity)
         reused |= shared_training.train_rest(
-            trainer, own, _after_compression(settings, network), epochs
+            trainer, own, _after_compression(settings, network, trainer.step), epochs
         )
         trainer.restore_best()
     network.embedding = method.finish(network.embedding)
     return trainer, reused
 
 
-def _after_compression(settings: Settings, network: Network) -> Stage:
-    """How a network trains on once its embedding is compressed."""
+def _after_compression(settings: Settings, network: Network, begun: int) -> Stage:
+    """How a network trains on once its embedding is compressed, after `begun` steps."""
     method, precision = settings.method, settings.rest
 
     if precision == rest.FLOAT32:
@@ -297,7 +297,11 @@ def _after_compression(settings: Settings, network: Network) -> Stage:
         def evaluated() -> Network:
             return rest.shipped(network.over(method.finish(network.embedding)), precision)
 
-    return Stage("compressed", scores, evaluated, method.loss, method.adjusted_learning_rate)
+    def learning_rate(step: int, steps_per_epoch: int) -> float:
+        schedule = settings.schedule.learning_rate
+        return method.learning_rate_at(schedule, step, step - begun, steps_per_epoch)
+
+    return Stage("compressed", scores, evaluated, method.loss, learning_rate)
 
 
 def _machine(settings: Settings, device: torch.device) -> list[Any]:

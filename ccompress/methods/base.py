@@ -1,7 +1,7 @@
 """The contract between a run and a compression method."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -26,7 +26,7 @@ class Method(ABC):
 
     A run calls `prepare` and trains the network over that embedding for `reference_epochs` epochs.
     It then calls `compress`, puts the result in the embedding's place, and trains for the remaining
-    epochs with the method's `loss` and `adjusted_learning_rate`. The best of these epochs is chosen
+    epochs with the method's `loss` and `learning_rate_at`. The best of these epochs is chosen
     on dev with the embedding that `evaluated` returns. Finally it calls `finish`, and tests and
     ships what that returns. All but `size`, `reference_epochs` and `compress` have defaults.
     """
@@ -98,9 +98,18 @@ class Method(ABC):
         """
         return F.cross_entropy(scores, batch.labels)
 
-    def adjusted_learning_rate(self, scheduled: float) -> float:
-        """The learning rate of a step after `compress`; by default the schedule's own."""
-        return scheduled
+    def learning_rate_at(
+        self, schedule: Callable[[int, int], float], step: int, since: int, steps_per_epoch: int
+    ) -> float:
+        """The learning rate of a step after `compress`; by default the schedule goes on.
+
+        Args:
+            schedule: The learning rate at a step, from the number of steps in an epoch.
+            step: Counted from 0 over the whole training.
+            since: Counted from 0 at `compress`.
+            steps_per_epoch: Steps that one epoch takes.
+        """
+        return schedule(step, steps_per_epoch)
 
     def evaluated(self, embedding: nn.Module) -> nn.Module:
         """The embedding that dev reads after each epoch that follows `compress`.

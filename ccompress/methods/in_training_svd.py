@@ -1,6 +1,8 @@
 """The paper's method: factor the table during training, then train both factors."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
@@ -9,6 +11,8 @@ from ccompress.embeddings.low_rank import LowRankEmbedding
 from ccompress.errors import InputError
 from ccompress.methods.base import Method, Size
 from ccompress.numerics import rates
+
+SCHEDULES = ("continues", "restarts")
 
 
 @dataclass(kw_only=True)
@@ -30,15 +34,26 @@ class InTrainingSVD(Method):
     Args:
         compress_at: Share of the epochs before the step. The step comes after the first
             round(compress_at * epochs) epochs, at least 1 and at most all but one.
+        schedule: `continues` lets the learning rate go on after the step as it would have without
+            it. `restarts` begins the schedule again at the step, as the source does. Where a cycle
+            of it begins at the step anyway depends on the number of epochs.
     """
 
+    later_options: ClassVar[Mapping[str, Any]] = {"schedule": "continues"}
+
     compress_at: float = 0.5
+    schedule: str = "continues"
 
     def __post_init__(self) -> None:
         if not 0 < self.compress_at < 1:
             raise InputError(
                 f"method.compress_at is a share of the epochs, above 0 and below 1, "
                 f"not {self.compress_at}"
+            )
+
+        if self.schedule not in SCHEDULES:
+            raise InputError(
+                f"method.schedule={self.schedule}: it is one of {', '.join(SCHEDULES)}"
             )
 
     def size(self, rows: int, dim: int, rate: float) -> Size:
@@ -63,3 +78,9 @@ class InTrainingSVD(Method):
         rows, dim = table.shape
         rank = self.rank(rows, dim, rate)
         return LowRankEmbedding.from_table(table, rank, padding_idx=PAD, sparse=True)
+
+    def learning_rate_at(
+        self, schedule: Callable[[int, int], float], step: int, since: int, steps_per_epoch: int
+    ) -> float:
+        """See `Method`; counted from the step where the schedule restarts there."""
+        return schedule(since if self.schedule == "restarts" else step, steps_per_epoch)

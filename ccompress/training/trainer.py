@@ -71,14 +71,15 @@ class Stage:
         scores: The scores of a batch in training; None: the network's own.
         evaluated: Makes the network that dev reads after each epoch; None: the network itself.
         loss: Of a batch and its scores, a scalar.
-        learning_rate: The learning rate of a step, from the one that the schedule gives.
+        learning_rate: The learning rate of a step, from its number and the number of steps in an
+            epoch; None: the recipe's.
     """
 
     name: str
     scores: Callable[[Batch], Tensor] | None = None
     evaluated: Callable[[], Network] | None = None
     loss: Callable[[Tensor, Batch], Tensor] = classification_loss
-    learning_rate: Callable[[float], float] = float
+    learning_rate: Callable[[int, int], float] | None = None
 
 
 class Trainer:
@@ -171,8 +172,8 @@ class Trainer:
         order = torch.Generator().manual_seed(seed)
         steps = self.steps_per_epoch
         losses = torch.empty(steps, device=self.device)
-        scheduled = (self.recipe.learning_rate(self.step + i, steps) for i in range(steps))
-        rates = [stage.learning_rate(rate) for rate in scheduled]
+        learning_rate = stage.learning_rate or self.recipe.learning_rate
+        rates = [learning_rate(self.step + i, steps) for i in range(steps)]
         batches = training_batches(self.train_split, self.recipe.batch_size, order)
         with padding_unsought(self.network):
             for i, batch in enumerate(batches):

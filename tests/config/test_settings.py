@@ -160,7 +160,8 @@ def test_a_rounded_rest_is_another_run_of_the_same_reference():
 
 
 @pytest.mark.parametrize(
-    "experiment", "beyond own_rates paper phrases schedules tuned tuning vocabulary".split()
+    "experiment",
+    "ablation beyond own_rates paper phrases schedules step tuned tuning vocabulary".split(),
 )
 def test_rows_of_other_vectors_get_a_folder_of_their_own(experiment, tmp_path):
     """In whatever order the command line has the two words."""

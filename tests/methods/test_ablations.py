@@ -1,7 +1,9 @@
 """Methods and options that ask why a method works: what they make of a table."""
 
 import numpy as np
+import pandas as pd
 import pytest
+import tiny_data
 import torch
 from composing import settings
 from torch import nn
@@ -105,10 +107,28 @@ def test_row_quantization_names_the_largest_rate():
     assert RowQuantization().size(V, D, 0.92697).bits == 1
 
 
+def test_a_schedule_that_restarts_begins_again_at_the_step(ccompress, tmp_path):
+    """CALR with a cycle of two epochs, and the step after three of seven: in mid-cycle."""
+    tiny = tiny_data.write(tmp_path / "data")
+    words = ["method=in_training_svd", "train.epochs=7", "method.compress_at=0.4", "schedule=calr"]
+    rates = {}
+    for schedule in ("continues", "restarts"):
+        done = ccompress(*tiny, *words, f"method.schedule={schedule}", f"runs_dir={schedule}")
+        assert done.returncode == 0, done.stderr
+        (metrics,) = (tmp_path / schedule).glob("*/metrics.csv")
+        rows = pd.read_csv(metrics)
+        assert list(rows["stage"]) == ["reference"] * 3 + ["compressed"] * 4
+        rates[schedule] = list(rows["lr"])
+    assert rates["restarts"][:3] == rates["continues"][:3]
+    assert rates["restarts"][3:6] == rates["restarts"][:3]
+    assert rates["continues"][3:6] != rates["continues"][:3]
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
         (lambda: FactoredStart(start="zeros"), "method.start=zeros: it is one of pretrained"),
+        (lambda: InTrainingSVD(schedule="stops"), "method.schedule=stops: it is one of continues"),
         (lambda: PreTrainingSVD(rank="full"), "method.rank=full: it is one of projection"),
     ],
 )
@@ -127,3 +147,7 @@ def test_a_later_option_at_its_first_value_leaves_the_id_as_it_was():
         for each in ("method.rank=factors", "method.singular_values=false")
     }
     assert len(other | {plain.run_id}) == 3
+    for name in ("in_training_svd", "in_training_svd_int8", "in_training_svd_mixed"):
+        method = f"method={name}"
+        assert "schedule" not in settings(method).identity["method"]
+        assert settings(method, "method.schedule=restarts").run_id != settings(method).run_id

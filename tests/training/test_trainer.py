@@ -163,7 +163,8 @@ def test_a_stage_says_how_it_trains():
     other.train(Stage("mine", loss=lambda scores, batch: 0 * scores.sum()), 2)
     assert [row.stage for row in other.rows] == ["mine", "mine"]
     assert {row.train_loss for row in other.rows} == {0.0}
-    halved.train(Stage("slow", learning_rate=lambda rate: rate / 2), 2)
+    schedule = halved.recipe.learning_rate
+    halved.train(Stage("slow", learning_rate=lambda step, steps: schedule(step, steps) / 2), 2)
     assert [row.lr for row in halved.rows] == [row.lr / 2 for row in usual.rows]
 
     untrained = trainer().network  # what it says never changes, so the first epoch is kept
