@@ -97,8 +97,9 @@ def build(
     done = runs.done if main.runs.empty else main.runs
     cells = aggregation.summarize(done)
     parts += [tables.data(done, cells), *tables.gaps(runs, done)]
-    if aggregation.rates(done):
-        parts.append(tables.drops(cells))
+    referenced = aggregation.with_reference(cells)
+    if aggregation.rates(referenced):
+        parts.append(tables.drops(referenced))
     if comparisons.is_tested(done):
         if len(aggregation.panels(done)) > 1:
             parts.append(summary.mean_tests(done))
@@ -111,16 +112,16 @@ def build(
 def _main_question(main: Comparison, within: float) -> Parts:
     """Which method, at which rate."""
     done, cells = main.runs, aggregation.summarize(main.runs)
-    several_rates = len(aggregation.rates(done)) > 1
-    several_methods = len(aggregation.methods(done)) > 1
+    several = len(aggregation.rates(done)) > 1 or len(aggregation.methods(done)) > 1
     parts: Parts = []
-    if several_rates:
-        parts.append(_accuracy_picture(done, cells, within))
+    if len(aggregation.rates(shown := aggregation.drawn(cells))) > 1:
+        parts.append(_accuracy_picture(aggregation.drawn(done), shown, within))
     if comparisons.is_tested(done):
         parts += [summary.headline(done, cells), summary.standings(cells)]
     parts.append(tables.accuracy(cells, main.held))
-    if several_rates or several_methods:
-        parts.append(tables.smallest(cells, within))
+    referenced = aggregation.with_reference(cells)
+    if several and not referenced.empty:
+        parts.append(tables.smallest(referenced, within))
     return parts
 
 
@@ -168,6 +169,7 @@ def _costs(done: pd.DataFrame, cells: pd.DataFrame, within: float) -> Parts:
     """Bytes, operations, time and memory; accuracy against them."""
     measured = aggregation.measure(done)
     parts: Parts = [costs.sizes(cells), costs.costs(cells, measured)]
+    done, cells = aggregation.drawn(done), aggregation.drawn(cells)
     if len(aggregation.rates(done)) > 1:
         points = f"one point a method and rate, mean over seeds. {_provenance(done)}"
         caption = f"Test accuracy against the bytes of the embedding: {points}"

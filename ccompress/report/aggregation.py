@@ -93,6 +93,17 @@ def summarize(done: pd.DataFrame) -> pd.DataFrame:
     return cells.join(errors, on=PANEL)
 
 
+def with_reference(cells: pd.DataFrame) -> pd.DataFrame:
+    """The cells of the panels whose reference was run: drops are measured from it."""
+    return cells[cells.groupby(PANEL)["method"].transform(lambda names: REFERENCE in set(names))]
+
+
+def drawn(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows (runs or cells) of the panels that have something to compare: two cells or more."""
+    names = table["method"] + table["rate"].map(" {:g}".format)
+    return table[names.groupby([table[key] for key in PANEL]).transform("nunique") > 1]
+
+
 def measure(done: pd.DataFrame) -> pd.DataFrame:
     """What was measured, a row a cell and device: what one device takes says nothing of another.
 

@@ -74,18 +74,22 @@ class Comparison:
 def compared(runs: Runs, asked: Sequence[Question]) -> Comparison:
     """The main question.
 
-    Left out are panels of a single method and rate, and variants of a method at a single rate where
-    the method was run at more, if another question is what they answer.
+    Left out is what another question answers, if it tells nothing of methods and rates: a panel of
+    a single method at a single rate, or without the reference at several; and variants of a method
+    at a single rate, where the method was run at more.
     """
     answering = {index for question in asked for index in question.runs.index}
     kept: list[int] = []
     for _, panel in runs.done.groupby(PANEL, sort=False):
         compressed = panel[panel["method"] != REFERENCE]
         subject = panel if compressed.empty else compressed
-        if len(subject.drop_duplicates(CELL)) < 2 and answering.issuperset(subject.index):
+        base = panel["method"].str.partition(",")[0]
+        alone = base[subject.index].nunique() < 2
+        several = subject["rate"].nunique() > 1 and len(subject) < len(panel)
+        if alone and not several and answering.issuperset(subject.index):
             continue
         rates = panel.groupby("method")["rate"].transform("nunique")
-        most = rates.groupby(panel["method"].str.partition(",")[0]).transform("max")
+        most = rates.groupby(base).transform("max")
         variant = (rates == 1) & (most > 1) & panel.index.isin(answering)
         kept += list(panel.index[~variant | (panel["method"] == REFERENCE)])
     main = runs.done.loc[sorted(kept)].copy()

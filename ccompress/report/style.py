@@ -81,11 +81,23 @@ class MethodStyle:
         }
 
 
-def method_styles(methods: list[str]) -> dict[str, MethodStyle]:
-    """A style for each of `methods`: always the same for a known one, the next for any other."""
-    unknown = [method for method in methods if method not in KNOWN_METHODS]
-    order = KNOWN_METHODS + unknown
-    return {method: _style(order.index(method)) for method in methods}
+def method_styles(methods: Sequence[str]) -> dict[str, MethodStyle]:
+    """A style for each of `methods`: always the same for a known one.
+
+    Any other takes the style of the method that it is a variant of, or else one that is free, in a
+    colour of its own as long as there are any.
+    """
+    places = {name: KNOWN_METHODS.index(name) for name in methods if name in KNOWN_METHODS}
+    first = len(KNOWN_METHODS)
+    for name in methods:
+        if name in places:
+            continue
+        others = range(first, first + len(_COLOURS) + len(methods))
+        variant_of = [i for i, known in enumerate(KNOWN_METHODS) if name.startswith(f"{known},")]
+        free = [i for i in (*variant_of, *others) if i not in places.values()]
+        colours = {i % len(_COLOURS) for i in places.values()}
+        places[name] = next((i for i in free if i % len(_COLOURS) not in colours), free[0])
+    return {name: _style(places[name]) for name in methods}
 
 
 def _style(i: int) -> MethodStyle:

@@ -104,6 +104,37 @@ def test_below_three_seeds_nothing_is_tested_and_the_report_says_so(
     assert not (folder / "results" / "demo" / "tables" / "tests.csv").exists()
 
 
+def test_panels_with_nothing_to_compare_are_not_drawn_and_have_no_drops(
+    folder: Path, grid: Grid
+) -> None:
+    stored = grid(["sst2", "trec"], methods=["in_training_svd"], rates=[0.5, 0.9], seeds=[0])
+    lone = [row for row in grid(networks=["lstm"], seeds=[0]) if row["rate"] == 0.9][:1]
+    without = [row for row in stored if (row["dataset"], row["method"]) == ("trec", "none")]
+    store("mine", [*(row for row in stored if row not in without), *lone])
+    command.main(["mine"])
+    page = Path("results/mine/tables.md").read_text(encoding="utf-8")
+    drawn = Path("results/mine/figures/accuracy_vs_rate.svg").read_text(encoding="utf-8")
+    assert "<!-- sst2, dan -->" in drawn
+    assert "<!-- trec, dan -->" in drawn
+    assert "lstm" not in drawn
+    assert "| sst2 | lstm | in_training_svd | — | — | " in page
+    drops = pd.read_csv("results/mine/tables/drops.csv")
+    assert set(zip(drops["data"], drops["network"], strict=True)) == {("sst2", "dan")}
+    assert pd.read_csv("results/mine/tables/smallest.csv")["data"].tolist() == ["sst2"]
+
+
+def test_points_that_stand_alone_make_no_figure(folder: Path, grid: Grid) -> None:
+    lone = [
+        row
+        for row in grid(["sst2", "trec"], methods=["in_training_svd"], seeds=[0])
+        if (row["dataset"], row["rate"]) in (("sst2", 0.5), ("trec", 0.9))
+    ]
+    store("few", lone)
+    assert command.main(["few"]) == 0
+    assert not Path("results/few/figures").exists()
+    assert not Path("results/few/tables/drops.csv").exists()
+
+
 def afternoon(grid: Grid) -> list[Row]:
     """Runs that ask three things: methods and rates, a hidden size, the place of the step."""
     stored = grid(rates=[0.5, 0.9], methods=["in_training_svd", "quantization"], seeds=[0])

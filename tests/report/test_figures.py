@@ -168,6 +168,17 @@ def test_methods_differ_without_colour_and_known_ones_never_change() -> None:
     assert alone["mine"] not in [styles[m] for m in aggregation.KNOWN_METHODS]
 
 
+def test_methods_of_ones_own_have_colours_of_their_own() -> None:
+    variants = [f"in_training_svd, compress_at={share}" for share in (0.25, 0.5, 0.75)]
+    styles = style.method_styles([*variants, "quantization", "mine"])
+    assert len({s.colour for s in styles.values()}) == 5
+    # The first variant looks as the method does, where that is not shown.
+    method = style.method_styles(["in_training_svd"])["in_training_svd"]
+    assert styles[variants[0]] == method
+    both = style.method_styles(["in_training_svd", variants[0]])
+    assert both["in_training_svd"] == method != both[variants[0]]
+
+
 def test_a_line_that_leaves_its_panel_says_so_and_flattens_nothing(done: pd.DataFrame) -> None:
     worst = (done["method"] == "quantization") & (done["rate"] == 0.95)
     done.loc[worst, "test_accuracy"] = 2.0

@@ -94,6 +94,30 @@ def test_schedules_are_a_question_each_with_its_own_options(grid: Grid, write: W
     assert compared(runs, [question]).runs.empty
 
 
+def test_what_a_question_answers_is_no_panel_of_the_main_one(grid: Grid, write: Write) -> None:
+    """Schedules without a reference, and variants of one method at one rate and other epochs."""
+    stored = grid(methods=["in_training_svd", "quantization"], seeds=[0])
+    one = only(stored, "in_training_svd", 0.9) + only(stored, "in_training_svd", 0.5)
+    fixed = [
+        row | {"run_id": f"{row['run_id']} fixed", "schedule": "fixed"}
+        for row in (dict(row) for row in one)
+    ]
+    longer = varied(only(stored, "in_training_svd", 0.9), "train.epochs=40")
+    variants = [
+        each for share in (0.3, 0.6) for each in varied(longer, f"method.compress_at={share}")
+    ]
+    lone = only(grid(networks=["lstm"], seeds=[0]), "quantization", 0.9)
+    runs = stored_runs.read(write([*stored, *fixed, *variants, *lone]))
+    asked = questions(runs)
+    assert "schedule" in [question.option for question in asked]
+    assert "method.compress_at" in [question.option for question in asked]
+    main = compared(runs, asked)
+    assert set(main.runs["schedule"]) == {"calr"}
+    assert "train.epochs=40" not in " ".join(main.runs["overrides"])
+    # What no question answers stays, such as the one run of another network.
+    assert len(main.runs) == len(stored) + len(lone)
+
+
 def test_an_answer_shows_bytes_and_drops_where_they_tell_something(
     grid: Grid, write: Write
 ) -> None:
