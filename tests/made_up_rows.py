@@ -15,6 +15,7 @@ from ccompress.report import stored_runs
 Row = dict[str, Any]
 Grid = Callable[..., list[Row]]
 Read = Callable[[list[Row]], pd.DataFrame]
+Write = Callable[[list[Row]], Path]
 
 # Reference accuracy, V, test size, classes, vectors: near the real data sets, but invented.
 DATA_SETS = {
@@ -47,7 +48,9 @@ def _row(
     dim, left = 300, 1 - rate
     rank = bits = None
     embedding = original = 4 * words * dim
-    rows_of_network = 4 * (300 * 300 * 2 if network == "dan" else 4 * 150 * 450 + 150 * classes)
+    layer = 300 if network == "dan" else 4 * 150  # rows of the layer that reads the embedding
+    others = 4 * (300 * 300 if network == "dan" else 4 * 150 * 150 + 150 * classes)
+    model = folded = original + 4 * layer * dim + others
     if method != "none":
         loss, power = LOSSES[method]
         reached += -loss * (0.1 / left) ** power + 0.3 * noise.standard_normal()
@@ -55,12 +58,16 @@ def _row(
         if method == "in_training_svd":
             rank = math.floor(round(left * words * dim, 6) / (words + dim))
             embedding = 4 * rank * (words + dim)
+            model = embedding + 4 * layer * dim + others
+            folded = 4 * rank * words + 4 * layer * rank + others
         elif method == "pre_training_svd":
             rank = math.floor(round(left * dim, 6))
             embedding = 4 * rank * words
+            model = folded = embedding + 4 * layer * rank + others
         else:
             bits = max(1, math.floor(round(32 * left, 6)))
             embedding = words * dim * bits // 8 + 8
+            model = folded = embedding + 4 * layer * dim + others
     command = f"ccompress dataset={dataset} network={network} method={method} rate={rate:g} "
     command += f"schedule={schedule} seed={seed} vectors=file"
     return {
@@ -92,9 +99,10 @@ def _row(
         "embedding_bytes_original": original,
         "embedding_bytes": embedding,
         "achieved_reduction": 1 - embedding / original,
-        "model_bytes_original": original + rows_of_network,
-        "model_bytes": embedding + rows_of_network,
-        "model_reduction": 1 - (embedding + rows_of_network) / (original + rows_of_network),
+        "model_bytes_original": original + 4 * layer * dim + others,
+        "model_bytes": model,
+        "model_reduction": 1 - model / (original + 4 * layer * dim + others),
+        "folded_bytes": folded,
         "flops_per_sentence": 2 * (rank or dim) * 300 * (1 if network == "dan" else 12),
         "latency_ms": (0.08 if network == "dan" else 0.9) * (1 + 0.05 * noise.random() + left / 5),
         "train_seconds": 20.0,

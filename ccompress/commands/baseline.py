@@ -11,6 +11,7 @@ from ccompress.commands.arguments import Arguments
 from ccompress.config.composition import settings_from
 from ccompress.config.settings import Settings
 from ccompress.errors import InputError
+from ccompress.experiment.results import size
 
 
 def parser() -> Arguments:
@@ -54,7 +55,7 @@ def _show(settings: Settings, table: pd.DataFrame, out: Path) -> None:
     print(f"{settings.names['dataset']}: TF-IDF and a linear classifier, chosen on dev")
     shown = pd.DataFrame(
         {
-            "file": [f"{size / 1000:.1f} kB" for size in table["file_bytes"]],
+            "file": table["file_bytes"].map(size),
             "dev": table["dev_accuracy"].map("{:.2f} %".format),
             "test": table["test_accuracy"].map("{:.2f} %".format),
             "features": table["features"],

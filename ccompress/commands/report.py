@@ -128,10 +128,11 @@ def _main_question(main: Comparison, within: float) -> Parts:
 def _accuracy_picture(done: pd.DataFrame, cells: pd.DataFrame, within: float) -> Picture:
     interval = cells["accuracy_low"].notna().any()
     caption = (
-        "Test accuracy against the achieved reduction of the embedding table: mean over seeds"
+        "Test accuracy against the share of bytes that is removed, of the embedding table and of "
+        "the network as it is deployed (folded): mean over seeds"
         + (" and 95 % t-interval" if interval else "; too few seeds for intervals")
-        + ". An arrow: a line that goes on under its panel, more than "
-        f"{figures.DEEPEST:g} points under the reference. {_provenance(done)}"
+        + ". An arrow: a line that goes on under its panel, to the accuracy that is named, more "
+        f"than {figures.DEEPEST:g} points under the reference. {_provenance(done)}"
     )
     picture = functools.partial(figures.accuracy_against_rate, done, cells, within)
     return Picture("accuracy_vs_rate", caption, picture)
@@ -172,10 +173,12 @@ def _costs(done: pd.DataFrame, cells: pd.DataFrame, within: float) -> Parts:
     done, cells = aggregation.drawn(done), aggregation.drawn(cells)
     if len(aggregation.rates(done)) > 1:
         points = f"one point a method and rate, mean over seeds. {_provenance(done)}"
-        caption = f"Test accuracy against the bytes of the embedding: {points}"
-        draw = functools.partial(figures.accuracy_against_bytes, done, cells, within)
-        parts.append(Picture("accuracy_vs_bytes", caption, draw))
-        caption = f"Test accuracy against the latency of one sentence: {points}"
+        deployed = "the network as it is deployed (folded)"
+        if cells["folded_bytes"].notna().any():
+            caption = f"Test accuracy against the bytes of {deployed}: {points}"
+            draw = functools.partial(figures.accuracy_against_bytes, done, cells, within)
+            parts.append(Picture("accuracy_vs_bytes", caption, draw))
+        caption = f"Test accuracy against the latency of {deployed}, for one sentence: {points}"
         draw = functools.partial(figures.accuracy_against_latency, done, cells, measured, within)
         parts.append(Picture("accuracy_vs_latency", caption, draw))
     return parts

@@ -1,5 +1,6 @@
 """What a run shows while it trains and when it is done."""
 
+import math
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -108,13 +109,16 @@ def drop(row: Row, reference: Row) -> tuple[float, float]:
     return test, dev
 
 
-def model_sizes(row: Row, reference: Row | None) -> tuple[int, int]:
-    """Bytes of the reference's model and of the run's, as they are deployed.
+def model_sizes(row: Row, reference: Row | None) -> tuple[int, float]:
+    """Bytes of the reference's model and of the run's, as they are deployed (folded).
 
     Of the files, if they are known: all but the tensors takes about the same in both, so the
-    reference need not have been trained. Earlier versions knew only the tensors.
+    reference need not have been trained. Earlier versions knew only the tensors, or nothing of what
+    is deployed: then the second number is nan.
     """
-    tensors = row["folded_bytes"] or row["model_bytes"]
+    tensors = row["folded_bytes"]
+    if tensors is None:
+        return row["model_bytes_original"], math.nan
     if not row["file_bytes"]:
         return row["model_bytes_original"], tensors
     whole = row["file_bytes"] - tensors + row["model_bytes_original"]
@@ -122,7 +126,9 @@ def model_sizes(row: Row, reference: Row | None) -> tuple[int, int]:
 
 
 def smaller(before: float, after: float) -> str:
-    """Two sizes, and by how much the second is smaller."""
+    """Two sizes, and by how much the second is smaller; nan is one that was not recorded."""
+    if math.isnan(after):
+        return f"{results.size(before)} -> not recorded by an earlier version (force=true runs it)"
     share = f"{100 * (1 - after / before):.1f} % smaller"
     return f"{results.size(before)} -> {results.size(after)} ({share})"
 

@@ -143,8 +143,9 @@ def vectors_name(name: str) -> str:
 
 
 def size(count: float) -> str:
-    """A number of bytes in kB below 1 MB, else in MB."""
-    return f"{count / 1e3:.0f} kB" if count < 1e6 else f"{count / 1e6:.2f} MB"
+    """A number of bytes as people read it: 3.2 kB, 512 kB, 17.80 MB."""
+    thousands = round(count / 1e3, 0 if count >= 1e4 else 1)
+    return f"{thousands:g} kB" if thousands < 1000 else f"{count / 1e6:.2f} MB"
 
 
 def sampling_error(accuracy: Any, examples: Any) -> Any:

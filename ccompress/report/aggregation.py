@@ -39,9 +39,10 @@ _ESTIMATED = {
     "achieved_reduction": "achieved",
 }
 # The same for every seed of a cell.
-_AVERAGED = ["rank", "bits", "vocab_size", "dim", "test_size", "model_reduction"]
+_AVERAGED = ["rank", "bits", "vocab_size", "dim", "test_size", "flops_per_sentence"]
 _AVERAGED += ["embedding_bytes_original", "embedding_bytes", "model_bytes_original", "model_bytes"]
-_AVERAGED += ["file_bytes", "model_saved", "flops_per_sentence"]
+_AVERAGED += ["model_reduction", "folded_bytes", "folded_reduction", "file_bytes"]
+_AVERAGED += ["model_saved"]
 
 
 def method_order(method: str) -> tuple[int, list[tuple[int, float, str]]]:
@@ -155,9 +156,11 @@ def incomplete(done: pd.DataFrame) -> pd.DataFrame:
 
 
 def smallest_within(cells: pd.DataFrame, within: float) -> pd.DataFrame:
-    """In each panel the cell of the fewest model bytes whose mean drop is at most `within` points.
+    """In each panel the cell of the smallest network whose mean drop is at most `within` points.
 
-    The reference qualifies always, with a drop of zero: where nothing smaller does, it is named.
+    It is the network as it is deployed that is compared; a cell whose size was not recorded is not
+    looked at. The reference qualifies always, with a drop of zero: where nothing smaller does, it
+    is named.
     """
-    good = cells[cells["drop"] <= within + ROUNDING]
-    return good.sort_values(["model_bytes", "drop"]).groupby(PANEL, sort=False).head(1)
+    good = cells[(cells["drop"] <= within + ROUNDING) & cells["folded_bytes"].notna()]
+    return good.sort_values(["folded_bytes", "drop"]).groupby(PANEL, sort=False).head(1)

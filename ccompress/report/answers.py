@@ -13,7 +13,7 @@ from ccompress.report.statistics import MIN_SEEDS
 from ccompress.report.stored_runs import REFERENCE
 from ccompress.report.tables import NOTHING, Table, estimate, named, percent, size
 
-_AVERAGED = ["model_bytes", "embedding_bytes", "file_bytes"]
+_AVERAGED = ["folded_bytes", "embedding_bytes", "file_bytes"]
 
 
 def table(question: Question) -> Table:
@@ -72,7 +72,7 @@ def _cells(runs: pd.DataFrame) -> pd.DataFrame:
 def _common(cell: pd.Series) -> dict[str, str]:
     """The leading columns of a line: all but the option."""
     rate = NOTHING if cell["method"] == REFERENCE else percent(cell["rate"])
-    return {**named(cell), "method": cell["method"], "rate": rate}
+    return {**named(cell), "method": cell["method"], "rate (of the table)": rate}
 
 
 def _is_paired(common: dict[str, str], cells: pd.DataFrame) -> bool:
@@ -86,8 +86,8 @@ def _upright(option: str, common: dict[str, str], cells: pd.DataFrame) -> pd.Dat
     columns["accuracy"] = [estimate(cell, "accuracy") for _, cell in cells.iterrows()]
     if _is_paired(common, cells):
         columns["drop"] = [estimate(cell, "drop") for _, cell in cells.iterrows()]
-    if cells["model_bytes"].nunique() > 1:
-        columns["whole network"] = [size(count) for count in cells["model_bytes"]]
+    if cells["folded_bytes"].nunique() > 1:
+        columns["whole network"] = [size(count) for count in cells["folded_bytes"]]
     return pd.DataFrame(columns)
 
 
@@ -97,11 +97,11 @@ def _lines(
     """A line for what runs have in common, a column a value of the option."""
     lines = []
     for common, cells in rows:
-        sizes = name == "accuracy" and cells["model_bytes"].nunique() > 1
+        sizes = name == "accuracy" and cells["folded_bytes"].nunique() > 1
         entries = {
             value: NOTHING
             if pd.isna(cell["n"])
-            else estimate(cell, name) + (f", {size(cell['model_bytes'])}" if sizes else "")
+            else estimate(cell, name) + (f", {size(cell['folded_bytes'])}" if sizes else "")
             for value, cell in cells.iterrows()
         }
         lines.append({key: common[key] for key in common if key not in constant} | entries)
@@ -114,7 +114,7 @@ def _differences(runs: pd.DataFrame) -> dict[str, pd.DataFrame]:
     lines = [
         {
             "method": row["method"],
-            "rate": NOTHING if row["method"] == REFERENCE else percent(row["rate"]),
+            "rate (of the table)": NOTHING if row["method"] == REFERENCE else percent(row["rate"]),
             "schedules": f"{row['schedule']} minus {row['other']}",
             **summary.in_the_mean(row),
         }
@@ -127,8 +127,10 @@ def _differences(runs: pd.DataFrame) -> dict[str, pd.DataFrame]:
 def _note(cells: pd.DataFrame, held: dict[str, str]) -> str:
     interval = " with its 95 % t-interval" if (cells["n"] >= MIN_SEEDS).any() else ""
     sentences = [f"Test accuracy in percent, mean over n seeds{interval}."]
-    if cells.groupby(CELL)["model_bytes"].nunique().gt(1).any():
-        sentences.append("The whole network's bytes are shown where they differ.")
+    if cells.groupby(CELL)["folded_bytes"].nunique().gt(1).any():
+        sentences.append(
+            "The network's size, as it is deployed (folded), is shown where it differs."
+        )
     if shown := [f"{name} {held[name]}" for name in held if held[name] not in ("", NOTHING)]:
         sentences.append(f"Equal in all: {', '.join(shown)}.")
     return " ".join(sentences)

@@ -5,7 +5,7 @@ import pandas as pd
 from ccompress.numerics.rates import rank_of_factors
 from ccompress.report import provenance
 from ccompress.report.aggregation import CELL
-from ccompress.report.tables import NOTHING, Table, blocks, estimate, number, percent
+from ccompress.report.tables import NOTHING, Table, blocks, estimate, number, percent, size
 
 # The worked example of Acharya et al. 2019: V, d and k.
 EXAMPLE = (10_000, 300, 30)
@@ -50,8 +50,10 @@ def sizes(cells: pd.DataFrame) -> Table:
         for data, block in numbers.groupby("data", sort=False)
     }
     note = (
-        "The embedding alone, scales and codebooks included. Parameters are float32 numbers of 4 "
-        f"bytes; packed numbers count as the float32 numbers of the same bytes. {example()}"
+        "The embedding alone, as it is trained: scales, codebooks and both factors included (B is "
+        "multiplied into the next layer when the network is deployed). Parameters are float32 "
+        "numbers of 4 bytes; packed numbers count as the float32 numbers of the same bytes. "
+        f"{example()}"
     )
     return Table("sizes", "Sizes of the embedding", note, numbers, shown)
 
@@ -63,8 +65,9 @@ def costs(cells: pd.DataFrame, measured: pd.DataFrame) -> Table:
         cells: `aggregation.summarize` of the runs.
         measured: `aggregation.measure` of the same runs: a row a cell and device.
     """
-    columns = ["achieved", "n", "embedding_bytes", "model_bytes", "model_reduction", "file_bytes"]
-    numbers = cells[[*CELL, *columns, "flops_per_sentence"]].merge(measured, on=CELL)
+    columns = ["achieved", "n", "embedding_bytes", "model_bytes", "model_reduction"]
+    columns += ["folded_bytes", "folded_reduction", "file_bytes", "flops_per_sentence"]
+    numbers = cells[[*CELL, *columns]].merge(measured, on=CELL)
     numbers["peak_memory_kind"] = numbers["device"].map(_memory)
     devices = sorted(numbers["device"].unique())
     shown = {}
@@ -72,26 +75,27 @@ def costs(cells: pd.DataFrame, measured: pd.DataFrame) -> Table:
         lines = pd.DataFrame(_line(row) for _, row in block.iterrows())
         shown[heading] = lines if len(devices) > 1 else lines.drop(columns="device")
     note = (
-        "The whole network, embedding included. FLOPs at the mean test length, 2 a multiply-add; "
-        "latency at batch 1, one thread, mean with its 95 % t-interval over seeds; training time "
-        "and peak memory are the run's own, means over the seeds of one device. Peak memory is "
-        "what the process held (resident) on a CPU, what torch allocated on a GPU. "
-        f"Measured on: {', '.join(devices)}."
+        "The whole network as it is deployed, embedding included: the second factor of a "
+        "factorised one is multiplied into the layer that reads it (folded). Its sizes, FLOPs and "
+        "latency are all of that network; `model_bytes` in the CSV file is its size before "
+        "folding. FLOPs at the mean test length, 2 a multiply-add; latency at batch 1, one thread, "
+        "mean with its 95 % t-interval over seeds; training time and peak memory are the run's "
+        "own, means over the seeds of one device. Peak memory is what the process held (resident) "
+        f"on a CPU, what torch allocated on a GPU. Measured on: {', '.join(devices)}."
     )
     return Table("costs", "What it costs", note, numbers, shown)
 
 
 def _line(row: pd.Series) -> dict[str, str]:
-    reduction = row["model_reduction"]
     memory = number(row["peak_memory_bytes"] / 1e6)
     return {
         "method": row["method"],
-        "requested": percent(row["rate"]),
+        "requested (of the table)": percent(row["rate"]),
         "device": row["device"],
-        "parameters": number(row["model_bytes"] / 4),
-        "bytes in memory": number(row["model_bytes"]),
-        "model reduction": NOTHING if pd.isna(reduction) else percent(reduction),
-        "bytes on disk": number(row["file_bytes"]),
+        "parameters": number(row["folded_bytes"] / 4),
+        "tensors": size(row["folded_bytes"]),
+        "removed (of the network)": percent(row["folded_reduction"]),
+        "file": size(row["file_bytes"]),
         "FLOPs a sentence": number(row["flops_per_sentence"]),
         "latency (ms)": estimate(row, "latency", 3),
         "training (s)": number(row["train_seconds"]),

@@ -1,7 +1,7 @@
 """The figures of accuracy: against rate, bytes and latency. Functions of runs and cells alone."""
 
-import math
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,8 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import LogLocator, MultipleLocator, NullLocator
 
+from ccompress.report import axes
 from ccompress.report.aggregation import CELL, methods, panels
 from ccompress.report.lettering import one_line
 from ccompress.report.statistics import MIN_SEEDS, pareto_front
@@ -23,6 +23,9 @@ from ccompress.report.tables import points
 # An axis ends so far under the reference: a method that collapses leaves the panel, and does not
 # flatten everything else.
 DEEPEST = 10.0
+
+# Shares of bytes that are removed, of cells: the same of runs.
+_OF_RUNS = {"achieved": "achieved_reduction", "folded_reduction": "folded_reduction"}
 
 _REFERENCE_LABEL = f"{REFERENCE} (reference)"
 _UNDER: dict[str, Any] = {"color": REFERENCE_COLOUR, "lw": 0.9, "ls": (0, (1, 2))}
@@ -35,32 +38,36 @@ _STAR: dict[str, Any] = {
 
 
 def accuracy_against_rate(done: pd.DataFrame, cells: pd.DataFrame, within: float) -> Figure:
-    """Mean accuracy with its 95 % interval against the achieved reduction of the embedding table.
+    """Mean accuracy with its 95 % interval against the share of the bytes that is removed.
 
-    The reference is a line with its band; a dotted line lies `within` points under it. A cell of
-    too few seeds for an interval shows each of them as a point.
+    Of the embedding table on the left, of the network as it is deployed on the right, where that
+    was recorded. The reference is a line with its band; a dotted line lies `within` points under
+    it. A cell of too few seeds for an interval shows each of them as a point.
     """
     styles = method_styles(methods(done))
 
-    def draw(ax: Axes, panel: pd.Series) -> None:
+    def draw(ax: Axes, panel: pd.Series, removed: str) -> None:
         shown, seeds = rows_of(cells, panel), rows_of(done, panel)
         low, high = _limits(shown, within)
         ax.set_ylim(low, high)
         leaving = []
         for method, style in styles.items():
-            run = shown[shown["method"] == method].sort_values("achieved")
-            x, y = 100 * run["achieved"].to_numpy(), run["accuracy"].to_numpy()
-            ax.errorbar(x, y, _interval(run), elinewidth=0.8, capsize=1.5, zorder=3, **style.line())
+            run = shown[(shown["method"] == method) & shown[removed].notna()].sort_values(removed)
+            x, y = 100 * run[removed].to_numpy(), run["accuracy"].to_numpy()
+            bars = _interval(run, low)
+            ax.errorbar(x, y, bars, elinewidth=0.8, capsize=1.5, zorder=3, **style.line())
             few = seeds[(seeds["method"] == method) & (_count(seeds) < MIN_SEEDS)]
             if not few.empty:
                 marks = style.points() | {"markersize": 2.0, "alpha": 0.6}
-                ax.plot(100 * few["achieved_reduction"], few["test_accuracy"], **marks)
+                ax.plot(100 * few[_OF_RUNS[removed]], few["test_accuracy"], **marks)
             if (y < low).any():
                 _arrows(ax, [_crossing(x, y, low)], low, style.colour)
-                leaving.append((method, y.min(), style.colour))
+                # What leaves is named on the left; there is no room to say it twice.
+                name = f"{one_line(method, 30)}: " if removed == "achieved" else ""
+                leaving.append((f"{name}{y.min():.0f} %", style.colour))
         _reference(ax, shown, within)
         _tell_leaving(ax, leaving)
-        reduction_axis(ax, cells)
+        axes.reductions(ax, cells, removed)
 
     legend: list[Artist] = [
         Line2D([], [], label=one_line(name), **style.line()) for name, style in styles.items()
@@ -71,21 +78,22 @@ def accuracy_against_rate(done: pd.DataFrame, cells: pd.DataFrame, within: float
         if reference["accuracy_low"].notna().any():
             legend.append(Patch(color="0.8", lw=0, label="its 95 % interval"))
         legend.append(Line2D([], [], **_UNDER, label=f"{points(within)} under it"))
-    return panel_grid(
-        panels(done),
-        done,
-        draw,
-        ("embedding bytes removed (achieved), %", "test accuracy, %"),
-        legend,
-    )
+    draws = {
+        label: functools.partial(draw, removed=removed)
+        for label, removed in (
+            ("bytes removed of the table, %", "achieved"),
+            ("of the network as deployed, %", "folded_reduction"),
+        )
+        if cells[removed].notna().any()
+    }
+    return panel_grid(panels(done), done, draws, "test accuracy, %", legend)
 
 
 def accuracy_against_bytes(done: pd.DataFrame, cells: pd.DataFrame, within: float) -> Figure:
-    """Mean accuracy against the bytes of the embedding, with the Pareto front."""
-    small = cells["embedding_bytes"].max() < 1e6
-    unit, name = (1e-3, "kB") if small else (1e-6, "MB")
-    cells = cells.assign(cost=unit * cells["embedding_bytes"])
-    return _against_cost(done, panels(done), cells, within, f"embedding, {name} (log scale)")
+    """Mean accuracy against the bytes of the network as it is deployed, with the Pareto front."""
+    cells = cells.assign(cost=cells["folded_bytes"])
+    label = "network as deployed (log scale)"
+    return _against_cost(done, panels(done), cells, within, label, axes.sizes)
 
 
 def accuracy_against_latency(
@@ -98,11 +106,16 @@ def accuracy_against_latency(
     cells = cells.merge(measured, on=CELL).assign(cost=lambda table: table["latency"])
     of_devices = cells[[*PANEL, "device"]].drop_duplicates()
     label = "latency of one sentence, ms (log scale)"
-    return _against_cost(done, of_devices, cells, within, label)
+    return _against_cost(done, of_devices, cells, within, label, axes.milliseconds)
 
 
 def _against_cost(
-    done: pd.DataFrame, drawn: pd.DataFrame, cells: pd.DataFrame, within: float, label: str
+    done: pd.DataFrame,
+    drawn: pd.DataFrame,
+    cells: pd.DataFrame,
+    within: float,
+    label: str,
+    scale: Callable[[Axes], None],
 ) -> Figure:
     """Mean accuracy against the column `cost` of `cells`, a panel a row of `drawn`."""
     styles = method_styles(methods(done))
@@ -118,12 +131,13 @@ def _against_cost(
         for method, style in styles.items():
             run = shown[shown["method"] == method]
             marks = style.points()
-            ax.errorbar(run["cost"], run["accuracy"], _interval(run), elinewidth=0.6, **marks)
+            bars = _interval(run, low)
+            ax.errorbar(run["cost"], run["accuracy"], bars, elinewidth=0.6, **marks)
             _arrows(ax, run.loc[run["accuracy"] < low, "cost"], low, style.colour)
         reference = shown[shown["method"] == REFERENCE]
-        error = _interval(reference)
-        ax.errorbar(reference["cost"], reference["accuracy"], error, **_STAR, zorder=4)
-        _cost_axis(ax)
+        bars = _interval(reference, low)
+        ax.errorbar(reference["cost"], reference["accuracy"], bars, **_STAR, zorder=4)
+        scale(ax)
 
     legend = [Line2D([], [], label=one_line(name), **s.points()) for name, s in styles.items()]
     legend += [
@@ -134,7 +148,7 @@ def _against_cost(
     if any(shown["accuracy"].min() < _limits(shown, within)[0] for shown in of_panels):
         arrow: dict[str, Any] = {"color": "0.45", "marker": 7, "linestyle": "none"}
         legend.append(Line2D([], [], label="lies under the panel", **arrow))
-    return panel_grid(drawn, done, draw, (label, "test accuracy, %"), legend)
+    return panel_grid(drawn, done, {label: draw}, "test accuracy, %", legend)
 
 
 def _count(seeds: pd.DataFrame) -> pd.Series:
@@ -142,8 +156,13 @@ def _count(seeds: pd.DataFrame) -> pd.Series:
     return seeds.groupby(["method", "rate"])["seed"].transform("size")
 
 
-def _interval(run: pd.DataFrame) -> np.ndarray:
-    """Lengths of the intervals below and above the means, (2, cells); nan where there is none."""
+def _interval(run: pd.DataFrame, lowest: float) -> np.ndarray:
+    """Lengths of the intervals below and above the means, (2, cells); nan where there is none.
+
+    A mean that lies under the panel, whose lowest accuracy is given, has none: a bar without its
+    point would say nothing.
+    """
+    run = run.assign(accuracy=run["accuracy"].where(run["accuracy"] >= lowest))
     low, high = run["accuracy"] - run["accuracy_low"], run["accuracy_high"] - run["accuracy"]
     return np.vstack([low.to_numpy(), high.to_numpy()])
 
@@ -172,14 +191,14 @@ def _arrows(ax: Axes, x: Sequence[float] | pd.Series, low: float, colour: str) -
     line.set_in_layout(False)
 
 
-def _tell_leaving(ax: Axes, leaving: list[tuple[str, float, str]]) -> None:
-    """Say at the bottom on the left which methods go on under the panel, and how far.
+def _tell_leaving(ax: Axes, leaving: list[tuple[str, str]]) -> None:
+    """Say at the bottom on the left what goes on under the panel, in its colour.
 
     Lines leave on the right, where little of the table is left.
     """
-    for line, (method, deepest, colour) in enumerate(reversed(leaving)):
+    for line, (said, colour) in enumerate(reversed(leaving)):
         ax.annotate(
-            f"↓ {one_line(method, 30)} down to {deepest:.1f} %",
+            f"↓ {said}",
             (0, 0),
             xycoords="axes fraction",
             xytext=(3, 3 + 8 * line),
@@ -191,31 +210,14 @@ def _tell_leaving(ax: Axes, leaving: list[tuple[str, float, str]]) -> None:
         )
 
 
-def reduction_axis(ax: Axes, cells: pd.DataFrame) -> None:
-    """Let the x axis span the achieved reductions of `cells`, in percent, and end at 100."""
-    lowest = cells.loc[cells["method"] != REFERENCE, "achieved"].min()
-    left = 10 * math.floor(10 * (lowest - 0.02))
-    ax.set_xlim(left, 101)
-    ax.xaxis.set_major_locator(MultipleLocator(10 if left < 50 else 5))
-
-
-def _cost_axis(ax: Axes) -> None:
-    """A logarithmic x axis whose ticks are plain numbers."""
-    ax.set_xscale("log")
-    low, high = ax.get_xlim()
-    subs = (1, 2, 3, 5) if high > 10 * low else (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8)
-    ax.xaxis.set_major_locator(LogLocator(subs=subs))
-    ax.xaxis.set_major_formatter("{x:g}")
-    ax.xaxis.set_minor_locator(NullLocator())
-
-
 def _limits(shown: pd.DataFrame, within: float) -> tuple[float, float]:
     """The accuracies that a panel spans."""
-    highest = shown[["accuracy", "accuracy_high"]].max(axis=None)
     lowest = shown[["accuracy", "accuracy_low"]].min(axis=None)
     reference = shown.loc[shown["method"] == REFERENCE, "accuracy"].max()
     if not pd.isna(reference):
         lowest = max(min(lowest, reference - 1.5 * within), reference - DEEPEST)
+    inside = shown[shown["accuracy"] >= lowest]
+    highest = inside[["accuracy", "accuracy_high"]].max(axis=None)
     span = max(highest - lowest, 1.0)
     # A marker at 100 % is whole, and no tick lies above it.
     return lowest - 0.05 * span, min(highest + 0.05 * span, 100 + 0.02 * span)

@@ -5,6 +5,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
+from ccompress.report import axes
 from ccompress.report.style import REFERENCE_COLOUR, method_styles
 from ccompress.report.tables import size
 
@@ -43,18 +44,17 @@ def figure(models: pd.DataFrame, baseline: str, reference: str) -> Figure:
     for method, style in method_styles(methods).items():
         rows = models[models["method"] == method]
         look = style.line() if method == baseline else style.points()
-        ax.plot(rows["file_bytes"] / 1e3, rows["test_accuracy"], label=method, **look)
+        ax.plot(rows["file_bytes"], rows["test_accuracy"], label=method, **look)
     star: dict[str, Any] = {"marker": "*", "markersize": 8, "label": f"{reference} (reference)"}
     ring: dict[str, Any] = {"marker": "o", "markersize": 11, "label": "chosen on dev"}
     for rows, colour, look in (
         (models[models["method"] == reference], REFERENCE_COLOUR, star),
         (models[models["chosen"]], "0.3", ring | {"markerfacecolor": "none"}),
     ):
-        x, y = rows["file_bytes"] / 1e3, rows["test_accuracy"]
+        x, y = rows["file_bytes"], rows["test_accuracy"]
         ax.plot(x, y, color=colour, linestyle="none", **look)
-    ax.set_xscale("log")
-    ax.xaxis.set_major_formatter("{x:g}")
-    ax.set_xlabel("model file, kB (log scale)")
+    axes.sizes(ax)
+    ax.set_xlabel("model file (log scale)")
     ax.set_ylabel("test accuracy, %")
     drawing.legend(loc="outside right upper", frameon=False)
     return drawing

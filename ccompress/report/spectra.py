@@ -15,8 +15,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from ccompress.errors import InputError
+from ccompress.report import axes
 from ccompress.report.aggregation import CELL, methods
-from ccompress.report.figures import reduction_axis
 from ccompress.report.stored_runs import PANEL
 from ccompress.report.style import panel_grid, rows_of
 from ccompress.report.tables import Table, number, percent, title
@@ -111,9 +111,8 @@ def spectrum_figure(spectra: pd.DataFrame, done: pd.DataFrame, energies: pd.Data
                 rotation="vertical",
             )
 
-    return panel_grid(
-        _drawn(energies), done, draw, ("index of the singular value", "singular value"), _legend()
-    )
+    draws = {"index of the singular value": draw}
+    return panel_grid(_drawn(energies), done, draws, "singular value", _legend())
 
 
 def error_figure(done: pd.DataFrame, energies: pd.DataFrame) -> Figure:
@@ -125,10 +124,11 @@ def error_figure(done: pd.DataFrame, energies: pd.DataFrame) -> Figure:
             run = errors[errors["stage"] == stage].sort_values("achieved")
             ax.plot(100 * run["achieved"], 100 * run["error"], **style)
         ax.set_ylim(0, 100)
-        reduction_axis(ax, energies)
+        axes.reductions(ax, energies, "achieved")
 
-    labels = ("embedding bytes removed (achieved), %", "relative error of the table, %")
-    return panel_grid(_drawn(energies), done, draw, labels, _legend(markers=True))
+    draws = {"bytes removed of the table, %": draw}
+    label = "relative error of the table, %"
+    return panel_grid(_drawn(energies), done, draws, label, _legend(markers=True))
 
 
 def _drawn(energies: pd.DataFrame) -> pd.DataFrame:

@@ -29,8 +29,8 @@ _TEXT += ["vectors", "vectors_sha256", "vocab_policy", "device", "error"]
 _NUMBERS = ["protocol", "rate", "seed", "dim", "vocab_size", "vocab_with_vector", "classes"]
 _NUMBERS += ["train_size", "dev_size", "test_size", "epochs", "rank", "bits", "test_accuracy"]
 _NUMBERS += ["embedding_bytes_original", "embedding_bytes", "achieved_reduction"]
-_NUMBERS += ["model_bytes_original", "model_bytes", "model_reduction", "file_bytes"]
-_NUMBERS += ["model_saved"]
+_NUMBERS += ["model_bytes_original", "model_bytes", "model_reduction", "folded_bytes"]
+_NUMBERS += ["file_bytes", "model_saved"]
 _NUMBERS += ["flops_per_sentence", "latency_ms", "train_seconds", "peak_memory_bytes"]
 
 
@@ -42,7 +42,8 @@ class Runs:
         done: The finished runs, with the columns of runs.csv. `network`, `method` and `schedule`
             are extended by what tells their runs apart, and `data` is the data set, extended
             likewise. `drop` is in points, paired with the reference of the same panel and seed
-            (nan where there is none).
+            (nan where there is none). `folded_reduction` is the share of the network's bytes that
+            is removed in the network as it is deployed (nan where that was not recorded).
         failed: The runs that an error ended, with the same columns but for `drop`.
         refused: How many runs were refused as input; they are in neither table.
         labels: The options in which the finished runs differ.
@@ -111,6 +112,7 @@ def labelled(stored: list[Row], given: dict[str, dict[str, str]], source: Path) 
     labels = Labels(done, [given[run_id] for run_id in done["run_id"]])
     _refuse_twins(done, source)
     done["drop"] = drop(done)
+    done["folded_reduction"] = folded_reduction(done)
     return Runs(done, others[~refused].reset_index(drop=True), int(refused.sum()), labels)
 
 
@@ -209,6 +211,11 @@ def _refuse_twins(done: pd.DataFrame, source: Path) -> None:
                 f"{one['network']}, {one['method']}, rate {one['rate']:g}, seed {one['seed']}, "
                 f"and no option on their command lines tells them apart: keep one of them"
             )
+
+
+def folded_reduction(done: pd.DataFrame) -> pd.Series:
+    """The share of the network's bytes that is removed in the network as it is deployed."""
+    return 1 - done["folded_bytes"] / done["model_bytes_original"]
 
 
 def drop(done: pd.DataFrame) -> pd.Series:

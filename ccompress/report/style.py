@@ -1,7 +1,8 @@
 """How figures look: one style a method, print sizes, and the grid of panels with one legend."""
 
+import itertools
 import textwrap
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -46,6 +47,7 @@ _PRINT: Any = {
     "svg.hashsalt": "ccompress",
 }
 _PANEL_SIZE = (3.5, 1.75)  # inches: two columns fill the width of a page of print
+_PAIR_WIDTH = 4.4  # inches: of a panel that shows two things side by side
 _TITLE = 46  # characters in a line over a panel
 _HEADING = 3 * _TITLE  # characters of a whole heading
 _LEGEND_HEIGHT = 0.62  # inches, legend and axis label together
@@ -117,17 +119,19 @@ def rows_of(table: pd.DataFrame, panel: pd.Series) -> pd.DataFrame:
 def panel_grid(
     panels: pd.DataFrame,
     done: pd.DataFrame,
-    draw: Callable[[Axes, pd.Series], None],
-    labels: tuple[str, str],
+    draws: Mapping[str, Callable[[Axes, pd.Series], None]],
+    label: str,
     legend: Sequence[Artist],
 ) -> Figure:
     """One panel a row of `panels` under one shared legend; networks stand side by side.
 
+    A panel has one x axis, or several side by side with one y axis.
+
     Args:
         panels: Rows of (data, network, schedule), and what else tells panels apart.
         done: The finished runs.
-        draw: Draws one panel, from its row.
-        labels: Labels of the two axes, shared by all panels.
+        draws: For the label of each x axis a function that draws it, from the panel's row.
+        label: Of all y axes.
         legend: The entries of the legend.
     """
     across = panels["network"].nunique()
@@ -139,21 +143,29 @@ def panel_grid(
     ordered = pd.concat([group for _, group in panels.groupby(by, sort=False)])
     legend_columns = 2 if columns == 1 else min(len(legend), 3)
     legend_rows = -(-len(legend) // legend_columns)
-    size = (_PANEL_SIZE[0] * columns, _PANEL_SIZE[1] * rows + _LEGEND_HEIGHT + 0.16 * legend_rows)
-    figure = Figure(figsize=size, layout="constrained")
-    axes = list(figure.subplots(rows, columns, squeeze=False).flat)
-    for ax, (_, panel) in zip(axes, ordered.iterrows(), strict=False):
-        _head(ax, panel, panels, one_line(vectors_of(done, panel["data"])))
-        draw(ax, panel)
-    for ax in axes[len(panels) :]:
+    width = columns * (_PANEL_SIZE[0] if len(draws) == 1 else _PAIR_WIDTH)
+    height = _PANEL_SIZE[1] * rows + _LEGEND_HEIGHT + 0.16 * legend_rows
+    figure = Figure(figsize=(width, height), layout="constrained")
+    grid = figure.subplots(rows, columns * len(draws), squeeze=False)
+    axes = grid.reshape(rows * columns, len(draws)).tolist()
+    for place, (beside, (_, panel)) in enumerate(zip(axes, ordered.iterrows(), strict=False)):
+        _head(beside, panel, panels, one_line(vectors_of(done, panel["data"])))
+        for ax, (name, draw) in zip(beside, draws.items(), strict=True):
+            draw(ax, panel)
+            if ax is not beside[0]:
+                ax.tick_params(labelleft=False)
+            if len(draws) > 1 and place + columns >= len(panels):
+                ax.set_xlabel(name)
+    for ax in itertools.chain(*axes[len(panels) :]):
         ax.set_visible(False)
-    figure.supxlabel(labels[0], fontsize=8.5)
-    figure.supylabel(labels[1], fontsize=8.5)
+    if len(draws) == 1:
+        figure.supxlabel(*draws, fontsize=8.5)
+    figure.supylabel(label, fontsize=8.5)
     figure.legend(handles=legend, loc="outside upper center", ncols=legend_columns, frameon=False)
     return figure
 
 
-def _head(ax: Axes, panel: pd.Series, panels: pd.DataFrame, vectors: str) -> None:
+def _head(axes: Sequence[Axes], panel: pd.Series, panels: pd.DataFrame, vectors: str) -> None:
     """Name a panel: data set and network, and what else differs between the panels."""
     others = [name for name in panel.index if name not in ("data", "network")]
     differing = [panel[name] for name in others if panels[name].nunique() > 1]
@@ -161,5 +173,5 @@ def _head(ax: Axes, panel: pd.Series, panels: pd.DataFrame, vectors: str) -> Non
     heading = textwrap.fill(words, _TITLE)
     # Side by side where there is room; else the vectors take the line under the heading.
     alone = len(heading) + len(vectors) > _TITLE
-    ax.set_title(heading + "\n" * alone, loc="left")
-    ax.set_title(vectors, loc="right", fontsize=6.5, color="0.35")
+    axes[0].set_title(heading + "\n" * alone, loc="left")
+    axes[-1].set_title(vectors, loc="right", fontsize=6.5, color="0.35")

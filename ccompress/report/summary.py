@@ -10,6 +10,7 @@ from ccompress.report.statistics import ALPHA, MIN_SEEDS, Estimate
 from ccompress.report.stored_runs import PANEL, REFERENCE, Runs
 from ccompress.report.tables import (
     NOTHING,
+    UNSIZED,
     Table,
     estimate,
     interval,
@@ -20,7 +21,7 @@ from ccompress.report.tables import (
     text,
 )
 
-# Methods that remove shares of the table so far apart do not compare at equal bytes.
+# Methods that remove shares so far apart do not compare at equal bytes.
 _UNEQUAL = 0.005
 
 TEST = "paired t-test over seeds with Holm's correction"
@@ -55,6 +56,8 @@ def what_was_run(runs: Runs, asked: list[Question], tested: bool) -> list[str]:
             f"Left out: {count(runs.refused, 'run')} refused as input (such as a rate that a "
             "method cannot reach)."
         )
+    if unsized := int(runs.done["folded_bytes"].isna().sum()):
+        sentences.append(f"Without a size: {count(unsized, 'run')}, as {UNSIZED}.")
     if len(runs.failed):
         sentences.append(f"{count(len(runs.failed), 'run')} failed.")
     return sentences
@@ -107,7 +110,7 @@ def sentences(done: pd.DataFrame, cells: pd.DataFrame) -> list[str]:
             continue
         sentences.append(_best(done, cells, rate, best))
         sentences += _significance(tests[tests["rate"] == rate], rate)
-        sentences += _means(means[means["rate"] == rate], _achieved(cells, rate), rate)
+        sentences += _means(means[means["rate"] == rate], _removed(cells, rate), rate)
     return sentences
 
 
@@ -121,7 +124,7 @@ def _best(done: pd.DataFrame, cells: pd.DataFrame, rate: float, best: pd.DataFra
     seeds = f"{ours.n}" if ours.n == others.n else f"{ours.n} and {others.n}"
     plural = "s" * (max(ours.n, others.n) != 1)
     sentence = (
-        f"At {percent(rate)} of the table{_unequal(_achieved(cells, rate), rate)}, `{first}` drops "
+        f"At {percent(rate)} of the table{_shares(_removed(cells, rate), rate)}, `{first}` drops "
         f"{interval(ours)} points in the mean of {count(len(best), 'cell')}, the best other method "
         f"of each cell {interval(others)} (n = {seeds} seed{plural})"
     )
@@ -133,19 +136,28 @@ def _best(done: pd.DataFrame, cells: pd.DataFrame, rate: float, best: pd.DataFra
     return sentence + "."
 
 
-def _achieved(cells: pd.DataFrame, rate: float) -> pd.Series:
-    """The share of the table that each method removes at a requested rate, mean of its cells."""
+def _removed(cells: pd.DataFrame, rate: float) -> pd.DataFrame:
+    """The shares that each method removes at a requested rate, mean of its cells.
+
+    Columns: `achieved`, of the table, and `folded_reduction`, of the network as it is deployed.
+    """
     at_rate = cells[(cells["rate"] == rate) & (cells["method"] != REFERENCE)]
-    return at_rate.groupby("method")["achieved"].mean()
+    shares = at_rate.groupby("method")[["achieved", "folded_reduction"]].mean()
+    return shares.loc[sorted(shares.index, key=method_order)]
 
 
-def _unequal(achieved: pd.Series, rate: float) -> str:
-    """What the methods achieve at a requested rate, where that is not the same."""
-    shares = achieved.map(percent)
-    if set(shares) == {percent(rate)}:
-        return ""
-    listing = (f"`{method}` {shares[method]}" for method in sorted(shares.index, key=method_order))
-    return f" (achieved: {', '.join(listing)})"
+def _shares(removed: pd.DataFrame, rate: float) -> str:
+    """What the methods remove at a requested rate: of the table where it is not that, and more."""
+
+    def listing(shares: pd.Series) -> str:
+        return ", ".join(f"`{method}` {share}" for method, share in shares.map(percent).items())
+
+    parts = []
+    if set(removed["achieved"].map(percent)) != {percent(rate)}:
+        parts.append(f"achieved: {listing(removed['achieved'])}")
+    if removed["folded_reduction"].notna().all():
+        parts.append(f"of the network as deployed: {listing(removed['folded_reduction'])}")
+    return f" ({'; '.join(parts)})" if parts else ""
 
 
 def _significance(tests: pd.DataFrame, rate: float) -> list[str]:
@@ -160,26 +172,32 @@ def _significance(tests: pd.DataFrame, rate: float) -> list[str]:
         cells = count(len(group), "cell")
         against.append(f"than `{other}` in {better} of {cells} (worse in {worse})")
     return [
-        f"At {percent(rate)}, `{tests['method'].iloc[0]}` is significantly better "
+        f"At {percent(rate)} of the table, `{tests['method'].iloc[0]}` is significantly better "
         f"{', '.join(against)}: {TEST} over {count(tests_made, 'comparison')} at this rate, "
         f"p < {ALPHA:g}."
     ]
 
 
-def _means(means: pd.DataFrame, achieved: pd.Series, rate: float) -> list[str]:
+def _means(means: pd.DataFrame, removed: pd.DataFrame, rate: float) -> list[str]:
     """The first method against each other one in the mean of several cells.
 
-    Where one of the two removed more of the table, by `_UNEQUAL` or more, the sentence says so.
+    Where one of the two removed more of the table or of the network, by `_UNEQUAL` or more, the
+    sentence says so.
     """
     sentences = []
     for row in means[(means["panels"] > 1) & means["p"].notna()].itertuples():
         apart = Estimate(row.difference, row.low, row.high, row.n)
-        first, other = achieved[row.method], achieved[row.other]
-        unequal = f" ({percent(first)} of the table removed, against {percent(other)})"
+        first, other = removed.loc[row.method], removed.loc[row.other]
+        unequal = (
+            f" ({percent(first['achieved'])} of the table and "
+            f"{percent(first['folded_reduction'])} of the network removed, against "
+            f"{percent(other['achieved'])} and {percent(other['folded_reduction'])})"
+        )
         sentences.append(
-            f"At {percent(rate)}, in the mean of {count(row.panels, 'cell')}, `{row.method}` minus "
-            f"`{row.other}`{unequal if abs(first - other) >= _UNEQUAL else ''} is "
-            f"{interval(apart)} points (n = {row.n} seeds): {row.verdict}, p {_equals(row.p_holm)}."
+            f"At {percent(rate)} of the table, in the mean of {count(row.panels, 'cell')}, "
+            f"`{row.method}` minus `{row.other}`"
+            f"{unequal if ((first - other).abs() >= _UNEQUAL).any() else ''} is {interval(apart)} "
+            f"points (n = {row.n} seeds): {row.verdict}, p {_equals(row.p_holm)}."
         )
     return sentences
 
@@ -196,7 +214,7 @@ def headline(done: pd.DataFrame, cells: pd.DataFrame) -> Table:
     )
     shown = {}
     for rate, block in numbers.groupby("rate"):
-        shown[f"At {percent(float(str(rate)))}"] = text(
+        shown[f"At {percent(float(str(rate)))} of the table"] = text(
             {
                 **named(row),
                 f"{first}: drop": estimate(row, "drop"),
@@ -238,7 +256,8 @@ def standings(cells: pd.DataFrame) -> Table:
     note = (
         "In how many (data set, network) and rates each method has the best, the second and the "
         "worst mean accuracy, out of those where it and another were run; a tie counts for both. "
-        "Methods meet at the requested rate; what each of them achieves is in the table of drops."
+        "Methods meet at the requested rate, a share of the table; what each of them removes of "
+        "the table and of the network is in the table of drops."
     )
     return Table("standings", "Best, second, worst", note, numbers, {"": numbers})
 
@@ -265,7 +284,7 @@ def tests(done: pd.DataFrame) -> Table:
     shown = {}
     for rate in comparisons.headline_rates(done):
         at_rate = numbers[numbers["rate"] == rate]
-        shown[f"At {percent(rate)}"] = text(
+        shown[f"At {percent(rate)} of the table"] = text(
             {
                 **named(row),
                 "method": row["method"],
@@ -290,7 +309,7 @@ def mean_tests(done: pd.DataFrame) -> Table:
     numbers = comparisons.mean_comparisons(done)
     lines = [
         {
-            "rate": percent(row["rate"]),
+            "rate (of the table)": percent(row["rate"]),
             "methods": f"{row['method']} minus {row['other']}",
             **in_the_mean(row),
         }

@@ -96,6 +96,16 @@ def test_without_a_reference(ccompress, tiny, tmp_path):
     assert ccompress(*tiny, "reference=never").returncode == 2
 
 
+def test_a_size_that_an_earlier_version_did_not_record_is_not_made_up(ccompress, tiny, tmp_path):
+    sweep = [*tiny, "method=in_training_svd", "rate=0.74"]
+    assert "smaller)" in fact(ccompress(*sweep).stdout, "model file")
+    (row,) = rows(tmp_path).values()
+    folder = tmp_path / "results" / "runs" / row["run_id"]
+    results.write_result(folder, row | {"folded_bytes": None, "file_bytes": None})
+    said = fact(ccompress(*sweep).stdout, "model")
+    assert said.endswith("-> not recorded by an earlier version (force=true runs it)")
+
+
 def test_a_committed_row_is_a_reference(ccompress, tiny, tmp_path):
     grid = [*tiny, "-m", "method=none", "experiment_name=mine", "save_model=false"]
     assert ccompress(*grid).returncode == 0

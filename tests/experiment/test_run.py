@@ -83,6 +83,31 @@ def test_a_run_leaves_a_whole_folder(ccompress, tiny, tmp_path, method, size):
     assert row["model_saved"] == 1
 
 
+@pytest.mark.parametrize("network", ["dan", "lstm"])
+@pytest.mark.parametrize(
+    ("method", "bytes_of_rows"),
+    [  # of k columns of A for 62 words
+        ("in_training_svd", lambda k: 4 * 62 * k),
+        ("in_training_svd_weighted", lambda k: 4 * 62 * k),
+        ("in_training_svd_int8", lambda k: 62 * k + 8),  # a byte a number, and their range
+        ("pre_training_svd", lambda k: 4 * 62 * k),
+    ],
+)
+def test_a_factorised_network_is_recorded_as_it_is_deployed(
+    ccompress, tiny, tmp_path, network, method, bytes_of_rows
+):
+    """Its first layer reads k columns, and B is gone."""
+    ccompress(*tiny, f"network={network}", f"method={method}", "rate=0.74", "train.epochs=2")
+    row, _ = only_run(tmp_path)
+    k, hidden, classes = row["rank"], 8, 3
+    layers = {
+        "dan": (k * hidden + hidden) + (hidden * hidden + hidden),
+        "lstm": 4 * hidden * k + 4 * hidden * hidden + 2 * 4 * hidden,
+    }
+    numbers = layers[network] + hidden * classes + classes
+    assert row["folded_bytes"] == bytes_of_rows(k) + 4 * numbers
+
+
 # The stage that the epoch kept is of. At 0.1 quantization keeps 28 bits: its accuracy is the
 # unrounded table's.
 KEPT = {

@@ -2,10 +2,11 @@
 
 import pandas as pd
 import pytest
-from made_up_rows import Grid, Read, accuracies
+from made_up_rows import Grid, Read, Write, accuracies
 from scipy import stats
 
-from ccompress.report import aggregation, comparisons, costs
+from ccompress.experiment import results
+from ccompress.report import aggregation, comparisons, costs, stored_runs, summary, tables
 
 
 def cell(table: pd.DataFrame, method: str, rate: float) -> pd.Series:
@@ -118,6 +119,63 @@ def test_the_smallest_model_within_so_many_points(
     done = read(accuracies(grid(seeds=[0]), table))
     smallest = aggregation.smallest_within(aggregation.summarize(done), within).iloc[0]
     assert (smallest["method"], smallest["rate"]) == (method, rate)
+
+
+def test_the_smallest_is_so_as_it_is_deployed(grid: Grid, read: Read) -> None:
+    table = {
+        ("none", 0.0): [80.0],
+        ("in_training_svd", 0.9): [80.0],
+        ("pre_training_svd", 0.9): [80.0],
+    }
+    done = read(accuracies(grid(seeds=[0]), table))
+    cells = aggregation.summarize(done)
+    factors, narrow = (cell(cells, name, 0.9) for name in ("in_training_svd", "pre_training_svd"))
+    # B makes the network that is trained the larger one; folded, its rank is the lower one.
+    assert factors["model_bytes"] > narrow["model_bytes"]
+    assert factors["folded_bytes"] < narrow["folded_bytes"]
+    (smallest,) = aggregation.smallest_within(cells, 1.0).itertuples()
+    assert smallest.method == "in_training_svd"
+    reduction = 1 - factors["folded_bytes"] / factors["model_bytes_original"]
+    assert smallest.folded_reduction == pytest.approx(reduction)
+    shown = tables.smallest(cells, 1.0).shown[""].iloc[0]
+    assert shown["whole network"] == results.size(factors["folded_bytes"])
+    assert shown["removed (of the network)"] == tables.percent(reduction)
+
+
+def test_a_size_that_was_not_recorded_shows_as_missing_with_a_reason(
+    grid: Grid, write: Write
+) -> None:
+    stored = grid(rates=[0.9], seeds=[0])
+    for row in stored:
+        if row["method"] != "none":
+            row["folded_bytes"] = None
+    runs = stored_runs.read(write(stored))
+    cells = aggregation.summarize(runs.done)
+    table = tables.smallest(cells, 100.0)
+    assert table.shown[""]["method"].tolist() == ["none"]  # the only one of a known size
+    reason = "an earlier version did not record the size of the network as it is deployed"
+    assert f"Left out: 3 of 4 cells, as {reason}" in table.note
+    (said,) = (s for s in summary.what_was_run(runs, [], False) if reason in s)
+    assert said.startswith("Without a size: 3 runs, as")
+    costly = costs.costs(cells, aggregation.measure(runs.done)).shown["sst2, dan"].iloc[1:]
+    assert set(costly[["tensors", "removed (of the network)"]].to_numpy().flat) == {tables.NOTHING}
+    dropped = tables.drops(cells).shown
+    (line,) = (block.iloc[0] for block in dropped.values())
+    assert line["quantization: of the table, of the network"] == f"90.6 %, {tables.NOTHING}"
+
+
+def test_a_file_of_an_earlier_version_has_no_column_of_folded_bytes(
+    grid: Grid, write: Write
+) -> None:
+    path = write(grid(seeds=[0]))
+    frame = pd.read_csv(path).drop(columns="folded_bytes")
+    frame.to_csv(path, index=False)
+    done = stored_runs.read(path).done
+    assert done["folded_bytes"].isna().all()
+    cells = aggregation.summarize(done)
+    assert aggregation.smallest_within(cells, 1.0).empty
+    shown = tables.smallest(cells, 1.0).shown[""]
+    assert shown[["method", "whole network"]].to_numpy().tolist() == [2 * [tables.NOTHING]]
 
 
 def test_rounding_decides_nothing(grid: Grid, read: Read) -> None:

@@ -102,25 +102,52 @@ def panel(figure: Figure, title: str) -> Axes:
     return next(ax for ax in figure.axes if ax.get_title(loc="left") == title)
 
 
+def pair(figure: Figure, title: str) -> tuple[Axes, Axes]:
+    """The axes of a panel: of the table on the left, of the network on the right."""
+    left = panel(figure, title)
+    return left, figure.axes[figure.axes.index(left) + 1]
+
+
 def test_accuracy_is_drawn_at_the_achieved_reduction(done: pd.DataFrame) -> None:
     table = summarize(done)
     figure, _ = drawn(lambda: figures.accuracy_against_rate(done, table, 1.0))
     panel_cells = table[(table["data"] == "sst2") & (table["network"] == "lstm")]
-    lines = [c for c in panel(figure, "sst2, lstm").containers if isinstance(c, ErrorbarContainer)]
-    assert len(lines) == len(METHODS)
-    for method, container in zip(aggregation.methods(done), lines, strict=True):
-        run = panel_cells[panel_cells["method"] == method]
-        x, y = container.lines[0].get_data()
-        assert np.asarray(x) == pytest.approx(100 * run["achieved"].to_numpy())
-        assert np.asarray(y) == pytest.approx(run["accuracy"].to_numpy())
     reference = panel_cells.loc[panel_cells["method"] == "none", "accuracy"].item()
-    levels = {line.get_ydata()[0] for line in panel(figure, "sst2, lstm").lines}
-    assert {reference, reference - 1.0} <= levels
+    left, right = pair(figure, "sst2, lstm")
+    assert left.get_ylim() == right.get_ylim()
+    for ax, removed in ((left, "achieved"), (right, "folded_reduction")):
+        lines = [c for c in ax.containers if isinstance(c, ErrorbarContainer)]
+        assert len(lines) == len(METHODS)
+        for method, container in zip(aggregation.methods(done), lines, strict=True):
+            run = panel_cells[panel_cells["method"] == method]
+            x, y = container.lines[0].get_data()
+            assert np.asarray(x) == pytest.approx(100 * run[removed].to_numpy())
+            assert np.asarray(y) == pytest.approx(run["accuracy"].to_numpy())
+        levels = {line.get_ydata()[0] for line in ax.lines}
+        assert {reference, reference - 1.0} <= levels
+
+
+def test_sizes_that_were_not_recorded_are_not_drawn(done: pd.DataFrame) -> None:
+    lost = done["network"] == "lstm"
+    done.loc[lost, ["folded_bytes", "folded_reduction"]] = np.nan
+    table = summarize(done)
+    figure, _ = drawn(lambda: figures.accuracy_against_rate(done, table, 1.0))
+    left, right = pair(figure, "sst2, lstm")
+    assert len(left.containers[0].lines[0].get_xdata()) == 4
+    assert all(len(c.lines[0].get_xdata()) == 0 for c in right.containers)
+    done.loc[:, ["folded_bytes", "folded_reduction"]] = np.nan
+    table = summarize(done)
+    figure, _ = drawn(lambda: figures.accuracy_against_rate(done, table, 1.0))
+    assert len([ax for ax in figure.axes if ax.get_visible()]) == 3  # of the table alone
 
 
 def test_panels_are_named_and_share_one_legend(done: pd.DataFrame) -> None:
     figure, _ = drawn(lambda: figures.accuracy_against_rate(done, summarize(done), 1.0))
-    assert panel(figure, "books (synthetic), dan").get_title(loc="right") == "cooccurrence.300d"
+    _, right = pair(figure, "books (synthetic), dan")
+    assert right.get_title(loc="right") == "cooccurrence.300d"
+    labels = [ax.get_xlabel() for ax in figure.axes if ax.get_visible() and ax.get_xlabel()]
+    under = ["bytes removed of the table, %", "of the network as deployed, %"]
+    assert labels == 2 * under  # the lowest of each column
     assert len(figure.legends) == 1
     assert all(ax.get_legend() is None for ax in figure.axes)
     labels = [text.get_text() for text in figure.legends[0].get_texts()]
@@ -129,7 +156,8 @@ def test_panels_are_named_and_share_one_legend(done: pd.DataFrame) -> None:
 
 
 def titles(figure: Figure) -> list[str]:
-    return [ax.get_title(loc="left") for ax in figure.axes if ax.get_visible()]
+    shown = (ax.get_title(loc="left") for ax in figure.axes if ax.get_visible())
+    return [title for title in shown if title]
 
 
 def test_only_panels_that_were_run_are_drawn_networks_side_by_side(
@@ -142,7 +170,7 @@ def test_only_panels_that_were_run_are_drawn_networks_side_by_side(
     both = stored_runs.read(write(grid(["sst2", "trec"], ["dan", "lstm"]))).done
     assert titles(figure_of(both)) == ["sst2, dan", "sst2, lstm", "trec, dan", "trec, lstm"]
     three = stored_runs.read(write(grid(["sst2", "trec", "snips"], ["dan"]))).done
-    assert [ax.get_visible() for ax in figure_of(three).axes] == [True, True, True, False]
+    assert [ax.get_visible() for ax in figure_of(three).axes] == 6 * [True] + 2 * [False]
 
 
 def test_each_device_has_a_latency_panel(done: pd.DataFrame) -> None:
@@ -198,10 +226,24 @@ def test_a_line_that_leaves_its_panel_says_so_and_flattens_nothing(done: pd.Data
     # The line leaves between its last two points; a point lies under the panel at its own bytes.
     before = shown.loc[shown["method"] == "quantization", "achieved"].nlargest(2).min()
     assert 100 * before < arrows["rate"] < 100 * collapsed["achieved"]
-    assert arrows["bytes"] == pytest.approx(1e-6 * collapsed["embedding_bytes"])
+    assert arrows["bytes"] == pytest.approx(collapsed["folded_bytes"])
     figure, _ = drawn(lambda: figures.accuracy_against_rate(done, table, 1.0))
-    texts = [text.get_text() for text in panel(figure, "sst2, dan").texts]
-    assert texts == ["↓ quantization down to 2.0 %"]
+    said = [[text.get_text() for text in ax.texts] for ax in pair(figure, "sst2, dan")]
+    assert said == [["↓ quantization: 2 %"], ["↓ 2 %"]]
+
+
+def test_a_mean_under_the_panel_has_no_bar_and_stretches_nothing(done: pd.DataFrame) -> None:
+    worst = (done["method"] == "quantization") & (done["rate"] == 0.95)
+    done.loc[worst, "test_accuracy"] = 50.0 + 20 * done["seed"]  # an interval of 20 to 119
+    table = summarize(done)
+    figure, _ = drawn(lambda: figures.accuracy_against_rate(done, table, 1.0))
+    ax = panel(figure, "sst2, dan")
+    low, high = ax.get_ylim()
+    assert high < 90
+    bars = [bar for c in ax.containers for bar in c.lines[2][0].get_segments()]
+    assert len(bars) > 10
+    for bar in bars:
+        assert not len(bar) or np.isnan(bar).any() or bar[:, 1].mean() > low
 
 
 def test_few_seeds_are_points_without_intervals(done: pd.DataFrame) -> None:

@@ -88,7 +88,9 @@ def test_schedules_are_a_question_each_with_its_own_options(grid: Grid, write: W
     assert question.option == "schedule"
     table = answers.table(question)
     assert table.name == "schedules"
-    assert list(table.shown[""].columns) == ["data set", "method", "rate", "calr", "fixed"]
+    assert list(table.shown[""].columns) == [
+        *("data set", "method", "rate (of the table)", "calr", "fixed")
+    ]
     assert len(table.shown["Drop, in points"]) == 2  # of the reference there is no drop
     assert set(table.numbers["schedule"]) == {"fixed", "calr"}
     assert compared(runs, [question]).runs.empty
@@ -123,7 +125,7 @@ def test_an_answer_shows_bytes_and_drops_where_they_tell_something(
 ) -> None:
     stored = grid(methods=["in_training_svd"], rates=[0.9])
     small = varied(only(stored, "in_training_svd", 0.9), "network.hidden=9")
-    runs = stored_runs.read(write([*stored, *[row | {"model_bytes": 5e5} for row in small]]))
+    runs = stored_runs.read(write([*stored, *[row | {"folded_bytes": 5e5} for row in small]]))
     shown = answers.table(questions(runs)[0]).shown[""]
     assert shown["network.hidden"].tolist() == ["9", "default"]
     assert shown["whole network"].tolist()[0] == "500 kB"
