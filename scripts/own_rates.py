@@ -40,6 +40,8 @@ seeds. Vectors: {vectors}; `books` is synthetic. `scripts/own_rates.py` writes t
 
 How to read the table:
 
+- *at*: the share of the embedding table's bytes that is removed. *of the network*: the share that
+  is then removed of the network as it is deployed (folded), averaged over the cells.
 - *drop*: points under the reference on test, averaged over the cells, with the 95 % t-interval
   over seeds.
 - *difference*: `{first}` minus the method, with a paired t-test over seeds (Holm's correction
@@ -55,12 +57,12 @@ from an AMD EPYC. Their rounding differs, so pairing by seed removes less noise 
 
 """
 SECTION = """
-## At {rate}
+## At {rate} of the table
 
-![Drop at {rate}](figures/{figure}.svg)
+![Drop at {rate} of the table](figures/{figure}.svg)
 
-*Points under the reference at {rate}, mean of {seeds} seeds with the 95 % t-interval. An arrow
-marks a mean that lies outside the figure; its interval is in the table.*
+*Points under the reference at {rate} of the table, mean of {seeds} seeds with the 95 % t-interval.
+An arrow marks a mean that lies outside the figure; its interval is in the table.*
 
 The table shows points under the reference on test, paired by seed, with the 95 % t-interval and
 the upper learning rate. The reference's own rate may differ from the shared one, which was chosen
@@ -78,7 +80,9 @@ largest of the grid, a larger one might be better.
 
 def main() -> None:
     """Write the page and its figures, and print the page."""
-    runs = choose_rates.read(RUNS).assign(data=lambda frame: frame["dataset"])
+    runs = choose_rates.read(RUNS).assign(
+        data=lambda frame: frame["dataset"], folded_reduction=stored_runs.folded_reduction
+    )
     page, means = "", []
     for rate in aggregation.rates(runs):
         at_rate = runs[runs["rate"].isin([0, rate])]
@@ -146,11 +150,14 @@ def averages(runs_by_choice: dict[str, pd.DataFrame]) -> pd.DataFrame:
             everywhere = [(*panel, method) for panel in aggregation.panels(runs).to_numpy()]
             drops[method] = comparisons.mean_drop(runs, rate, everywhere)
         first = aggregation.methods(runs)[0]
-        best = comparisons.best_others(aggregation.summarize(runs), rate, first)
+        cells = aggregation.summarize(runs)
+        removed = cells.groupby("method")["folded_reduction"].mean()
+        best = comparisons.best_others(cells, rate, first)
         chosen = best[[*PANEL, "method_other"]].itertuples(index=False, name=None)
         drops["best other of each cell"] = comparisons.mean_drop(runs, rate, chosen)
         for method, drop in drops.items():
             line = {"at": percent(rate), "n": drop.n, "rates": choice, "method": method}
+            line |= {"of the network": percent(removed[method]) if method in removed else ""}
             line |= {"drop": interval(drop), "difference": "", "p (Holm)": ""}
             line |= {"better": "", "worse": ""}
             if method in means.index:
