@@ -1,11 +1,14 @@
 """The paper's two ideas combined: trained factors, rounded to 8 bits at the end."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 from torch import nn
 
 from ccompress.embeddings.low_rank import LowRankEmbedding
 from ccompress.embeddings.quantized_low_rank import QuantizedLowRankEmbedding
+from ccompress.errors import InputError, nearest
 from ccompress.methods.base import Size
 from ccompress.methods.in_training_svd import InTrainingSVD
 from ccompress.numerics import rates
@@ -26,7 +29,22 @@ class InTrainingSVDInt8(InTrainingSVD):
     When to use it: at rates of 0.95 and above, where `in_training_svd` lacks rank. At low rates the
     rank is full (k = d, a quarter of the bytes), and it is an 8-bit table that takes longer to
     train.
+
+    Args:
+        best_epoch: The factors with which dev chooses the best epoch: `trained`, or `shipped`,
+            which are rounded as they are when training ends.
     """
+
+    later_options: ClassVar[Mapping[str, Any]] = {"best_epoch": "trained"}
+    best_epoch: str = "trained"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.best_epoch not in ("trained", "shipped"):
+            raise InputError(
+                f"method.best_epoch={self.best_epoch}: it must be trained or shipped"
+                f"{nearest(self.best_epoch, ('trained', 'shipped'))}"
+            )
 
     def size(self, rows: int, dim: int, rate: float) -> Size:
         """The largest rank k, at most d, whose bytes fit; 8 bits."""
@@ -35,6 +53,10 @@ class InTrainingSVDInt8(InTrainingSVD):
     def rank(self, rows: int, dim: int, rate: float) -> int:
         """See `ccompress.numerics.rates.rank_of_byte_factors`."""
         return rates.rank_of_byte_factors(rows, dim, rate)
+
+    def evaluated(self, embedding: nn.Module) -> nn.Module:
+        """The factors that `best_epoch` says."""
+        return self.finish(embedding) if self.best_epoch == "shipped" else embedding
 
     def finish(self, embedding: nn.Module) -> nn.Module:
         """The trained factors, rounded."""

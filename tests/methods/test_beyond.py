@@ -96,6 +96,16 @@ def test_factors_train_at_four_times_the_rank_and_are_rounded_at_the_end(table, 
     assert method.reference_epochs(15) == plain.reference_epochs(15) == 8
 
 
+def test_the_best_epoch_of_byte_factors_is_chosen_with_what_the_option_says(table, counts):
+    trained = InTrainingSVDInt8().compress(table, 0.9, counts)
+    assert InTrainingSVDInt8().evaluated(trained) is trained
+    method = InTrainingSVDInt8(best_epoch="shipped")
+    rows = torch.arange(ROWS)
+    assert torch.equal(method.evaluated(trained)(rows), method.finish(trained)(rows))
+    with pytest.raises(InputError, match=r"best_epoch=ship: .* \(did you mean shipped\?\)"):
+        InTrainingSVDInt8(best_epoch="ship")
+
+
 def test_frequent_words_weigh_by_the_root_of_their_count(table, counts):
     weighted = InTrainingSVDWeighted().compress(table, 0.8, counts)
     plain = InTrainingSVD().compress(table, 0.8, counts)
