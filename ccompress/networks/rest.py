@@ -58,7 +58,7 @@ def packed(network: Network, precision: str) -> dict[str, Tensor]:
         if tensor.dim() < 2:
             rest[name] = rounding.halves(tensor)
             continue
-        rest[name], rest[name + _STEP] = rounding.packed(rounding.round_rows(tensor, bits), bits)
+        rest[name], rest[name + _STEP] = rounding.packed(rounding.round_rows(tensor, bits))
     return rest
 
 
@@ -82,7 +82,7 @@ def unpacked(network: Network, tensors: Mapping[str, Tensor], precision: str) ->
             whole[name] = rounding.whole(whole[name])
             continue
         steps = whole.pop(name + _STEP)
-        whole[name] = rounding.unpacked(whole[name], steps, BITS[precision], tensor.shape)
+        whole[name] = rounding.unpacked(whole[name], steps, tensor.shape)
     return whole
 
 

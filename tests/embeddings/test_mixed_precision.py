@@ -61,6 +61,19 @@ def test_what_is_packed_is_what_training_reads(training):
     )
 
 
+def test_bytes_are_read_as_the_packed_bits_are(training):
+    rows = training.packed().A
+    indices = torch.arange(V)
+    assert torch.equal(rows(indices), rows._from_bits(indices))
+    assert not rows.state_dict().keys() & {"_numbers", "_values"}
+    # 40 tiers of 4 bits have more values a column than a byte can tell.
+    tier = torch.arange(V).clamp(max=39)
+    codes = torch.randint(16, (V, 2), generator=torch.Generator().manual_seed(0))
+    bits = torch.full((40, 2), 4)
+    many = MixedPrecisionEmbedding.from_codes(codes, tier, bits, torch.rand(2), torch.rand(40), 0)
+    assert torch.equal(many(indices), many._from_bits(indices))
+
+
 def test_a_packed_embedding_is_made_again_from_its_state(training):
     packed = training.shipped()
     again = MixedPrecisionLowRankEmbedding(V, D, K, 4, packed.code_bytes, padding_idx=0)

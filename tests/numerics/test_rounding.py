@@ -1,5 +1,7 @@
 """Rows of few bits with a step each."""
 
+import zlib
+
 import numpy as np
 import pytest
 import torch
@@ -43,13 +45,31 @@ def test_rounded_again_nothing_changes_to_the_last_bit(bits, seed):
 @pytest.mark.parametrize("bits", [3, 4, 8])
 def test_what_is_stored_is_what_was_rounded(bits):
     rows = rounding.round_rows(WEIGHTS, bits)
-    codes, steps = rounding.packed(rows, bits)
-    assert codes.nbytes + steps.nbytes == 7 * (-(-15 * bits // 8) + 2)
-    assert torch.equal(rounding.unpacked(codes, steps, bits, WEIGHTS.shape), rows.values())
+    stream, steps = rounding.packed(rows)
+    assert (
+        zlib.decompress(stream.numpy().tobytes(), -15)
+        == rows.multiples.numpy().astype("i1").tobytes()
+    )
+    assert steps.nbytes == 7 * 2
+    assert torch.equal(rounding.unpacked(stream, steps, WEIGHTS.shape), rows.values())
     vector = torch.tensor([0.0, -1.0, 3.14159, 1e-30, 1e30])
     assert torch.equal(rounding.whole(rounding.halves(vector)), rounding.rounded(vector, bits))
+    with pytest.raises(ValueError, match=r"size mismatch: 105 numbers for weights of \(7, 21\)"):
+        rounding.unpacked(stream, steps, torch.Size([7, 21]))
     with pytest.raises(ValueError, match="size mismatch"):
-        rounding.unpacked(codes, steps, bits, torch.Size([7, 21]))
+        rounding.unpacked(stream, steps, torch.Size([15, 7]))
+    with pytest.raises(ValueError, match="weights of shape"):
+        rounding.unpacked(stream[:-3], steps, WEIGHTS.shape)
+
+
+@pytest.mark.parametrize("bits", [4, 8])
+def test_what_is_stored_is_near_the_entropy_of_the_multiples(bits):
+    weights = torch.randn(300, 300, generator=torch.Generator().manual_seed(0))
+    rows = rounding.round_rows(weights, bits)
+    share = rows.multiples.unique(return_counts=True)[1] / weights.numel()
+    entropy = -float((share * share.log2()).sum()) * weights.numel() / 8
+    stream, _ = rounding.packed(rows)
+    assert entropy <= stream.nbytes < 1.02 * entropy < 0.98 * weights.numel() * bits / 8
 
 
 def test_the_gradient_passes():
