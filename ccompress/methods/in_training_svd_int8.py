@@ -35,7 +35,10 @@ class InTrainingSVDInt8(InTrainingSVD):
             which are rounded as they are when training ends.
     """
 
-    later_options: ClassVar[Mapping[str, Any]] = {"best_epoch": "trained"}
+    later_options: ClassVar[Mapping[str, Any]] = {
+        **InTrainingSVD.later_options,
+        "best_epoch": "trained",
+    }
     best_epoch: str = "trained"
 
     def __post_init__(self) -> None:
