@@ -1,11 +1,13 @@
 """Fixtures shared by all tests."""
 
 import os
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import hypothesis
 import pytest
+from platformdirs import user_cache_dir
 
 if TYPE_CHECKING:
     import torch
@@ -15,6 +17,10 @@ pytest_plugins = ["command_line", "upstream", "made_up_rows"]
 
 # Small tensors everywhere: more threads would only wait for each other, and for other workers'.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# The user's own cache stays as it is; matplotlib keeps its fonts there, which take seconds to find.
+os.environ.setdefault("MPLCONFIGDIR", user_cache_dir("matplotlib"))
+_CACHE = tempfile.TemporaryDirectory(prefix="ccompress-tests-")
+os.environ["XDG_CACHE_HOME"] = _CACHE.name
 # As the command line does: a GPU repeats its numbers.
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 

@@ -4,17 +4,20 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ccompress.commands.arguments import RUNS_DIR, Arguments
+from ccompress.data.base import vectors_cache
 from ccompress.errors import InputError
 from ccompress.experiment.leftovers import KINDS, Amount, clean
 from ccompress.experiment.results import size
+
+VECTORS = "word vectors"
 
 
 def parser() -> Arguments:
     """The arguments of the verb."""
     parser = Arguments(
         "runs clean",
-        "Deletes shared trainings, prepared data and locks, which are made again where a run needs "
-        "them. Runs are never touched, nor is what a process uses now.",
+        "Deletes shared and unfinished trainings, prepared data and locks, which are made again "
+        "where a run needs them. Runs are never touched, nor is what a process uses now.",
     )
     parser.add_argument(
         "folder",
@@ -27,6 +30,11 @@ def parser() -> Arguments:
     parser.add_argument(
         "--delete", action="store_true", help="delete them (default: only say what they take)"
     )
+    parser.add_argument(
+        "--vectors",
+        action="store_true",
+        help="count the user's cache of word vectors among them, which all folders of runs share",
+    )
     return parser
 
 
@@ -36,12 +44,18 @@ def main(arguments: Sequence[str]) -> int:
     if not given.folder.is_dir():
         raise InputError(f"{given.folder} is no folder of runs")
     free, in_use = Amount(), Amount()
-    for name, what in KINDS.items():
-        leftovers = clean(given.folder / name, delete=given.delete)
-        print(f"{what:<16}  {given.folder / name}  {_shown(leftovers.free)}")
+    folders = {given.folder / name: what for name, what in KINDS.items()}
+    if given.vectors:
+        folders[vectors_cache()] = VECTORS
+    for folder, what in folders.items():
+        leftovers = clean(folder, delete=given.delete)
+        print(f"{what:<16}  {folder}  {_shown(leftovers.free)}")
         for total, amount in ((free, leftovers.free), (in_use, leftovers.in_use)):
             total.files += amount.files
             total.bytes += amount.bytes
+    if not given.vectors:
+        shared = clean(vectors_cache(), delete=False).free
+        print(f"{VECTORS:<16}  {vectors_cache()}  {_shown(shared)}, not counted without --vectors")
     if in_use.files:
         print(f"kept, since a process uses it now: {_shown(in_use)}")
     done = "deleted" if given.delete else "not deleted: --delete deletes"

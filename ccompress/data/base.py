@@ -131,16 +131,26 @@ class Dataset(ABC):
 
 
 def default_root() -> Path:
-    """The default data root: `CCOMPRESS_DATA` if set, otherwise the user's cache folder.
+    """The default data root: `CCOMPRESS_DATA` if set, otherwise in the user's cache folder."""
+    if named := os.environ.get("CCOMPRESS_DATA"):
+        return expanded(named)
+    return cache_folder() / "data"
+
+
+def vectors_cache() -> Path:
+    """The folder of word vectors that took long to read or to compute, for all runs of a user."""
+    return cache_folder() / "vectors"
+
+
+def cache_folder() -> Path:
+    """The user's cache folder.
 
     A user without a home, as in many containers, gets one in the folder of temporary files.
     """
-    if named := os.environ.get("CCOMPRESS_DATA"):
-        return expanded(named)
     try:
-        return Path(user_cache_dir("ccompress")) / "data"
+        return Path(user_cache_dir("ccompress"))
     except RuntimeError:
-        return Path(tempfile.gettempdir()) / f"ccompress-{os.getuid()}" / "data"
+        return Path(tempfile.gettempdir()) / f"ccompress-{os.getuid()}"
 
 
 def read_bytes(path: Path) -> bytes:

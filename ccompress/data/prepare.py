@@ -82,6 +82,7 @@ def prepare(
     min_count: int,
     root: Path,
     cache: Path,
+    vectors_cache: Path,
     identity: Mapping[str, Any],
 ) -> Prepared:
     """Read, tokenize and encode `dataset`, and build its table from `vectors`.
@@ -96,6 +97,7 @@ def prepare(
         min_count: Training words seen fewer times become `<unk>`.
         root: The data root.
         cache: Folder of stored results, made when it is not there.
+        vectors_cache: Folder of whole sets of vectors, of which a result holds the rows it uses.
         identity: What the result depends on (options, checksums of files); equal identities share
             one stored result.
 
@@ -107,7 +109,7 @@ def prepare(
 
     def make() -> Prepared:
         splits = dataset.load(root)
-        word_vectors = vectors.load(root, cache, splits.train.tokens)
+        word_vectors = vectors.load(root, vectors_cache, splits.train.tokens)
         vocab = vocabulary.build(splits.train.tokens, word_vectors, policy, max_size, min_count)
         return _prepared(splits, word_vectors, vocab)
 

@@ -1,8 +1,8 @@
 """What lies in a folder of runs beside the runs, and is made again where it is needed.
 
-These are the shared trainings, the prepared data, the locks, and the parts of files that killed
-processes left behind. `KEY.lock` guards the files beside it whose names begin with `KEY-` or
-`KEY.`: while a process holds the lock it uses them.
+These are the shared and the unfinished trainings, the prepared data, the locks, and the parts of
+files that killed processes left behind. `KEY.lock` guards the files beside it whose names begin
+with `KEY-` or `KEY.`: while a process holds the lock it uses them.
 """
 
 from collections import defaultdict

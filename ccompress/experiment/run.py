@@ -13,6 +13,7 @@ from omegaconf import OmegaConf
 
 from ccompress import machine, storage
 from ccompress.config.settings import PROTOCOL, Settings, digest
+from ccompress.data.base import vectors_cache
 from ccompress.data.batches import Encoded
 from ccompress.data.prepare import Prepared
 from ccompress.data.prepare import prepare as prepare_data
@@ -161,8 +162,13 @@ def _writable(settings: Settings) -> Iterator[None]:
         ) from error
 
 
-def prepare(settings: Settings) -> Prepared:
-    """The run's data as integers and a table, made once for all runs that read the same."""
+def prepare(settings: Settings, vectors: Path | None = None) -> Prepared:
+    """The run's data as integers and a table, made once for all runs that read the same.
+
+    Args:
+        settings: The run's.
+        vectors: Folder of whole sets of vectors; None: that of the user.
+    """
     return prepare_data(
         settings.dataset,
         settings.vectors,
@@ -171,6 +177,7 @@ def prepare(settings: Settings) -> Prepared:
         min_count=settings.vocab.min_count,
         root=settings.root,
         cache=settings.runs_dir / ".prepared",
+        vectors_cache=vectors or vectors_cache(),
         identity={**settings.data_identity, "protocol": PROTOCOL},
     )
 

@@ -19,7 +19,7 @@ def measure(bench: Bench) -> list[Row]:
     for name, chosen in (("sst2", SST2), ("sst2 phrases", PHRASES), ("imdb", IMDB)):
         # A separate folder, because other parts may have prepared the same data before.
         fresh = replace(settings(bench, chosen), runs_dir=bench.runs / f".fresh {name}")
-        preparation = timed(partial(prepare, fresh), cpu)
+        preparation = timed(partial(prepare, fresh, fresh.runs_dir / "vectors"), cpu)
         first = preparation()
         again = [preparation() for _ in range(bench.rounds(5))]
         rows += [

@@ -40,6 +40,7 @@ def prepared(dataset, tmp_path):
             min_count=1,
             root=tmp_path,
             cache=tmp_path / "cache",
+            vectors_cache=tmp_path / "vectors",
             identity={"vectors": repr(vectors)},
         )
 
@@ -47,8 +48,8 @@ def prepared(dataset, tmp_path):
 
 
 def stored(tmp_path):
-    """The stored result, not the vectors that lie beside it."""
-    (path,) = (p for p in (tmp_path / "cache").glob("*.safetensors") if "-" not in p.name)
+    """The stored result: all that lies in its folder."""
+    (path,) = (tmp_path / "cache").glob("*.safetensors")
     return path
 
 
@@ -121,3 +122,23 @@ def test_vectors_that_cover_hardly_any_word_are_a_warning_each_time(prepared, tm
 def test_no_warning_where_the_vectors_cover_the_words_or_have_none(prepared, vectors, caplog):
     assert prepared(vectors).table.isfinite().all()
     assert not caplog.records
+
+
+def test_a_result_holds_the_rows_that_are_used_and_no_others(prepared, tmp_path):
+    path = tmp_path / "many.txt"
+    words = [*"abcdefg", *(f"word{i}" for i in range(3000))]
+    path.write_text("".join(f"{word} 1 2 3 4\n" for word in words), encoding="utf-8")
+    first = prepared(File(path=str(path)))
+    assert len(first.words) < 20
+    assert stored(tmp_path).stat().st_size < 10_000
+    (whole,) = (tmp_path / "vectors").glob("*.safetensors")
+    assert whole.stat().st_size > 16 * len(words)
+
+
+def test_tokens_with_a_vector_are_those_of_train(prepared, tmp_path):
+    path = tmp_path / "few.txt"
+    path.write_text("a 1 2\nb 3 4\n<unk> 5 6\n", encoding="utf-8")
+    made = prepared(File(path=str(path)))
+    tokens = [made.words[row] for row in made.splits["train"].tokens]
+    assert made.tokens_with_vector == sum(token in ("a", "b") for token in tokens) / len(tokens)
+    assert prepared(File(path=str(path))).tokens_with_vector == made.tokens_with_vector

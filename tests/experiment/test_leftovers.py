@@ -1,6 +1,7 @@
 import pytest
 from filelock import FileLock
 
+from ccompress.data.base import vectors_cache
 from ccompress.experiment.leftovers import Amount, Leftovers, clean
 
 FILES = {
@@ -84,3 +85,25 @@ def test_the_verb_refuses_what_is_no_folder_of_runs(ccompress):
     done = ccompress("runs", "clean", "nowhere")
     assert done.returncode == 2
     assert done.stderr == "ccompress: nowhere is no folder of runs\n"
+
+
+def test_the_cache_of_vectors_is_shown_and_deleted_on_request_only(ccompress, folder):
+    vectors_cache().mkdir(parents=True, exist_ok=True)
+    for path in vectors_cache().iterdir():  # of other tests
+        path.unlink()
+    file = vectors_cache() / "vectors-2-0a1b.safetensors"
+    file.write_bytes(bytes(5_000_000))
+    file.with_suffix(".lock").touch()
+    shown = f"word vectors      {vectors_cache()}  2 files, 5.00 MB"
+    for arguments, said in {
+        (): ", not counted without --vectors\nnot deleted: --delete deletes 9 files, 608 kB\n",
+        ("--vectors",): "\nnot deleted: --delete deletes 11 files, 5.61 MB\n",
+        ("--delete",): ", not counted without --vectors\ndeleted 9 files, 608 kB\n",
+    }.items():
+        assert ccompress("runs", "clean", "runs", *arguments).stdout.endswith(shown + said)
+    with FileLock(file.with_suffix(".lock")):
+        ccompress("runs", "clean", "runs", "--delete", "--vectors")
+    assert file.is_file()
+    done = ccompress("runs", "clean", "runs", "--delete", "--vectors")
+    assert done.stdout.endswith("deleted 2 files, 5.00 MB\n")
+    assert not file.exists()

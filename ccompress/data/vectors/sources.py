@@ -1,7 +1,9 @@
 """Word vectors that initialise the embedding table: from files, from the training text, or none."""
 
+import functools
 import hashlib
 import json
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +15,9 @@ import numpy.typing as npt
 
 from ccompress import storage
 from ccompress.data.vectors import cooccurrence, glove, imdb_glove, vector_file
-from ccompress.errors import InputError, MissingData
+from ccompress.errors import InputError, MissingData, one_line
+
+logger = logging.getLogger(__name__)
 
 Matrix = npt.NDArray[np.float32]
 
@@ -261,7 +265,10 @@ def _from_file(path: Path, dim: int | None, cache: Path) -> WordVectors:
 def _cached(
     stored: Path, compute: Callable[[], tuple[list[str], Matrix]]
 ) -> tuple[list[str], Matrix]:
-    """What `compute` gives, from the file `stored` if it is whole, else stored there."""
+    """What `compute` gives, from the file `stored` if it is whole, else stored there.
+
+    Where nothing can be stored, as in a read-only home, it is computed each time.
+    """
 
     def pack(made: tuple[list[str], Matrix]) -> tuple[dict[str, npt.NDArray[Any]], dict[str, str]]:
         words, matrix = made
@@ -273,4 +280,9 @@ def _cached(
             raise storage.DamagedFile(f"{stored} has {len(words)} words for {len(matrix)} vectors")
         return words, matrix
 
-    return storage.made_once(stored, compute, pack, unpack)
+    once = functools.cache(compute)
+    try:
+        return storage.made_once(stored, once, pack, unpack)
+    except OSError as error:
+        logger.warning("vectors cannot be kept for later runs: %s", one_line(error))
+        return once()

@@ -1,9 +1,11 @@
+import errno
 import gzip
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from ccompress import storage
 from ccompress.data.vectors import imdb_glove, vector_file
 from ccompress.data.vectors.sources import Auto, Cooccurrence, File, Glove, ImdbGlove, Random
 from ccompress.errors import InputError, MissingData
@@ -115,6 +117,32 @@ def test_a_damaged_cache_is_made_anew(tmp_path):
     stored.write_bytes(contents)
     again = File(path=str(path)).load(tmp_path, tmp_path / "cache", [])
     np.testing.assert_array_equal(again.matrix, first.matrix)
+
+
+def test_vectors_that_cannot_be_kept_are_read_all_the_same(tmp_path, caplog, monkeypatch):
+    path = write(tmp_path / "mine.txt")
+    cache = tmp_path / "cache"
+    cache.touch()  # no folder can be made there
+    reads = []
+    read = vector_file.read
+    monkeypatch.setattr(vector_file, "read", lambda path: reads.append(path) or read(path))
+    assert File(path=str(path)).load(tmp_path, cache, []).matrix.shape == (4, 3)
+    assert "vectors cannot be kept for later runs: " in caplog.text
+    assert reads == [path]
+
+
+def test_a_full_disk_under_the_cache_takes_nothing_from_the_vectors(tmp_path, monkeypatch):
+    path = write(tmp_path / "mine.txt")
+    monkeypatch.setattr(storage, "save", lambda *_: raise_full())
+    reads = []
+    read = vector_file.read
+    monkeypatch.setattr(vector_file, "read", lambda path: reads.append(path) or read(path))
+    assert File(path=str(path)).load(tmp_path, tmp_path / "cache", []).matrix.shape == (4, 3)
+    assert reads == [path]
+
+
+def raise_full():
+    raise OSError(errno.ENOSPC, "No space left on device")
 
 
 def test_a_subset_offers_its_most_frequent_words_only(real_data, tmp_path):
