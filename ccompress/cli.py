@@ -23,7 +23,7 @@ from omegaconf.errors import OmegaConfBaseException
 from ccompress import installation, streams
 from ccompress.commands import completion, verbs
 from ccompress.config import files
-from ccompress.config.schema import keys
+from ccompress.config.hints import hint
 from ccompress.config.settings import (
     Settings,
     check,
@@ -270,7 +270,7 @@ def _explained(error: Exception) -> str:
             )
     if unknown := re.match(r"Could not override '([^']+)'", str(error)):
         key = unknown.group(1)
-        return f"{key} is not known{nearest(key, keys())}; ccompress --cfg job shows every key"
+        return f"{key} is not known{hint(key)}; ccompress --cfg job shows every key"
     if several := re.match(r"(?:Ambiguous value for argument|Sweep parameters) '(.*)'", str(error)):
         override = several.group(1)
         return f"{override} names several values: -m runs each of them; {_quoted(override)}"

@@ -99,5 +99,10 @@ def one_line(error: BaseException) -> str:
 
 def nearest(word: str, known: Iterable[str]) -> str:
     """` (did you mean X?)` for the most similar known word; empty if none is similar."""
-    close = difflib.get_close_matches(word, list(known), n=1)
-    return f" (did you mean {close[0]}?)" if close else ""
+    close = closest(word, known)
+    return f" (did you mean {close}?)" if close else ""
+
+
+def closest(word: str, known: Iterable[str]) -> str | None:
+    """The most similar known word, or None if none is similar."""
+    return next(iter(difflib.get_close_matches(word, list(known), n=1)), None)

@@ -10,7 +10,8 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from ccompress.errors import InputError, nearest
+from ccompress.config.hints import hint
+from ccompress.errors import InputError
 from ccompress.locate import locate
 
 
@@ -112,7 +113,7 @@ def refuse_unknown(node: Any, known: list[str], section: str) -> None:
             options = ", ".join(sorted(name for name in known if name != "_target_"))
             what = f"options of {section}" if section else "keys"
             choices = f"{what}: {options}" if options else f"{section} has no options"
-            raise InputError(f"{where} is not known{nearest(str(key), known)}; {choices}")
+            raise InputError(f"{where} is not known{hint(where, known)}; {choices}")
 
 
 def merged(schema: type, node: DictConfig, section: str) -> Any:

@@ -51,6 +51,7 @@ class Data:
     root: str
 
 
+GROUPS = ("dataset", "vectors", "network", "method", "schedule")
 SECTIONS = {"vocab": Vocab, "train": Train, "data": Data}
 
 

@@ -27,7 +27,7 @@ from ccompress.config.options import (
     options_of,
     refuse_unknown,
 )
-from ccompress.config.schema import SECTIONS, Schedule, Schema, Vocab
+from ccompress.config.schema import GROUPS, SECTIONS, Schedule, Schema, Vocab
 from ccompress.config.source_code import source_sha256
 from ccompress.data.base import Dataset, default_root
 from ccompress.data.vectors.sources import Auto, ImdbGlove, Vectors
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
 # Raise this number when a change of the code alters results.
 PROTOCOL = 2
 
-GROUPS = ("dataset", "vectors", "network", "method", "schedule")
 POLICIES = ("train", "train+vectors")
 PRECISIONS = ("float32", "tf32")
 RESTS = ("float32", "int8", "int4")

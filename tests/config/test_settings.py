@@ -183,9 +183,9 @@ def test_rows_of_other_vectors_get_a_folder_of_their_own(experiment, tmp_path):
         ("+nonsense=1", r"nonsense is not known"),
         (
             "+method.compress_to=1",
-            r"method.compress_to is not known \(did you mean compress_at\?\)",
+            r"method.compress_to is not known \(did you mean method.compress_at\?\)",
         ),
-        ("+train.epoch=1", r"train.epoch is not known \(did you mean epochs\?\)"),
+        ("+train.epoch=1", r"train.epoch is not known \(did you mean train.epochs\?\)"),
         ("precision=half", "one of float32, tf32"),
         ("rest=int2", "rest=int2: it must be one of float32, int8, int4"),
         ("device=cuda:", "one of auto, cpu, cuda"),

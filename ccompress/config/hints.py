@@ -1,0 +1,65 @@
+"""What a key that is not known may have meant."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+
+from omegaconf import OmegaConf
+
+from ccompress.config import files
+from ccompress.config.schema import GROUPS, keys
+from ccompress.errors import closest
+
+# As other programs name these.
+_LEARNING_RATE = ("lr", "learning_rate", "max_lr", "base_lr", "step_lr")
+_OPTIMIZER = ("optimizer", "optim", "weight_decay", "momentum", "betas", "beta1", "beta2", "eps")
+
+_FIXED = (
+    "the optimizer is Adam as torch sets it, in every run; of its options only the learning rate"
+)
+
+
+def hint(key: str, known: Iterable[str] = ()) -> str:
+    """What `key` may have meant, in brackets after a blank, or "".
+
+    Args:
+        key: A key that is not known, such as `network.hiden`.
+        known: Names that its section or group has, as far as the caller knows them: `hidden`.
+    """
+    said = _meant(key, known)
+    return f" ({said})" if said else ""
+
+
+def _meant(key: str, known: Iterable[str]) -> str:
+    group, _, name = key.rpartition(".")
+    words = key.lower().replace("-", "_").split(".")
+    if words[-1] in _LEARNING_RATE:
+        return "the learning rate is schedule.upper"
+    if any(word in _OPTIMIZER for word in words):
+        return f"{_FIXED} is to be chosen, schedule.upper"
+    if near := closest(name, known):
+        return f"did you mean {f'{group}.{near}' if group else near}?"
+    choices = _choices()
+    if key in choices:
+        owners = ", ".join(f"{group}={choice}" for choice in choices[key])
+        return f"it is an option of {owners}, not of what is chosen"
+    by_name: defaultdict[str, list[str]] = defaultdict(list)
+    for each in (*keys(), *choices):
+        by_name[each.rpartition(".")[2]].append(each)
+    # Within the group first, by what follows its name: all of its keys begin alike.
+    within = [each for each, owners in by_name.items() if f"{group}.{each}" in owners]
+    if near := closest(name, within):
+        return f"did you mean {group}.{near}?"
+    elsewhere = name if within and name in by_name else closest(name, () if within else by_name)
+    return f"did you mean {by_name[elsewhere][0]}?" if elsewhere else ""
+
+
+def _choices() -> dict[str, list[str]]:
+    """Key of each option of a group -> the choices of that group that have it."""
+    choices: defaultdict[str, list[str]] = defaultdict(list)
+    for group in GROUPS:
+        for choice in files.options(group):
+            options = OmegaConf.load(files.CONF / group / f"{choice}.yaml")
+            for option in map(str, options):
+                if option not in ("_target_", "defaults"):
+                    choices[f"{group}.{option}"].append(choice)
+    return dict(choices)
