@@ -119,7 +119,7 @@ def _sizes(case: Case, network: Network, rows: int) -> dict[str, float]:
         with multiprocessing.get_context("spawn").Pool(1) as pool:
             resident = pool.apply(_resident_bytes, (path,))
     return {
-        "tensors_MB": tensor_bytes(network) / 1e6,
+        "tensors_MB": tensor_bytes(fold(network)) / 1e6,
         "file_MB": file_bytes / 1e6,
         "resident_MB": resident / 1e6,
         "flops_per_sentence": network.flops(TOKENS, fold(network).width),

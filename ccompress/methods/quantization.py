@@ -20,8 +20,8 @@ class Quantization(Method):
 
     Bytes: b bits per number, with rows padded to whole bytes, and the two ends of the scale.
 
-    When to use it: down to 6 bits (80 %) it costs nothing and needs no retraining. Below 4 bits it
-    fails suddenly.
+    When to use it: down to 6 bits (80 % of the table) it costs nothing and needs no retraining.
+    Below 4 bits it fails suddenly.
     """
 
     def size(self, rows: int, dim: int, rate: float) -> Size:
