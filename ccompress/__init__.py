@@ -25,17 +25,20 @@ if TYPE_CHECKING:
     from ccompress.library.optimizers import replace_parameters
     from ccompress.library.restructuring import restructure
     from ccompress.library.structure import described
+    from ccompress.library.vocabulary import PrunedVocabulary, prune_vocabulary
     from ccompress.schedules.scheduler import CALR
 
 __all__ = [
     "CALR",
     "CompressionReport",
     "LowRankEmbedding",
+    "PrunedVocabulary",
     "QuantizedEmbedding",
     "compress",
     "described",
     "finish",
     "load",
+    "prune_vocabulary",
     "replace_parameters",
     "restore",
     "restructure",
@@ -47,12 +50,14 @@ _HOMES = {
     "CALR": "schedules.scheduler",
     "CompressionReport": "library.compression",
     "LowRankEmbedding": "embeddings",
+    "PrunedVocabulary": "library.vocabulary",
     "QuantizedEmbedding": "embeddings",
     "__version__": "installation",
     "compress": "library.compression",
     "described": "library.structure",
     "finish": "library.compression",
     "load": "deployment.model",
+    "prune_vocabulary": "library.vocabulary",
     "replace_parameters": "library.optimizers",
     "restore": "library.files",
     "restructure": "library.restructuring",
