@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ccompress.library.compression import CompressionReport, compress, finish
     from ccompress.library.files import restore, save
     from ccompress.library.optimizers import replace_parameters
+    from ccompress.library.recovery import recover
     from ccompress.library.restructuring import restructure
     from ccompress.library.structure import described
     from ccompress.library.vocabulary import PrunedVocabulary, prune_vocabulary
@@ -39,6 +40,7 @@ __all__ = [
     "finish",
     "load",
     "prune_vocabulary",
+    "recover",
     "replace_parameters",
     "restore",
     "restructure",
@@ -58,6 +60,7 @@ _HOMES = {
     "finish": "library.compression",
     "load": "deployment.model",
     "prune_vocabulary": "library.vocabulary",
+    "recover": "library.recovery",
     "replace_parameters": "library.optimizers",
     "restore": "library.files",
     "restructure": "library.restructuring",
