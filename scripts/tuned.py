@@ -96,9 +96,8 @@ rate.
 def main() -> None:
     """Write the page and its figures, and print the page."""
     taken = at_choices(read(RUNS))
-    correct = items.read_correct(
-        RUNS.with_name(results.CORRECT), dict(zip(taken["run_id"], taken["test_size"], strict=True))
-    )
+    sizes = taken.set_index("run_id")["test_size"].astype(int).to_dict()  # failed runs have none
+    correct = items.read_correct(RUNS.with_name(results.CORRECT), sizes)
     drops, against = losses(taken, correct), differences(taken, correct)
     for name, draw in (
         ("drop", functools.partial(drop_figure, drops)),

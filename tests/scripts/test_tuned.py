@@ -63,6 +63,8 @@ def experiment(tmp_path, monkeypatch):
         more, of_cell = rows(*cell)
         made += more
         bits |= of_cell
+    impossible = {"run_id": "ffff", "status": "failed", "method": "quantization", "rate": 0.99}
+    made.append({**made[0], **impossible, "dev_accuracy": None, "test_size": None})
     begun, of_cell = rows("books", "dan")
     made += [row for row in begun if row["seed"] == 0]
     folder = tmp_path / "tuned"
