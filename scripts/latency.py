@@ -27,7 +27,9 @@ from ccompress.data.text.vocabulary import SPECIAL
 from ccompress.deployment import model
 from ccompress.embeddings.low_rank import LowRankEmbedding
 from ccompress.embeddings.quantized import QuantizedEmbedding
+from ccompress.methods.base import Size
 from ccompress.methods.in_training_svd import InTrainingSVD
+from ccompress.methods.in_training_svd_mixed import InTrainingSVDMixed
 from ccompress.methods.pre_training_svd import PreTrainingSVD
 from ccompress.methods.quantization import Quantization
 from ccompress.networks.base import Network, tensor_bytes
@@ -97,6 +99,14 @@ def _cases(network: str, rows: int, dim: int) -> Iterator[Case]:
         packed.lower.fill_(-1.0)
         packed.upper.fill_(1.0)
         yield Case(network, "quantization", rate, f"b={bits}", packed)
+    method = InTrainingSVDMixed()
+    # The bits follow from the table: its singular values fall and its words follow Zipf's law.
+    table = torch.randn(rows, dim) * torch.arange(1.0, dim + 1) ** -0.5
+    counts = rows // torch.arange(1, rows + 1)
+    for rate in (0.975, 0.99, 0.995):
+        mixed = method.finish(method.compress(table, rate, counts))
+        rank = method.shipped_size(mixed, Size()).rank
+        yield Case(network, "in_training_svd_mixed", rate, f"k={rank}", mixed)
 
 
 def _network(case: Case) -> Network:

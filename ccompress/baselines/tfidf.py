@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from ccompress import installation, storage
 from ccompress.data.base import Examples, Splits
+from ccompress.data.text import word_list
 from ccompress.errors import InputError
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ class LinearModel:
         """Write the model atomically and return the size of the file in bytes."""
         lowest, step = self.idf.min(), np.ptp(self.idf) / _IDF_LEVELS or 1.0
         tensors = {
-            "ngrams": _compressed(_SEPARATOR.join(self.ngrams).encode()),
+            "ngrams": word_list.pack(self.ngrams),
             "idf": np.rint((self.idf - lowest) / step).astype(np.uint8),
             "idf_range": np.array([lowest, step], np.float32),
             "weights": _compressed(np.ascontiguousarray(self.weights.T).tobytes()),
@@ -95,7 +96,7 @@ class LinearModel:
         lowest, step = (float(number) for number in tensors["idf_range"])
         weights = np.frombuffer(lzma.decompress(tensors["weights"].tobytes()), np.int8)
         return cls(
-            lzma.decompress(tensors["ngrams"].tobytes()).decode().split(_SEPARATOR),
+            word_list.unpack(tensors["ngrams"]),
             lowest + tensors["idf"] * step,
             weights.reshape(len(tensors["scale"]), -1).T,
             tensors["scale"].astype(np.float64),

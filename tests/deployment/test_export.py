@@ -171,6 +171,26 @@ def test_a_tokenizer_of_ones_own_leaves_the_file_with_its_words(tmp_path, capsys
     assert {file.name for file in tmp_path.iterdir()} == written
 
 
+def test_a_rounded_rest_is_exported_as_it_is_predicted(tmp_path):
+    pytest.importorskip("onnx", reason="needs the extra [export]")
+    pytest.importorskip("onnxscript", reason="needs the extra [export]")
+    onnxruntime = pytest.importorskip("onnxruntime", reason="needs the extra [export]")
+    _, net = store(tmp_path, "dan", "mixed", 300)
+    config = {"network": OPTIONS["dan"], "rest": "int4"}
+    path = tmp_path / "rounded.safetensors"
+    model.save(path, model.Model(net, words(300), LABELS, "whitespace", config))
+    file = tmp_path / "rounded.onnx"
+    assert main([str(path), "--format", "onnx", "--out", str(file)]) == 0
+    session = onnxruntime.InferenceSession(file)
+    tokens = sentences(9, 13) % 300
+    (probabilities,) = session.run(None, {"tokens": tokens.numpy()})
+    small = model.load(path)
+    assert np.abs(probabilities - expected(small, tokens).numpy()).max() < 1e-5
+    unrounded = model.load(store(tmp_path, "dan", "mixed", 300)[0])
+    assert unrounded.words == small.words
+    assert np.abs(probabilities - expected(unrounded, tokens).numpy()).max() > 1e-3
+
+
 @pytest.mark.parametrize(("network", "kind"), [("dan", "factors"), ("dan", "3"), ("lstm", "8")])
 def test_torch_reads_the_program_without_this_package(tmp_path, network, kind):
     path, _ = store(tmp_path, network, kind, ROWS)
