@@ -64,4 +64,4 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _shown(amount: Amount) -> str:
-    return f"{amount.files} files, {size(amount.bytes)}"
+    return f"{amount.files} file{'s' * (amount.files != 1)}, {size(amount.bytes)}"

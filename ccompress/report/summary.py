@@ -44,6 +44,12 @@ def what_was_run(runs: Runs, asked: list[Question], tested: bool) -> list[str]:
     for question in asked:
         values = sorted(question.runs["value"].unique(), key=natural)
         sentences.append(f"Varied: `{question.option}` ({', '.join(values)}).")
+    methods_run = runs.done.groupby(PANEL)["method"].agg(set)
+    if lacking := sum(REFERENCE not in names for names in methods_run):
+        sentences.append(
+            f"Without drops: {lacking} of {count(len(methods_run), 'panel')} (data set, network, "
+            f"schedule), since their reference (`method={REFERENCE}`) was not run."
+        )
     if not tested:
         sentences.append(_untested(runs.done))
     if len(devices := sorted(runs.done["device"].unique())) > 1:

@@ -117,6 +117,7 @@ def test_panels_with_nothing_to_compare_are_not_drawn_and_have_no_drops(
     assert "<!-- trec, dan -->" in drawn
     assert "lstm" not in drawn
     assert "| sst2 | lstm | in_training_svd | — | — | " in page
+    assert "Without drops: 2 of 3 panels (data set, network, schedule), since their ref" in page
     drops = pd.read_csv("results/mine/tables/drops.csv")
     assert set(zip(drops["data"], drops["network"], strict=True)) == {("sst2", "dan")}
     assert pd.read_csv("results/mine/tables/smallest.csv")["data"].tolist() == ["sst2"]

@@ -73,7 +73,7 @@ def test_the_verb(ccompress, folder, tmp_path):
     assert names(folder) == FILES.keys()
     with FileLock(folder.parent / ".locks" / "0a1b2c3d4e5f.lock"):
         done = ccompress("runs", "clean", "runs", "--delete")
-    assert "kept, since a process uses it now: 1 files, 0 kB" in done.stdout
+    assert "kept, since a process uses it now: 1 file, 0 kB" in done.stdout
     assert done.stdout.endswith("deleted 9 files, 608 kB\n")
     assert names(folder) == set()
     assert names(folder.parent / ".locks") == {"0a1b2c3d4e5f.lock"}
