@@ -73,6 +73,7 @@ def parser() -> Arguments:
     parser.add_argument(
         "--test", type=Path, metavar="FILE", help="texts to test with (default: a fifth of FILE)"
     )
+    parser.add_argument("--quiet", action="store_true", help="show no progress")
     parser.add_argument(
         "--within",
         type=float,
@@ -90,6 +91,7 @@ def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
     for option in given.options:
         if option.partition("=")[0] in ("method", "rate", "seed", "dataset"):
             raise InputError(f"{option}: shrink chooses it itself; leave it out")
+    given.options += ["quiet=true"] * given.quiet
     return given
 
 

@@ -26,7 +26,8 @@ def progress(
     """
     total, quiet = settings.epochs, settings.quiet
     terminal = sys.stderr.isatty()
-    with tqdm(total=total, unit="epoch", disable=quiet or not terminal) as bar:
+    what = settings.names["method"]
+    with tqdm(total=total, desc=what, unit="epoch", disable=quiet or not terminal) as bar:
 
         def say(line: str) -> None:
             if not quiet:
@@ -47,20 +48,20 @@ def progress(
 def show(
     row: Row, reference: Row | None, settings: Settings, note: str, reference_note: str
 ) -> None:
-    """Print what came out of a run, and add it to the run's log, if its folder is here.
+    """Print what came out of a run, and add it to the log of one that has just been done.
 
     Args:
         row: The run's.
         reference: That of the uncompressed network, if it is known.
         settings: The run's.
-        note: Where the run comes from, or "".
+        note: That the run was finished before, or "".
         reference_note: Where the reference comes from, or why there is none.
     """
     lines = [_title(row)]
     lines += [f"  {name:<11} {text}" for name, text in _facts(row, reference, reference_note)]
     lines.append(f"  {'run':<11} {settings.folder}" + f"  ({note})" * bool(note))
     print("\n".join(lines))
-    if settings.folder.is_dir():
+    if not note:
         log.add(settings.folder, lines)
 
 

@@ -154,12 +154,14 @@ def _progress(
 ) -> Iterator[tuple[Callable[[EpochRow], None], Callable[[dict[str, Any]], None]]]:
     """Functions to call after each epoch and after each run.
 
-    They show a bar with the time left on a terminal, else a line a run.
+    They show a bar with the time left on a terminal, else a line a run; nothing if the runs are to
+    be quiet.
     """
     terminal = sys.stderr.isatty()
+    quiet = candidates[0].settings.quiet
     total = sum(candidate.epochs for candidate in candidates)
     began, done = time.monotonic(), [0]  # epochs, and those of runs that were finished before
-    with tqdm(total=total, unit="epoch", disable=not terminal) as bar:
+    with tqdm(total=total, unit="epoch", disable=quiet or not terminal) as bar:
 
         def on_epoch(_: EpochRow) -> None:
             bar.update()
@@ -169,7 +171,7 @@ def _progress(
             bar.update(done[-1] - bar.n)
             line = f"{name(row['method'], row['rate'])}: dev {row['dev_accuracy']:.1f} %"
             bar.set_postfix_str(line)
-            if not terminal:
+            if not (terminal or quiet):
                 left = (time.monotonic() - began) * (total / done[-1] - 1)
                 place = f"[{len(done) - 1}/{len(candidates)}]"
                 print(f"{place} {line}; about {left:.0f} s left", flush=True)

@@ -109,6 +109,8 @@ def data(done: pd.DataFrame, cells: pd.DataFrame) -> Table:
     """What each panel stands on, its reference accuracy, and the test split's sampling error."""
     constant = ["vectors", "dim", "vocab_policy", "vocab_size", "vocab_with_vector", "classes"]
     constant += ["train_size", "dev_size", "test_size"]
+    counted = bool(done["tokens_with_vector"].notna().any())  # earlier versions did not count them
+    constant += ["tokens_with_vector"] * counted
     facts = done.groupby(PANEL, sort=False)[constant].first().reset_index()
     reference = cells[cells["method"] == REFERENCE]
     columns = ["n", "accuracy", "accuracy_low", "accuracy_high", "sampling_error"]
@@ -117,9 +119,10 @@ def data(done: pd.DataFrame, cells: pd.DataFrame) -> Table:
     shown = pd.DataFrame(
         {
             **named(row),
-            "vectors": row["vectors"],
+            "vectors": results.vectors_name(row["vectors"]),
             "V x d": f"{number(row['vocab_size'])} x {number(row['dim'])}",
             "words with a vector": number(row["vocab_with_vector"]),
+            **({"tokens": percent(row["tokens_with_vector"])} if counted else {}),
             "classes": number(row["classes"]),
             "train / dev / test": " / ".join(
                 number(row[f"{split}_size"]) for split in ("train", "dev", "test")

@@ -44,6 +44,8 @@ def test_a_spreadsheet_becomes_a_model_that_predicts(folder, capsys):
     (folder / "anfragen.csv").write_text("\r\n".join(lines), "utf-8-sig")
     assert cli.command(["shrink", "anfragen.csv", *SHORT]) == 0
     said = capsys.readouterr().out
+    assert cli.command(["shrink", "anfragen.csv", "--quiet", *SHORT]) == 0
+    assert "[3/3]" not in capsys.readouterr().out
     assert "texts in 'Anfrage', labels in 'Kategorie'" in said
     assert "120 texts, 3 classes" in said
     assert "[3/3] in_training_svd_int8 0.9" in said  # a rate that leaves no rank is no candidate

@@ -81,7 +81,7 @@ def test_an_experiment_with_nothing_but_ones_own(console, extended, tmp_path):
     ("overrides", "message"),
     [
         (["method.weighted=perhaps"], "method.weighted: Value 'perhaps'"),
-        (["+network.hiden=3"], "network.hiden is not known (did you mean hidden?)"),
+        (["+network.hiden=3"], "network.hiden is not known (did you mean network.hidden?)"),
         (["rate=0.99"], "rate=0.99 leaves no word of "),
     ],
 )

@@ -187,3 +187,15 @@ def test_rounding_decides_nothing(grid: Grid, read: Read) -> None:
     cells = aggregation.summarize(read(accuracies(grid(seeds=[0]), table)))
     assert aggregation.smallest_within(cells, 1.0).iloc[0]["rate"] == 0.9
     assert comparisons.standings(cells)["best"].tolist() == [1, 1]
+
+
+def test_data_say_the_share_of_tokens_where_it_was_counted(grid: Grid, read: Read) -> None:
+    stored = [row | {"vectors": "glove.6B.100d.subset"} for row in grid()]
+    done = read(stored)
+    table = tables.data(done, aggregation.summarize(done))
+    assert "tokens" not in table.shown[""]
+    assert "tokens_with_vector" not in table.numbers
+    assert set(table.shown[""]["vectors"]) == {"a subset of glove.6B.100d"}
+    done = read([row | {"tokens_with_vector": 0.9236} for row in stored])
+    table = tables.data(done, aggregation.summarize(done))
+    assert set(table.shown[""]["tokens"]) == {"92.4 %"}
