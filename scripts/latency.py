@@ -10,7 +10,10 @@ the same round. The networks are folded, as in `ccompress predict`.
 """
 
 import argparse
+import functools
 import multiprocessing
+import random
+import string
 import tempfile
 import time
 from collections.abc import Iterator
@@ -119,7 +122,7 @@ def _target(case: Case) -> dict[str, str]:
 
 def _sizes(case: Case, network: Network, rows: int) -> dict[str, float]:
     """Size of the tensors, of the file and in memory (MB), and operations per sentence."""
-    words = [*SPECIAL, *(f"word{i}" for i in range(len(SPECIAL), rows))]
+    words = [*SPECIAL, *_words(rows - len(SPECIAL))]
     config = {"network": _target(case)}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / model.FILE
@@ -134,6 +137,16 @@ def _sizes(case: Case, network: Network, rows: int) -> dict[str, float]:
         "resident_MB": resident / 1e6,
         "flops_per_sentence": network.flops(TOKENS, fold(network).width),
     }
+
+
+@functools.cache
+def _words(count: int) -> list[str]:
+    """Different words of 3 to 9 random letters: a file stores real words in no more bytes."""
+    draw = random.Random(0)
+    words: dict[str, None] = {}
+    while len(words) < count:
+        words["".join(draw.choices(string.ascii_lowercase, k=draw.randint(3, 9)))] = None
+    return list(words)
 
 
 def _resident_bytes(path: Path) -> int:
