@@ -20,7 +20,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from ccompress.experiment import halving, results
-from ccompress.report import aggregation, items
+from ccompress.report import aggregation, items, stored_runs
 from ccompress.report.document import Picture, markdown, write_figure
 from ccompress.report.provenance import shown_name
 from ccompress.report.statistics import (
@@ -161,7 +161,7 @@ def at_choices(runs: pd.DataFrame) -> pd.DataFrame:
     return chosen.assign(
         reference=paired["run_id"].to_numpy(),
         drop=paired["test_accuracy"].to_numpy() - chosen["test_accuracy"].to_numpy(),
-        folded_reduction=1 - chosen["folded_bytes"] / chosen["model_bytes_original"],
+        folded_reduction=stored_runs.folded_reduction(chosen),
     )
 
 

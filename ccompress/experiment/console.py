@@ -87,7 +87,8 @@ def _facts(row: Row, reference: Row | None, reference_note: str) -> Iterator[tup
         test, dev = drop(row, reference)
         yield "drop", f"{test:+.2f} points on test, {dev:+.2f} on dev ({_errors(row)})"
     yield "embedding", smaller(row["embedding_bytes_original"], row["embedding_bytes"])
-    yield ("model file" if row["file_bytes"] else "model"), smaller(*model_sizes(row, reference))
+    what = "model file" if results.file_bytes(row) else "model"
+    yield what, smaller(*model_sizes(row, reference))
 
 
 def data(row: Row) -> str:
@@ -120,10 +121,10 @@ def model_sizes(row: Row, reference: Row | None) -> tuple[int, float]:
     tensors = row["folded_bytes"]
     if tensors is None:
         return row["model_bytes_original"], math.nan
-    if not row["file_bytes"]:
-        return row["model_bytes_original"], tensors
-    whole = row["file_bytes"] - tensors + row["model_bytes_original"]
-    return (reference and reference["file_bytes"]) or whole, row["file_bytes"]
+    whole, file = row["model_bytes_original"], results.file_bytes(row)
+    if file is None:
+        return whole, tensors
+    return (reference and results.file_bytes(reference)) or whole + file - tensors, file
 
 
 def smaller(before: float, after: float) -> str:

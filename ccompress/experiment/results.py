@@ -185,6 +185,14 @@ def _completed(row: dict[str, Any]) -> dict[str, Any]:
     return row
 
 
+def file_bytes(row: Mapping[str, Any]) -> int | None:
+    """Bytes of the model file as it is shipped, or None if that was not recorded.
+
+    Earlier versions wrote files that were not folded. They did not count the parts of a file.
+    """
+    return None if row["file_table_bytes"] is None else row["file_bytes"]
+
+
 def correct(folder: Path) -> str | None:
     """Which test examples a run classified correctly, or None where it left no predictions.
 

@@ -78,10 +78,12 @@ def costs(cells: pd.DataFrame, measured: pd.DataFrame) -> Table:
         "The whole network as it is deployed, embedding included: the second factor of a "
         "factorised one is multiplied into the layer that reads it (folded). Its sizes, FLOPs and "
         "latency are all of that network; `model_bytes` in the CSV file is its size before "
-        "folding. FLOPs at the mean test length, 2 a multiply-add; latency at batch 1, one thread, "
-        "mean with its 95 % t-interval over seeds; training time and peak memory are the run's "
-        "own, means over the seeds of one device. Peak memory is what the process held (resident) "
-        f"on a CPU, what torch allocated on a GPU. Measured on: {', '.join(devices)}."
+        "folding. The file is shown where a run counted its parts: earlier versions wrote files "
+        "that were not folded. FLOPs at the mean test length, 2 a multiply-add; latency at batch "
+        "1, one thread, mean with its 95 % t-interval over seeds; training time and peak memory "
+        "are the run's own, means over the seeds of one device. Peak memory is what the process "
+        "held (resident) on a CPU, what torch allocated on a GPU. "
+        f"Measured on: {', '.join(devices)}."
     )
     return Table("costs", "What it costs", note, numbers, shown)
 

@@ -31,7 +31,7 @@ _NUMBERS += ["tokens_with_vector"]
 _NUMBERS += ["train_size", "dev_size", "test_size", "epochs", "rank", "bits", "test_accuracy"]
 _NUMBERS += ["embedding_bytes_original", "embedding_bytes", "achieved_reduction"]
 _NUMBERS += ["model_bytes_original", "model_bytes", "model_reduction", "folded_bytes"]
-_NUMBERS += ["file_bytes", "model_saved"]
+_NUMBERS += ["file_bytes", "file_table_bytes", "model_saved"]
 _NUMBERS += ["flops_per_sentence", "latency_ms", "train_seconds", "peak_memory_bytes"]
 
 
@@ -182,6 +182,8 @@ def _typed(stored: list[Row], source: Path) -> pd.DataFrame:
             rows[name] = pd.to_numeric(rows[name], errors="raise").astype(float)
         except (ValueError, TypeError) as error:
             raise InputError(f"{source}: column {name} does not hold numbers only") from error
+    # See `results.file_bytes`.
+    rows["file_bytes"] = rows["file_bytes"].where(rows["file_table_bytes"].notna())
     return rows
 
 

@@ -106,6 +106,12 @@ def test_a_size_that_an_earlier_version_did_not_record_is_not_made_up(ccompress,
     assert said.endswith("-> not recorded by an earlier version (force=true runs it)")
 
 
+def test_the_file_of_an_earlier_version_was_not_folded():
+    row = {"model_bytes_original": 9000, "folded_bytes": 800, "file_bytes": 1300}
+    assert console.model_sizes(row | {"file_table_bytes": None}, None) == (9000, 800)
+    assert console.model_sizes(row | {"file_table_bytes": 700}, None) == (9500, 1300)
+
+
 def test_a_committed_row_is_a_reference(ccompress, tiny, tmp_path):
     grid = [*tiny, "-m", "method=none", "experiment_name=mine", "save_model=false"]
     assert ccompress(*grid).returncode == 0

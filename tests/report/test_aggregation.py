@@ -164,6 +164,17 @@ def test_a_size_that_was_not_recorded_shows_as_missing_with_a_reason(
     assert line["quantization: of the table, of the network"] == f"90.6 %, {tables.NOTHING}"
 
 
+def test_a_model_file_of_an_earlier_version_is_not_shown(grid: Grid, read: Read) -> None:
+    """It was not folded; such rows did not count the parts of a file."""
+    shown = []
+    for part in (None, 400):
+        stored = [row | {"file_bytes": 5000, "file_table_bytes": part} for row in grid(seeds=[0])]
+        done = read(stored)
+        table = costs.costs(aggregation.summarize(done), aggregation.measure(done))
+        shown.append(set(table.shown["sst2, dan"]["file"]))
+    assert shown == [{tables.NOTHING}, {"5 kB"}]
+
+
 def test_a_file_of_an_earlier_version_has_no_column_of_folded_bytes(
     grid: Grid, write: Write
 ) -> None:
