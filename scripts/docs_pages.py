@@ -32,6 +32,7 @@ def main(out: Path) -> None:
     shutil.rmtree(out, ignore_errors=True)
     (_, first), *sections = readme()
     pages = {f"{slug(title)}.md": text for title, text in sections}
+    pages |= {str(path.relative_to(ROOT)): read(path) for path in (ROOT / "docs").glob("*.md")}
     guide = list(pages)
     pages |= {"command_line.md": command_line(), "methods.md": methods()}
     rooms = {f"api/{path.parent.name}.md": room(path.parent) for path in packages()}

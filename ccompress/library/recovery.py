@@ -1,5 +1,6 @@
 """Teach a compressed network to give the outputs of the uncompressed one."""
 
+import functools
 import json
 import math
 import time
@@ -23,6 +24,7 @@ from ccompress.schedules.scheduler import CALR
 OUTPUTS = ("last", "pooled")
 LOSSES = ("mse", "cosine")
 _SECONDS = 60.0  # a killed process loses no more of its training than this
+_GROUP = 32  # batches among whose texts those of a batch are chosen by length
 _KEY = "recovery"
 
 Output = str | Callable[[Any, Any], Tensor]
@@ -51,11 +53,23 @@ class _Plan:
     def steps(self) -> int:
         return self.epochs * self.steps_per_epoch
 
-    def order(self, epoch: int) -> list[int]:
-        """The examples in the order of an epoch."""
+    def batches(self, epoch: int, lengths: Sequence[int]) -> list[list[int]]:
+        """The examples of each step of an epoch; those of a step have similar lengths.
+
+        So little of a batch is padding. They are drawn at random, sorted within groups of some
+        batches, and the batches are then drawn at random.
+        """
         generator = torch.Generator().manual_seed((self.seed << 20) + epoch)
-        order: list[int] = torch.randperm(self.examples, generator=generator).tolist()
-        return order
+        drawn = torch.randperm(self.examples, generator=generator).tolist()
+        group = _GROUP * self.batch_size
+        for first in range(0, len(drawn), group):
+            drawn[first : first + group] = sorted(
+                drawn[first : first + group], key=lengths.__getitem__
+            )
+        size = self.batch_size
+        batches = [drawn[first : first + size] for first in range(0, len(drawn), size)]
+        order = torch.randperm(len(batches), generator=generator).tolist()
+        return [batches[number] for number in order]
 
 
 def recover(
@@ -130,6 +144,7 @@ def recover(
         loss, embeddings_only, seed,
     )  # fmt: skip
     trained = _trained(model, embeddings_only)
+    lengths = [len(text) if isinstance(text, str) else 0 for text in data]
     modes = {module: module.training for part in (model, teacher) for module in part.modules()}
     model.eval()
     teacher.eval()
@@ -138,6 +153,7 @@ def recover(
             model,
             trained,
             plan,
+            functools.lru_cache(1)(lambda epoch: plan.batches(epoch, lengths)),
             lambda numbers: _inputs(model, [data[i] for i in numbers], tokenizer),
             lambda inputs: _distance(model, teacher, inputs, output, loss),
             None if checkpoint is None else storage.expanded(checkpoint),
@@ -181,6 +197,7 @@ def _train(
     model: nn.Module,
     trained: dict[str, nn.Parameter],
     plan: _Plan,
+    batches: Callable[[int], list[list[int]]],
     inputs: Callable[[list[int]], Any],
     distance: Callable[[Any], Tensor],
     checkpoint: Path | None,
@@ -199,8 +216,7 @@ def _train(
     ) as bar:
         while len(losses) < plan.steps:
             epoch, step = divmod(len(losses), plan.steps_per_epoch)
-            chosen = plan.order(epoch)[step * plan.batch_size :][: plan.batch_size]
-            value = distance(inputs(chosen))
+            value = distance(inputs(batches(epoch)[step]))
             losses.append(value.item())
             if not math.isfinite(losses[-1]):
                 raise Diverged(

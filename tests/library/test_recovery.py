@@ -79,6 +79,21 @@ def test_frozen_tables_stay_and_the_rest_adapts_and_the_reverse():
     assert changed == {"words.A", "words.B"}
 
 
+def test_each_epoch_reads_all_texts_once_those_of_a_step_of_similar_length():
+    lengths = torch.randint(1, 400, (1000,), generator=DRAW).tolist()
+    plan = recovery._Plan(1000, 2, 16, 1e-5, 1e-3, 3, "last", "mse", False, 0)
+    first, second = plan.batches(0, lengths), plan.batches(1, lengths)
+    for batches in (first, second):
+        assert sorted(number for batch in batches for number in batch) == list(range(1000))
+        assert len(batches) == plan.steps_per_epoch
+        longest = sum(len(batch) * max(lengths[i] for i in batch) for batch in batches)
+        assert longest < 1.1 * sum(lengths)
+        means = torch.tensor([lengths[batch[0]] for batch in batches[:20]])
+        assert not torch.equal(means, means.sort().values)
+    assert first != second
+    assert first == plan.batches(0, lengths)
+
+
 class Stopped(Exception):
     pass
 
