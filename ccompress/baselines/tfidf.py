@@ -11,7 +11,7 @@ import lzma
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -20,9 +20,6 @@ from ccompress import installation, storage
 from ccompress.data.base import Examples, Splits
 from ccompress.data.text import word_list
 from ccompress.errors import InputError
-
-if TYPE_CHECKING:
-    from sklearn.feature_extraction.text import TfidfVectorizer
 
 FEATURES = (1000, 2000, 4000, 8000, 16000, 32000)
 REGULARISATION = (0.25, 1.0, 4.0)  # values of C, the inverse strength
@@ -220,9 +217,14 @@ def _candidates(splits: Splits, labels: Sequence[str]) -> Iterator[tuple[LinearM
     kind, strength = whole.choice
     choices = [whole.choice, _Choice(kind, 4 * strength)]
     sizes = [size for size in FEATURES if size < len(everything)]
+    names, idf = vectorizer.get_feature_names_out(), vectorizer.idf_
     for fitted in itertools.chain((best(choices, orders, size) for size in sizes), [whole]):
         for levels in LEVELS:
-            yield _rounded(vectorizer, fitted, labels, levels), str(fitted.choice), levels
+            yield (
+                _rounded(names, idf, fitted, labels, levels),
+                str(fitted.choice),
+                levels,
+            )
 
 
 class _Choice(NamedTuple):
@@ -263,7 +265,11 @@ def _coefficients(classifier: Any) -> Matrix:
 
 
 def _rounded(
-    vectorizer: "TfidfVectorizer", fitted: _Fitted, labels: Sequence[str], levels: int
+    names: npt.NDArray[np.object_],
+    idf: Matrix,
+    fitted: _Fitted,
+    labels: Sequence[str],
+    levels: int,
 ) -> LinearModel:
     """A fitted classifier with its weights rounded."""
     coefficients = _coefficients(fitted.classifier)
@@ -271,9 +277,8 @@ def _rounded(
     bias = np.concatenate([np.atleast_1d(part.intercept_) for part in parts])
     scale = np.abs(coefficients).max(0).clip(1e-12) / levels
     weights = np.rint(coefficients / scale).astype(np.int8)
-    ngrams = vectorizer.get_feature_names_out()[fitted.chosen].tolist()
-    idf = vectorizer.idf_[fitted.chosen]
-    return LinearModel(ngrams, idf, weights, scale, bias, list(labels))
+    ngrams = names[fitted.chosen].tolist()
+    return LinearModel(ngrams, idf[fitted.chosen], weights, scale, bias, list(labels))
 
 
 def _numbers(examples: Examples, labels: Sequence[str]) -> Indices:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from ccompress import storage
 from ccompress.commands.arguments import Arguments
-from ccompress.commands.stored_model import add_device, add_run, open_run
+from ccompress.commands.stored_model import add_delimiter, add_device, add_run, open_run
 from ccompress.data import table_file
 from ccompress.data.datasets.custom import Labelled, labelled
 from ccompress.errors import InputError
@@ -54,6 +54,7 @@ def parser() -> Arguments:
         metavar="COLUMN",
         help="column of the label (default: %(default)s)",
     )
+    add_delimiter(parser)
     parser.add_argument(
         "--out",
         type=Path,
@@ -66,8 +67,10 @@ def parser() -> Arguments:
 def main(arguments: Sequence[str]) -> int:
     """Print accuracy, the figures of each class and confusions; write them and each prediction."""
     given = parser().read(arguments)
+    table_file.check_delimiter(given.delimiter, "--delimiter")
     path, small = open_run(given, given.device)
-    rows = list(labelled(given.data, {"--text": given.text, "--label": given.label}))
+    columns = {"--text": given.text, "--label": given.label}
+    rows = list(labelled(given.data, columns, given.delimiter))
     unknown = unknown_labels(rows, small.labels, given.data)
     labels = [*small.labels, UNKNOWN] if unknown else small.labels
     predictions, matrix = predicted(small, rows, labels)

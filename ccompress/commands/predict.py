@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 from ccompress.commands.arguments import Arguments
-from ccompress.commands.stored_model import add_device, add_run, open_run
+from ccompress.commands.stored_model import add_delimiter, add_device, add_run, open_run
 from ccompress.data import table_file
 from ccompress.data.datasets import custom
 from ccompress.errors import InputError
@@ -55,6 +55,7 @@ def parser() -> Arguments:
     parser.add_argument(
         "--column", metavar="COLUMN", help="column of the text in a table (default: text)"
     )
+    add_delimiter(parser)
     parser.add_argument(
         "--top",
         type=int,
@@ -78,6 +79,7 @@ def main(arguments: Sequence[str]) -> int:
     given = parser().read(arguments)
     if given.top < 1:
         raise InputError(f"--top {given.top}: give at least 1")
+    table_file.check_delimiter(given.delimiter, "--delimiter")
     _, small = open_run(given, given.device)
     if isinstance(sys.stdout, io.TextIOWrapper) and not sys.stdout.isatty():
         # As the input, whatever the locale is; a terminal keeps the encoding that it can show.
@@ -86,25 +88,28 @@ def main(arguments: Sequence[str]) -> int:
     render = FORMATS[given.format]
     if given.format == "csv":
         sys.stdout.write(_csv_header(top))
-    for texts in read(given.file, given.column):
+    for texts in read(given.file, given.column, given.delimiter):
         sys.stdout.write(render(classified(small, texts, top), top))
         sys.stdout.flush()
     return 0
 
 
-def read(path: Path | None, column: str | None) -> Iterator[list[str]]:
+def read(
+    path: Path | None, column: str | None, delimiter: str | None = None
+) -> Iterator[list[str]]:
     """The texts of a file or of standard input, some at a time.
 
     Args:
         path: A table (`ccompress.data.table_file`), or a file whose lines are texts.
         column: The column of the text in a table.
+        delimiter: See `table_file.rows`.
 
     Raises:
         InputError: The file cannot be read, has no such column, or is no table but a column is
             named.
     """
     if path and table_file.is_table(path):
-        rows = custom.texts(path, column or "text", "--column")
+        rows = custom.texts(path, column or "text", "--column", delimiter)
         while texts := list(islice(rows, _ROWS)):
             yield texts
         return

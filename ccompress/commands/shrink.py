@@ -1,11 +1,12 @@
 """`ccompress shrink`: from a file of labelled texts to the small model."""
 
 import argparse
-import importlib.util
 import math
-from collections.abc import Sequence
+import shlex
+from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -16,6 +17,9 @@ from ccompress.data import columns, oddities
 from ccompress.data.base import Splits
 from ccompress.errors import InputError
 from ccompress.experiment import results
+
+if TYPE_CHECKING:
+    from ccompress.experiment.shrink import Candidate
 
 BASELINE = "TF-IDF, linear"
 
@@ -34,17 +38,22 @@ def main(arguments: Sequence[str]) -> int:
     _tell(splits, given.test)
     candidates = task.candidates(splits)
     settings = candidates[0].settings
+    words = shrink.words_with_vector(settings, splits)
+    for line in oddities.coverage(splits, words):
+        print(line, flush=True)
     out = settings.results_dir / "shrink" / file.name.partition(".")[0]
     points = _baseline(splits, out / "baseline")
-    known = oddities.unknown_share(splits, settings.vocab.min_count)
-    print(f"words: {100 * (1 - known):.1f} % of those in test have a vector", flush=True)
     rows = shrink.sweep(candidates)
     best = shrink.smallest(rows, given.within)
-    models = _models(rows, points, best, shrink.REFERENCE)
+    models = _models(candidates, rows, points, rows.index(best))
     results.write_runs(out / results.RUNS, rows)
-    _write(models, out, shrink.REFERENCE)
-    _conclude(models, best, settings.runs_dir / best["run_id"], given.within)
+    _write(models, out, shrink.REFERENCE, len(splits.test))
+    _conclude(models, len(splits.test), given.within)
+    for candidate, row in zip(candidates, rows, strict=True):
+        if row["status"] == "failed":
+            print(f"failed: {candidate.name}: {row['error']}")
     print(f"written: {out}")
+    _use(settings.runs_dir / best["run_id"], models, file, chosen.text, given.options)
     return 0
 
 
@@ -117,7 +126,7 @@ def _tell(splits: Splits, test: Path | None) -> None:
 
 def _baseline(splits: Splits, folder: Path) -> list[tfidf.Point]:
     """The linear baseline in all sizes; none, without scikit-learn."""
-    if not importlib.util.find_spec("sklearn"):
+    if not find_spec("sklearn"):
         install = installation.command("baseline")
         print(f"no linear baseline: it needs scikit-learn ({install})")
         return []
@@ -125,19 +134,20 @@ def _baseline(splits: Splits, folder: Path) -> list[tfidf.Point]:
 
 
 def _models(
-    rows: Sequence[dict[str, Any]],
+    candidates: Sequence["Candidate"],
+    rows: Sequence[Mapping[str, Any]],
     points: Sequence[tfidf.Point],
-    best: dict[str, Any],
-    reference: str,
+    best: int,
 ) -> pd.DataFrame:
     """All models, from the smallest file to the largest; see `model_sizes.COLUMNS`."""
-    from ccompress.experiment.shrink import name
-
-    kept = ["method", "file_bytes", "dev_accuracy", "test_accuracy"]
+    kept = ["method", "file_bytes", "dev_accuracy", "test_accuracy", "status"]
     runs = pd.DataFrame(rows)[kept].assign(
-        model=[name(row["method"], row["rate"]) for row in rows],
-        chosen=[row["run_id"] == best["run_id"] for row in rows],
+        model=[candidate.name for candidate in candidates],
+        smaller=[bool(candidate.smaller) for candidate in candidates],
+        chosen=False,
     )
+    runs.loc[best, "chosen"] = True
+    done = runs[runs["status"] == "done"].drop(columns="status")
     linear = pd.DataFrame(
         {
             "method": BASELINE,
@@ -145,45 +155,56 @@ def _models(
             "dev_accuracy": [point.dev_accuracy for point in points],
             "test_accuracy": [point.test_accuracy for point in points],
             "model": [f"{BASELINE}, {point.features} features" for point in points],
+            "smaller": False,
             "chosen": False,
         }
     )
-    models = pd.concat([runs, linear] if points else [runs], ignore_index=True)
-    whole = runs.loc[runs["method"] == reference, "test_accuracy"].item()
-    models["drop"] = whole - models["test_accuracy"]
+    models = pd.concat([done, linear] if points else [done], ignore_index=True)
+    for split in ("dev", "test"):  # the reference comes first
+        models[f"{split}_drop"] = rows[0][f"{split}_accuracy"] - models[f"{split}_accuracy"]
     return models.sort_values("file_bytes", ignore_index=True)
 
 
-def _write(models: pd.DataFrame, out: Path, reference: str) -> None:
+def _write(models: pd.DataFrame, out: Path, reference: str, tested: int) -> None:
     """Write models.csv and the picture under `out`."""
     from ccompress.report import document, lettering, model_sizes
 
     table = models[list(model_sizes.COLUMNS)].to_csv(index=False, lineterminator="\n")
     storage.write_text(out / "models.csv", table)
-    picture = document.Picture("sizes", "", lambda: model_sizes.figure(models, BASELINE, reference))
+    picture = document.Picture(
+        "sizes", "", lambda: model_sizes.figure(models, BASELINE, reference, tested)
+    )
     lettering.tell_missing(document.write_figure(out, picture))
 
 
-def _conclude(models: pd.DataFrame, best: dict[str, Any], folder: Path, within: float) -> None:
-    """Print the table, the model to take, and what to do with it."""
-    from ccompress.report import model_sizes, tables
+def _conclude(models: pd.DataFrame, tested: int, within: float) -> None:
+    """Print the table, and why one of its models is the one to take."""
+    from ccompress.report import model_sizes
 
-    print(f"\n{model_sizes.shown(models)}\n")
+    print(f"\n{model_sizes.shown(models, tested)}\n")
     one = models[models["chosen"]].iloc[0]
-    error = results.sampling_error(one["test_accuracy"], best["test_size"])
-    print(
-        f"this one: {one['model']}, {tables.size(one['file_bytes'])}, "
-        f"drop {one['drop']:+.1f} points on test ({one['test_accuracy']:.1f} % of "
-        f"{best['test_size']:,} texts, standard error {error:.1f})"
-    )
-    print(f"  the smallest within {within:g} of the reference on dev; test had no say")
+    print(f"-> is the smallest within {within:g} of the reference on dev; test had no say")
     linear = models[
         (models["method"] == BASELINE) & (models["dev_accuracy"] >= one["dev_accuracy"])
     ]
     if not linear.empty and (small := linear.iloc[0])["file_bytes"] < one["file_bytes"]:
         print(
-            f"  but {small['model']} is as good on dev in {tables.size(small['file_bytes'])}: "
-            "here single words and pairs of them tell the classes"
+            f"but {small['model']}, is as good on dev in {results.size(small['file_bytes'])}: here "
+            "single words and pairs of them tell the classes"
         )
-    print(f"  predict  ccompress predict {folder} texts.txt")
-    print(f"  export   ccompress export {folder} --format onnx")
+
+
+def _use(folder: Path, models: pd.DataFrame, file: Path, text: str, options: Sequence[str]) -> None:
+    """Say which model to take, and the commands that use it."""
+    one = models[models["chosen"]].iloc[0]
+    predict = ["ccompress", "predict", str(folder), str(file), "--column", text]
+    if delimiter := _delimiter(options):
+        predict += ["--delimiter", delimiter]
+    export = ["ccompress", "export", str(folder), "--format", "onnx"]
+    needs = [name for name in ("onnx", "onnxscript", "tokenizers") if not find_spec(name)]
+    more = f" (needs {installation.command('export')})" if needs else ""
+    print(
+        f"this one: {results.size(one['file_bytes'])}, drop {one['test_drop']:+.1f} points on test;"
+        f" predict with\n  {shlex.join(predict)}\n"
+        f"export with{more}\n  {shlex.join(export)}"
+    )

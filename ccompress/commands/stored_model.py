@@ -33,6 +33,15 @@ def add_run(parser: Arguments) -> None:
     )
 
 
+def add_delimiter(parser: argparse.ArgumentParser) -> None:
+    """Add the argument that says how a table of texts is written."""
+    parser.add_argument(
+        "--delimiter",
+        metavar="CHARACTER",
+        help="what parts the columns of a .csv or .tsv (default: recognised)",
+    )
+
+
 def add_device(parser: Arguments) -> None:
     """Add the argument that says where a model works."""
     parser.add_argument(

@@ -1,12 +1,13 @@
 """What a person would want to know of their own data before they train on them."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Set
 
 from ccompress.data.base import Splits
 
 _FEW = 5  # texts of a class
-_LISTED = 5  # classes that a sentence names
+_LISTED = 5  # names in a sentence
+_COVERED = 0.8  # share of the words of test, each as often as it stands there
 
 
 def oddities(splits: Splits) -> Iterator[str]:
@@ -14,12 +15,13 @@ def oddities(splits: Splits) -> Iterator[str]:
     everything = [split.labels for split in (splits.train, splits.dev, splits.test)]
     counts = Counter(label for labels in everything for label in labels)
     alike = defaultdict(list)
-    for label in sorted(counts):
-        alike["".join(label.split()).casefold()].append(label)
-    for labels in alike.values():
-        if len(labels) > 1:
-            names = " and ".join(map(repr, labels))
-            yield f"the labels {names} differ by case or space only, and are different classes"
+    for label in sorted(counts, key=lambda label: (-counts[label], label)):
+        alike["".join(label.split()).casefold()].append(f"{label!r} ({counts[label]})")
+    if same := [" and ".join(labels) for labels in alike.values() if len(labels) > 1]:
+        yield (
+            "labels that differ by case or space only are different classes (with their texts): "
+            f"{'; '.join(same[:_LISTED])}{'; …' * (len(same) > _LISTED)}"
+        )
     if few := sorted(label for label, count in counts.items() if count < _FEW):
         yield f"{len(few)} of {len(counts)} classes have fewer than {_FEW} texts: {_some(few)}"
     if untested := sorted(counts.keys() - set(splits.test.labels)):
@@ -40,13 +42,20 @@ def _some(names: list[str]) -> str:
     return ", ".join(map(repr, names[:_LISTED])) + ", …" * (len(names) > _LISTED)
 
 
-def unknown_share(splits: Splits, min_count: int) -> float:
-    """The share of the words of test, each as often as it stands there, that training lacks."""
-    counts = _words(splits.train.tokens)
-    test = _words(splits.test.tokens)
-    unknown = sum(count for word, count in test.items() if counts[word] < min_count)
-    return unknown / test.total()
+def coverage(splits: Splits, words: Set[str]) -> Iterator[str]:
+    """How much of test has a vector, and a warning where that is little.
 
-
-def _words(texts: Iterable[list[str]]) -> Counter[str]:
-    return Counter(word for tokens in texts for word in tokens)
+    Args:
+        splits: The texts.
+        words: The words that have a vector.
+    """
+    test = Counter(word for tokens in splits.test.tokens for word in tokens)
+    known = {word: count for word, count in test.items() if word in words}
+    share = sum(known.values()) / test.total()
+    yield (
+        f"words: {100 * share:.1f} % of the words of test, {100 * len(known) / len(test):.1f} % of "
+        "the different ones, have a vector"
+    )
+    if share < _COVERED:
+        lacking = [word for word, _ in test.most_common() if word not in words]
+        yield f"note: few words of test have a vector; the most frequent without: {_some(lacking)}"

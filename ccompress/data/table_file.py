@@ -1,9 +1,11 @@
 """Tables of texts as people have them: CSV of any spreadsheet, TSV, JSON; also gzipped."""
 
 import csv
+import functools
 import gzip
 import io
 import itertools
+import logging
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,10 +14,14 @@ from typing import Any
 from ccompress.data.base import parse_json, read_bytes
 from ccompress.errors import InputError
 
+logger = logging.getLogger(__name__)
+
 # The ends of names that tell a form; each may be followed by .gz.
 FORMS = (".csv", ".tsv", ".json", ".jsonl")
 DELIMITERS = (",", ";", "\t", "|")
 
+_WINDOWS = "Windows-1252"
+_MOST_FOREIGN = 0.2  # share of the bytes that are no ASCII
 _MARK = "\ufeff"  # Excel's, at the head of UTF-8
 _SEPARATOR = "sep="  # Excel's line before the header that names the delimiter
 
@@ -34,7 +40,8 @@ def rows(path: Path, delimiter: str | None = None) -> Iterator[tuple[int, Row]]:
     counted by its place in the list, from 1.
 
     Args:
-        path: The file, in UTF-8, or in UTF-16 with a mark at its head (Excel's "Unicode text").
+        path: The file, in UTF-8, or in UTF-16 with a mark at its head (Excel's "Unicode text"); a
+            `.csv` or `.tsv` also in Windows-1252, which is said.
         delimiter: What parts the columns of a `.csv` or `.tsv`; None recognises it.
 
     Raises:
@@ -70,6 +77,16 @@ def is_table(path: Path) -> bool:
     return path.name.lower().removesuffix(".gz").endswith(FORMS)
 
 
+def check_delimiter(delimiter: str | None, option: str) -> None:
+    """Refuse what can part no columns.
+
+    Raises:
+        InputError: It is no single character, or one that cannot be it; names the option.
+    """
+    if delimiter is not None and (len(delimiter) != 1 or delimiter in '"\r\n'):
+        raise InputError(f"{option}={delimiter!r}: it is one character, such as ';'")
+
+
 def place(path: Path, number: int) -> str:
     """Where a row stands, as errors name it, by the number that `rows` gives it."""
     return f"{path} {'entry' if form_of(path) == '.json' else 'line'} {number}"
@@ -84,6 +101,9 @@ def _text(path: Path) -> str:
         except (OSError, EOFError, zlib.error) as error:
             raise InputError(f"{path} is no whole gzip file: {error}") from error
     encoding = "UTF-16" if contents[:2] in (b"\xff\xfe", b"\xfe\xff") else "UTF-8"
+    if encoding == "UTF-8" and form_of(path) in (".csv", ".tsv") and _is_windows_1252(contents):
+        _tell_encoding(path)
+        return contents.decode(_WINDOWS)
     try:
         return contents.decode(encoding).removeprefix(_MARK)
     except UnicodeDecodeError as error:
@@ -92,6 +112,34 @@ def _text(path: Path) -> str:
             f"{path} is not {encoding} (line {line}); save it as UTF-8 (in Excel as CSV UTF-8; "
             "elsewhere, if it is Windows-1252: iconv -f WINDOWS-1252 -t UTF-8)"
         ) from error
+
+
+def _is_windows_1252(contents: bytes) -> bool:
+    """Whether bytes are no UTF-8, but can be text of Western Europe as Excel saves it.
+
+    Nothing that makes a letter in UTF-8 may be among them, since then it is UTF-8 that was damaged,
+    and most letters must be those of ASCII, as in any such language.
+    """
+    if contents.isascii() or b"\0" in contents:
+        return False
+    read = contents.decode("UTF-8", "ignore")
+    foreign = sum(byte > 127 for byte in contents)
+    if not read.isascii() or foreign > _MOST_FOREIGN * len(contents):
+        return False
+    try:
+        contents.decode(_WINDOWS)
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+@functools.cache
+def _tell_encoding(path: Path) -> None:
+    """Say once that a file is no UTF-8."""
+    logger.warning(
+        f"{path} is no UTF-8 and is read as Windows-1252; if its letters come out wrong, save it "
+        "as UTF-8"
+    )
 
 
 def _delimited(text: str, path: Path, delimiter: str | None) -> Iterator[tuple[int, Row]]:

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,16 +11,16 @@ from typing import Any
 from tqdm import tqdm
 
 from ccompress.config.composition import settings_from, written
-from ccompress.config.settings import Settings
+from ccompress.config.settings import Settings, digest
 from ccompress.data.base import Splits
 from ccompress.data.columns import Columns
 from ccompress.errors import InputError
 from ccompress.experiment import results
-from ccompress.experiment.run import prepare, run
+from ccompress.experiment.run import finished, prepare, run
 from ccompress.training.trainer import EpochRow
 
 REFERENCE = "none"
-# Methods and rates that reach from a quarter of the table to a hundredth of it.
+# What is tried with the reference's network: from a quarter of the table to a hundredth of it.
 SWEEP = {
     REFERENCE: ("0",),
     "quantization": ("0.75", "0.875"),
@@ -28,7 +28,19 @@ SWEEP = {
     "in_training_svd_int8": ("0.9", "0.95", "0.975"),
     "in_training_svd_mixed": ("0.975", "0.99"),
 }
+# Where the table is that small, most of a file is something else. So the methods that leave least
+# of the table are tried with less of the rest, too: layers in few bits, fewer of them, fewer words.
+SMALLER: tuple[dict[str, Any], ...] = (
+    {"rest": "int8"},
+    {"rest": "int8", "network.hidden": 50, "network.layers": 1},
+    {"rest": "int4", "network.hidden": 50, "network.layers": 1, "vocab.max_size": 1000},
+)
+SWEEP_OF_SMALLER = {
+    "in_training_svd_int8": ("0.9", "0.95"),
+    "in_training_svd_mixed": ("0.975", "0.99"),
+}
 
+_TELLING = 5  # epochs after which the time left is told
 _DIM = 100
 _SMALL = 2000  # training texts under which a step takes few of them
 _MANY_WORDS = 5000  # in training, above which those seen once get no vector
@@ -72,22 +84,28 @@ class Task:
         Raises:
             InputError: An option is wrong.
         """
-        base = [*self._data(), *self._defaults(splits), *self.options]
+        defaults = self._defaults(splits)
+        reference = settings_from(self._overrides(defaults, REFERENCE, "0"))
         candidates: list[Candidate] = []
-        for method, rates in SWEEP.items():
-            for rate in rates:
-                overrides = [*base, f"method={method}", f"rate={rate}"]
-                settings = settings_from(overrides)
-                if not candidates:
-                    data = prepare(settings)
-                try:
-                    settings.method.size_for(data.counts, data.table.shape[1], settings.rate)
-                except InputError:
-                    continue  # the table is too small for it
-                candidates.append(Candidate(settings, overrides))
+        for smaller in self._variants(reference):
+            options, data = defaults | smaller, None
+            for method, rates in (SWEEP_OF_SMALLER if smaller else SWEEP).items():
+                for rate in rates:
+                    overrides = self._overrides(options, method, rate)
+                    settings = settings_from(overrides)
+                    data = data or prepare(settings)
+                    try:
+                        settings.method.size_for(data.counts, data.table.shape[1], settings.rate)
+                    except InputError:
+                        continue  # the table is too small for it
+                    candidates.append(Candidate(settings, overrides, smaller))
         return candidates
 
-    def _defaults(self, splits: Splits) -> Iterator[str]:
+    def _overrides(self, options: Mapping[str, Any], method: str, rate: str) -> list[str]:
+        chosen = [f"{key}={value}" for key, value in options.items()]
+        return [*self._data(), *chosen, *self.options, f"method={method}", f"rate={rate}"]
+
+    def _defaults(self, splits: Splits) -> dict[str, Any]:
         """Options that suit the texts, but for those that the user has chosen."""
         words = {word for tokens in splits.train.tokens for word in tokens}
         few = len(splits.train) < _SMALL
@@ -100,81 +118,148 @@ class Task:
             "train.epochs": 30 if few else 15,
             "train.upper.calr": 0.004,
         }
-        chosen = {_key(option) for option in self.options}
-        for key, value in defaults.items():
-            # Another kind of vectors or of network has options of its own.
-            if not {key, key.split(".")[0]} & chosen:
-                yield f"{key}={value}"
+        # Another kind of vectors or of network has options of its own.
+        return {
+            key: value
+            for key, value in defaults.items()
+            if not {key, key.split(".")[0]} & self._chosen
+        }
+
+    def _variants(self, reference: Settings) -> Iterator[dict[str, Any]]:
+        """Options of the reference's network, none, and of those that are smaller than it."""
+        rows = len(prepare(reference).table)
+        has = {f"network.{option}" for option in reference.resolved["network"]}
+        variants: list[dict[str, Any]] = [{}]
+        for smaller in SMALLER:
+            fitting = {
+                key: value
+                for key, value in smaller.items()
+                if key not in self._chosen
+                and (not key.startswith("network.") or key in has)
+                and (key != "vocab.max_size" or value < rows)
+            }
+            if fitting not in variants:
+                variants.append(fitting)
+        yield from variants
+
+    @property
+    def _chosen(self) -> set[str]:
+        return {_key(option) for option in self.options}
 
 
 def _key(override: str) -> str:
     return override.lstrip("+~").partition("=")[0]
 
 
+def words_with_vector(settings: Settings, splits: Splits) -> set[str]:
+    """The words of the table that start from a vector."""
+    cache = settings.runs_dir / ".prepared"
+    vectors = settings.vectors.load(settings.root, cache, splits.train.tokens)
+    return set(vectors.words).intersection(prepare(settings).words)
+
+
 @dataclass(frozen=True)
 class Candidate:
-    """A run, and the overrides that give it."""
+    """A run, the overrides that give it, and which of them make its network a smaller one."""
 
     settings: Settings
     overrides: list[str]
+    smaller: Mapping[str, Any]
 
     @property
     def name(self) -> str:
         """What tells it from the others."""
-        return name(self.settings.names["method"], self.settings.rate)
-
-    @property
-    def epochs(self) -> int:
-        """Those that it trains, once the reference is there."""
-        method, epochs = self.settings.method, self.settings.epochs
-        is_reference = self.settings.names["method"] == REFERENCE
-        return epochs if is_reference else epochs - method.shared_epochs(epochs)
-
-
-def name(method: str, rate: float) -> str:
-    """A run as tables name it."""
-    return f"{method} {rate:g}" if rate else method
+        method, rate = self.settings.names["method"], self.settings.rate
+        smaller = [f"{key.split('.')[-1]}={value}" for key, value in self.smaller.items()]
+        return " ".join([f"{method} {rate:g}" if rate else method, *smaller])
 
 
 def sweep(candidates: Sequence[Candidate]) -> list[dict[str, Any]]:
-    """Run what is not finished; the rows, in order."""
-    rows = []
+    """Run what is not finished; the rows, in order. One that fails does not stop the others.
+
+    Raises:
+        InputError: The reference failed, or the runs folder cannot be written.
+    """
+    rows: list[dict[str, Any]] = []
     with _progress(candidates) as (on_epoch, on_run):
         for candidate in candidates:
-            settings = candidate.settings
-            line = results.command_line(candidate.overrides, [], settings.method.uses_rate)
-            rows.append(run(settings, line, on_epoch))
-            on_run(rows[-1])
+            rows.append(_attempt(candidate, on_epoch))
+            if rows[0]["status"] == "failed":
+                raise InputError(
+                    f"{candidate.name}, which the others are compared with, failed: "
+                    f"{rows[0]['error']}"
+                )
+            on_run(candidate, rows[-1])
     return rows
+
+
+def _attempt(candidate: Candidate, on_epoch: Callable[[EpochRow], None]) -> dict[str, Any]:
+    """The row of a run, which says so where it failed."""
+    settings = candidate.settings
+    line = results.command_line(candidate.overrides, [], settings.method.uses_rate)
+    try:
+        return run(settings, line, on_epoch)
+    except Exception:
+        # Whatever it was, its row says so; on a full disk there is none.
+        row = results.read_result(settings.folder)
+        if row is None:
+            raise
+        return row
+
+
+def _epochs(candidates: Sequence[Candidate]) -> list[int]:
+    """How many epochs each trains: what runs share is trained by the first of them."""
+    epochs, seen = [], set()
+    for settings in (candidate.settings for candidate in candidates):
+        reference = digest(settings.reference_identity)
+        shared = settings.method.shared_epochs(settings.epochs) if reference in seen else 0
+        seen.add(reference)
+        epochs.append(0 if finished(settings) else settings.epochs - shared)
+    return epochs
 
 
 @contextmanager
 def _progress(
     candidates: Sequence[Candidate],
-) -> Iterator[tuple[Callable[[EpochRow], None], Callable[[dict[str, Any]], None]]]:
+) -> Iterator[tuple[Callable[[EpochRow], None], Callable[[Candidate, dict[str, Any]], None]]]:
     """Functions to call after each epoch and after each run.
 
     They show a bar with the time left on a terminal, else a line a run; nothing if the runs are to
     be quiet.
     """
-    terminal = sys.stderr.isatty()
-    quiet = candidates[0].settings.quiet
-    total = sum(candidate.epochs for candidate in candidates)
-    began, done = time.monotonic(), [0]  # epochs, and those of runs that were finished before
-    with tqdm(total=total, unit="epoch", disable=quiet or not terminal) as bar:
+    terminal, quiet = sys.stderr.isatty(), candidates[0].settings.quiet
+    epochs = _epochs(candidates)
+    began, trained, runs = time.monotonic(), 0, 0
+
+    def left(done: int) -> str:
+        # The first epoch, in which torch is loaded, says nothing of the others.
+        seconds = (time.monotonic() - began) / max(done - 1, 1) * (sum(epochs) - done)
+        return f"about {seconds:.0f} s" if seconds < 100 else f"about {seconds / 60:.0f} min"
+
+    with tqdm(total=sum(epochs), unit="epoch", disable=quiet or not terminal) as bar:
 
         def on_epoch(_: EpochRow) -> None:
+            nonlocal trained, began
+            trained += 1
             bar.update()
+            if trained == 1:
+                began = time.monotonic()
+            if trained == _TELLING and not (terminal or quiet):
+                print(f"{len(epochs)} runs, {sum(epochs)} epochs: {left(trained)}", flush=True)
 
-        def on_run(row: dict[str, Any]) -> None:
-            done.append(done[-1] + candidates[len(done) - 1].epochs)
-            bar.update(done[-1] - bar.n)
-            line = f"{name(row['method'], row['rate'])}: dev {row['dev_accuracy']:.1f} %"
-            bar.set_postfix_str(line)
+        def on_run(candidate: Candidate, row: dict[str, Any]) -> None:
+            nonlocal runs
+            runs += 1
+            done = sum(epochs[:runs])
+            bar.update(done - bar.n)
+            failed = row["status"] == "failed"
+            said = f"failed: {row['error']}" if failed else f"dev {row['dev_accuracy']:.1f} %"
+            bar.set_postfix_str(f"{candidate.name}: {said}")
             if not (terminal or quiet):
-                left = (time.monotonic() - began) * (total / done[-1] - 1)
-                place = f"[{len(done) - 1}/{len(candidates)}]"
-                print(f"{place} {line}; about {left:.0f} s left", flush=True)
+                print(
+                    f"[{runs}/{len(epochs)}] {candidate.name}: {said}; {left(done)} left",
+                    flush=True,
+                )
 
         yield on_epoch, on_run
 
@@ -182,8 +267,10 @@ def _progress(
 def smallest(rows: Sequence[dict[str, Any]], within: float) -> dict[str, Any]:
     """The run of the smallest file that drops at most `within` points under the reference on dev.
 
-    Test has no part in the choice. Of equal files the one that is best on dev.
+    Drops count in tenths, as they are shown. Test has no part in the choice. Of equal files the one
+    that is best on dev.
     """
-    least = rows[0]["dev_accuracy"] - within
-    good = [row for row in rows if row["dev_accuracy"] >= least]
+    done = [row for row in rows if row["status"] == "done"]
+    whole = rows[0]["dev_accuracy"]
+    good = [row for row in done if round(whole - row["dev_accuracy"], 1) <= within]
     return min(good, key=lambda row: (row["file_bytes"], -row["dev_accuracy"]))

@@ -3,58 +3,88 @@
 from typing import Any
 
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from ccompress.experiment.results import sampling_error, size
 from ccompress.report import axes
 from ccompress.report.style import REFERENCE_COLOUR, method_styles
-from ccompress.report.tables import size
 
-# Columns of a table of models: `method` is that of a run, or the baseline's name; `chosen` marks
-# the model that is recommended.
-COLUMNS = ("model", "method", "file_bytes", "dev_accuracy", "test_accuracy", "drop", "chosen")
+# Columns of a table of models: `method` is that of a run, or the baseline's name; a drop is in
+# points under the reference; `smaller` marks a network that is smaller than the reference's, and
+# `chosen` the model that is recommended.
+COLUMNS = (
+    "model",
+    "method",
+    "file_bytes",
+    "dev_accuracy",
+    "dev_drop",
+    "test_accuracy",
+    "test_drop",
+    "smaller",
+    "chosen",
+)
 
 
-def shown(models: pd.DataFrame) -> str:
-    """A table from the smallest file to the largest, as text."""
+def shown(models: pd.DataFrame, tested: int) -> str:
+    """A table from the smallest file to the largest, as text; `tested` texts are in test."""
+    error = sampling_error(models["test_accuracy"], tested)
+    wide = models["model"].str.len().max()
     table = pd.DataFrame(
         {
             "": models["chosen"].map({True: "->", False: ""}),
-            "model": models["model"],
+            "model".ljust(wide): models["model"].str.ljust(wide),
             "file": models["file_bytes"].map(size),
             "dev": models["dev_accuracy"].map("{:.1f} %".format),
+            "dev drop": models["dev_drop"].map("{:+.1f}".format),
             "test": models["test_accuracy"].map("{:.1f} %".format),
-            "drop on test": models["drop"].map("{:+.1f}".format),
+            "± error": error.map("{:.1f}".format),
+            "test drop": models["test_drop"].map("{:+.1f}".format),
         }
     )
     text: str = table.to_string(index=False)
-    return text
+    return f"{text}\n± error: the standard error of an accuracy on {tested:,} texts of test"
 
 
-def figure(models: pd.DataFrame, baseline: str, reference: str) -> Figure:
+def figure(models: pd.DataFrame, baseline: str, reference: str, tested: int) -> Figure:
     """Test accuracy against the size of the file, a marker a method.
+
+    A band is the reference's accuracy and its standard error.
 
     Args:
         models: With the columns of `COLUMNS`.
         baseline: The method that is drawn as a line: its models are of one kind.
         reference: The method that is not compressed.
+        tested: How many texts are in test.
     """
-    drawing = Figure(figsize=(5.2, 3.2), layout="constrained")
+    drawing = Figure(figsize=(5.4, 3.6), layout="constrained")
     ax = drawing.add_subplot()
-    methods = [name for name in dict.fromkeys(models["method"]) if name != reference]
+    (whole,) = models.loc[models["method"] == reference, "test_accuracy"]
+    error = sampling_error(whole, tested)
+    ax.axhspan(whole - error, whole + error, color="0.92", linewidth=0, zorder=0)
+    ax.axhline(whole, color=REFERENCE_COLOUR, linewidth=0.8, zorder=1)
+    linear = {"color": "0.45", "marker": "s", "linestyle": (0, (4, 1.5)), "label": baseline}
+    _points(ax, models[models["method"] == baseline], linear)
+    methods = [m for m in dict.fromkeys(models["method"]) if m not in (reference, baseline)]
     for method, style in method_styles(methods).items():
         rows = models[models["method"] == method]
-        look = style.line() if method == baseline else style.points()
-        ax.plot(rows["file_bytes"], rows["test_accuracy"], label=method, **look)
-    star: dict[str, Any] = {"marker": "*", "markersize": 8, "label": f"{reference} (reference)"}
-    ring: dict[str, Any] = {"marker": "o", "markersize": 11, "label": "chosen on dev"}
-    for rows, colour, look in (
-        (models[models["method"] == reference], REFERENCE_COLOUR, star),
-        (models[models["chosen"]], "0.3", ring | {"markerfacecolor": "none"}),
-    ):
-        x, y = rows["file_bytes"], rows["test_accuracy"]
-        ax.plot(x, y, color=colour, linestyle="none", **look)
+        look = style.points()
+        _points(ax, rows[~rows["smaller"]], look | {"label": method, "markersize": 5.5})
+        _points(ax, rows[rows["smaller"]], look | {"markersize": 3.5})
+    star = {"marker": "*", "markersize": 9, "label": f"{reference}, ± standard error"}
+    small = {"marker": "o", "markersize": 3.5, "label": "small: a smaller network"}
+    ring = {"marker": "o", "markersize": 11, "markerfacecolor": "none", "label": "chosen on dev"}
+    alone = {"linestyle": "none"}
+    _points(ax, models[models["method"] == reference], alone | star | {"color": REFERENCE_COLOUR})
+    _points(ax, models[models["chosen"]], alone | ring | {"color": "0.2"})
+    if models["smaller"].any():
+        _points(ax, models.iloc[:0], alone | small | {"color": "0.5"})
     axes.sizes(ax)
     ax.set_xlabel("model file (log scale)")
     ax.set_ylabel("test accuracy, %")
-    drawing.legend(loc="outside right upper", frameon=False)
+    drawing.legend(loc="outside upper center", ncols=3, frameon=False, columnspacing=1.2)
     return drawing
+
+
+def _points(ax: Axes, rows: pd.DataFrame, look: dict[str, Any]) -> None:
+    ax.plot(rows["file_bytes"], rows["test_accuracy"], **look)

@@ -179,3 +179,11 @@ def test_a_bad_line_is_named_as_in_training(tmp_path, capsys, name, contents, gu
     (tmp_path / name).write_text(contents, encoding="utf-8")
     assert cli.command(["evaluate", str(path), "--data", str(tmp_path / name)]) == 2
     assert f"{tmp_path / name} {guess}" in capsys.readouterr().err
+
+
+def test_the_delimiter_of_a_table_can_be_named(tmp_path, capsys):
+    path, _ = store(tmp_path)
+    file = tmp_path / "data.csv"
+    file.write_text(f"n,x^text^label\n1,5^w3 w5^{LABELS[0]}\n", encoding="utf-8")
+    assert cli.command(["evaluate", str(path), "--data", str(file), "--delimiter", "^"]) == 0
+    assert "of 1 texts" in capsys.readouterr().out

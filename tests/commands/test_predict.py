@@ -227,3 +227,12 @@ def test_a_label_s_line_breaks_part_no_lines(name):
     ((label, _, text),) = csv.reader(io.StringIO(rendered, newline=""), dialect)
     assert label.split() == ["very", "good", "indeed"]
     assert text.split() == ["so", "it", "is"]
+
+
+def test_the_delimiter_of_a_table_can_be_named(answers, tmp_path, capsys):
+    file = tmp_path / "a.csv"
+    file.write_text("n,x^text\n1,5^w3 w5\n2,5^w9\n", encoding="utf-8")
+    said = answers(b"", str(file), "--delimiter", "^").splitlines()
+    assert [row.split("\t")[2] for row in said] == ["w3 w5", "w9"]
+    assert cli.command(["predict", str(tmp_path), str(file), "--delimiter", "ab"]) == 2
+    assert "--delimiter='ab': it is one character" in capsys.readouterr().err

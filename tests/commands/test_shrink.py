@@ -5,6 +5,7 @@ import gzip
 import importlib.util
 import random
 import re
+import shlex
 from pathlib import Path
 
 import pandas as pd
@@ -12,8 +13,10 @@ import pytest
 
 from ccompress import cli
 from ccompress.commands import shrink as command
-from ccompress.experiment import shrink
-from ccompress.report import tables
+from ccompress.data import columns
+from ccompress.errors import Diverged
+from ccompress.experiment import results, shrink
+from ccompress.methods.quantization import Quantization
 
 
 def rows(count: int = 120) -> list[tuple[str, str]]:
@@ -31,11 +34,24 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     few = {"none": ("0",), "quantization": ("0.75",), "in_training_svd_int8": ("0.9", "0.9999")}
     monkeypatch.setattr(shrink, "SWEEP", few)
+    smaller = {"rest": "int8", "network.layers": 1, "network.hidden": 4, "vocab.max_size": 20}
+    monkeypatch.setattr(shrink, "SMALLER", (smaller,))
+    monkeypatch.setattr(shrink, "SWEEP_OF_SMALLER", {"in_training_svd_int8": ("0.9",)})
     monkeypatch.setattr(command.tfidf, "FEATURES", (20,))
     return tmp_path
 
 
 SHORT = ["train.epochs=4", "network.hidden=8", "threads=1"]
+
+
+def models(folder: Path, name: str) -> pd.DataFrame:
+    return pd.read_csv(folder / "results" / "shrink" / name / "models.csv")
+
+
+def printed_commands(said: str) -> list[list[str]]:
+    """What stands after "this one" as commands to copy, without the name of the program."""
+    lines = said.partition("this one")[2].splitlines()
+    return [shlex.split(line)[1:] for line in lines if line.startswith("  ccompress ")]
 
 
 def test_a_spreadsheet_becomes_a_model_that_predicts(folder, capsys):
@@ -45,31 +61,85 @@ def test_a_spreadsheet_becomes_a_model_that_predicts(folder, capsys):
     assert cli.command(["shrink", "anfragen.csv", *SHORT]) == 0
     said = capsys.readouterr().out
     assert cli.command(["shrink", "anfragen.csv", "--quiet", *SHORT]) == 0
-    assert "[3/3]" not in capsys.readouterr().out
+    assert "[3/4]" not in capsys.readouterr().out
     assert "texts in 'Anfrage', labels in 'Kategorie'" in said
     assert "120 texts, 3 classes" in said
-    assert "[3/3] in_training_svd_int8 0.9" in said  # a rate that leaves no rank is no candidate
+    assert "[3/4] in_training_svd_int8 0.9: dev" in said  # a rate without a rank is no candidate
+    assert "[4/4] in_training_svd_int8 0.9 rest=int8 layers=1 max_size=20: dev" in said
+    assert re.search(r"^4 runs, 10 epochs: about \d+ s$", said, re.MULTILINE)
     out = folder / "results" / "shrink" / "anfragen"
     assert {"runs.csv", "models.csv", "sizes.png", "sizes.svg"} <= {p.name for p in out.iterdir()}
-    models = pd.read_csv(out / "models.csv")
-    assert models["file_bytes"].is_monotonic_increasing
-    assert {*models["method"]} == {*shrink.SWEEP, command.BASELINE}
-    whole = models[models["method"] == "none"].iloc[0]
-    assert models["drop"].to_numpy() == pytest.approx(
-        (whole["test_accuracy"] - models["test_accuracy"]).to_numpy()
-    )
-    (chosen,) = models[models["chosen"]].to_dict("records")
-    assert f"this one: {chosen['model']}, {tables.size(chosen['file_bytes'])}" in said
-    run = re.search(r"ccompress predict (\S+)", said).group(1)
-    (folder / "texts.txt").write_text("Gerät1 kaputt\n", "utf-8")
-    assert cli.command(["predict", run, "texts.txt"]) == 0
-    assert capsys.readouterr().out.split("\t")[0] in ("Störung", "Lob", "Frage")
+    table = models(folder, "anfragen")
+    assert table["file_bytes"].is_monotonic_increasing
+    assert {*table["method"]} == {*shrink.SWEEP, command.BASELINE}
+    whole = table[table["method"] == "none"].iloc[0]
+    for split in ("dev", "test"):
+        drops = whole[f"{split}_accuracy"] - table[f"{split}_accuracy"]
+        assert table[f"{split}_drop"].to_numpy() == pytest.approx(drops.to_numpy())
+    (chosen,) = table[table["chosen"]].to_dict("records")
+    drop = f"drop {chosen['test_drop']:+.1f} points on test"
+    assert f"this one: {results.size(chosen['file_bytes'])}, {drop}; predict with\n" in said
+    error = results.sampling_error(whole["test_accuracy"], 24)
+    assert re.search(rf"none .* {whole['test_accuracy']:.1f} % +{error:.1f} +\+0\.0$", said, re.M)
+
+
+def test_the_commands_at_the_end_work_as_they_stand(folder, capsys):
+    pytest.importorskip("onnxscript", reason="needs the extra [export]")
+    lines = ["Nr,x^die Anfrage^Kategorie"]
+    lines += [f"{i},5^{text}^{label}" for i, (text, label) in enumerate(rows())]
+    (folder / "alle Anfragen.csv").write_text("\n".join(lines), "utf-8")
+    arguments = ["shrink", "alle Anfragen.csv", 'dataset.delimiter="^"', *SHORT]
+    assert cli.command(arguments) == 0
+    predict, export = printed_commands(capsys.readouterr().out)
+    assert cli.command(predict) == 0
+    answers = capsys.readouterr().out.splitlines()
+    assert [answer.split("\t")[2] for answer in answers] == [text for text, _ in rows()]
+    assert {answer.split("\t")[0] for answer in answers} <= {"Störung", "Lob", "Frage"}
+    assert cli.command(export) == 0
+    assert "predict.py" in capsys.readouterr().out
+
+
+def test_a_run_that_fails_is_shown_and_does_not_stop_the_others(folder, capsys, monkeypatch):
+    (folder / "a.csv").write_text("\n".join(["text,label", *map(",".join, rows())]), "utf-8")
+
+    def fail(*_):
+        raise Diverged("the loss was nan")
+
+    monkeypatch.setattr(Quantization, "compress", fail)
+    assert cli.command(["shrink", "a.csv", *SHORT]) == 0
+    said = capsys.readouterr().out
+    assert "[2/4] quantization 0.75: failed: Diverged: the loss was nan" in said
+    assert "\nfailed: quantization 0.75: Diverged: the loss was nan\n" in said
+    assert {*models(folder, "a")["method"]} == {*shrink.SWEEP, command.BASELINE} - {"quantization"}
+    assert "this one" in said
+
+
+def test_without_a_reference_there_is_nothing_to_compare_with(folder, capsys):
+    (folder / "a.csv").write_text("\n".join(["text,label", *map(",".join, rows())]), "utf-8")
+    assert cli.command(["shrink", "a.csv", *SHORT, "train.upper.calr=1e30"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "none, which the others are compared with, failed: Diverged: the loss was" in line
+
+
+def test_networks_are_smaller_only_in_what_the_user_left_open(folder):
+    (folder / "a.csv").write_text("\n".join(["text,label", *map(",".join, rows())]), "utf-8")
+
+    def smaller(*options):
+        task = shrink.Task(Path("a.csv"), columns.Columns("text", "label"), None, options)
+        return dict(task.candidates(task.load())[-1].smaller)
+
+    smallest = {"rest": "int8", "network.layers": 1, "network.hidden": 4, "vocab.max_size": 20}
+    assert smaller() == smallest
+    lstm = {key: value for key, value in smallest.items() if key != "network.layers"}
+    assert smaller("network=lstm") == lstm  # which has no layers
+    fixed = smaller("network.hidden=7", "rest=int4", "vocab.max_size=15")
+    assert fixed == {"network.layers": 1}
 
 
 def test_a_test_file_and_a_form_of_its_own(folder, capsys, monkeypatch):
     find = importlib.util.find_spec
     monkeypatch.setattr(
-        importlib.util, "find_spec", lambda name, *rest: name != "sklearn" and find(name, *rest)
+        command, "find_spec", lambda name, *rest: name != "sklearn" and find(name, *rest)
     )
     for name, chosen in (("a.csv.gz", rows()), ("b.csv.gz", rows()[:30])):
         with gzip.open(folder / name, "wt", encoding="utf-8", newline="") as file:
@@ -87,13 +157,16 @@ def test_a_test_file_and_a_form_of_its_own(folder, capsys, monkeypatch):
 
 def test_the_smallest_within_the_drop_on_dev_is_chosen_whatever_test_says():
     def row(run_id, file_bytes, dev):
-        return {"run_id": run_id, "file_bytes": file_bytes, "dev_accuracy": dev}
+        kept = {"run_id": run_id, "file_bytes": file_bytes, "dev_accuracy": dev}
+        return kept | {"status": "failed" if dev is None else "done"}
 
     table = [row("none", 900, 90.0), row("a", 100, 88.9), row("b", 200, 89.0), row("c", 300, 95.0)]
     assert shrink.smallest(table, 1.0)["run_id"] == "b"
+    assert shrink.smallest([*table, row("d", 50, 88.96)], 1.0)["run_id"] == "d"  # 1.0 as shown
     assert shrink.smallest(table, 2.0)["run_id"] == "a"
     assert shrink.smallest([*table, row("d", 200, 92.0)], 1.0)["run_id"] == "d"
     assert shrink.smallest([row("none", 900, 90.0), row("a", 100, 80.0)], 1.0)["run_id"] == "none"
+    assert shrink.smallest([*table, row("d", None, None)], 1.0)["run_id"] == "b"
 
 
 @pytest.mark.parametrize(

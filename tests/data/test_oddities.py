@@ -3,7 +3,7 @@
 import pytest
 
 from ccompress.data.base import Examples, Splits
-from ccompress.data.oddities import oddities, unknown_share
+from ccompress.data.oddities import coverage, oddities
 
 
 def examples(*texts: tuple[str, str]) -> Examples:
@@ -25,7 +25,8 @@ def test_of_plain_texts_nothing_is_said() -> None:
 @pytest.mark.parametrize(
     ("train", "test", "said"),
     [
-        ([(f"a {i}", "X ") for i in range(5)], [("b", "X ")], "'X ' and 'x' differ by case or spa"),
+        ([(f"a {i}", "X ") for i in range(5)], [("b", "X ")], "different classes (with their"),
+        ([(f"a {i}", "X ") for i in range(5)], [("b", "X ")], ": 'x' (7) and 'X ' (6)"),
         ([("a", "z")], [("b", "z")], "1 of 3 classes have fewer than 5 texts: 'z'"),
         ([(f"a {i}", "z") for i in range(5)], [], "1 of 3 classes are not in test: 'z'"),
         ([], [("so 1", "x")], "1 of 3 texts of test are in train too"),
@@ -39,7 +40,14 @@ def test_what_is_odd_is_said(
     assert said in sentence
 
 
-def test_the_share_of_words_that_training_lacks_counts_each_as_often_as_it_stands() -> None:
-    both = splits(examples(*PLAIN), examples(("so new new 1", "x"), ("no", "y")))
-    assert unknown_share(both, min_count=1) == 2 / 5
-    assert unknown_share(both, min_count=3) == 3 / 5  # 1 stands in train twice
+def test_words_with_a_vector_are_counted_each_as_often_as_it_stands() -> None:
+    both = splits(examples(*PLAIN), examples(("so new new so so", "x"), ("no", "y")))
+    (said,) = coverage(both, {"so", "no", "new"})
+    assert (
+        said == "words: 100.0 % of the words of test, 100.0 % of the different ones, have a vector"
+    )
+    said, note = coverage(both, {"so", "no"})
+    assert "66.7 % of the words of test, 66.7 % of the different" in said
+    assert note == "note: few words of test have a vector; the most frequent without: 'new'"
+    said, _ = coverage(both, {"so"})
+    assert "50.0 % of the words of test, 33.3 % of the different" in said

@@ -39,10 +39,7 @@ class Custom(Dataset):
     delimiter: str | None = None
 
     def __post_init__(self) -> None:
-        if self.delimiter is not None and (len(self.delimiter) != 1 or self.delimiter in '"\r\n'):
-            raise InputError(
-                f"dataset.delimiter={self.delimiter!r}: it is one character, such as ';'"
-            )
+        table_file.check_delimiter(self.delimiter, "dataset.delimiter")
 
     def files(self) -> dict[str, Path]:
         """Return the named files, by option."""
@@ -87,7 +84,8 @@ def labelled(
     """The texts and labels of a file in one of the forms of `table_file.rows`.
 
     A text or a label is a string, or in JSON a number, `true` or `false`, which stand for the
-    text that one writes for them.
+    text that one writes for them. Rows without any value, as spreadsheets leave them at the end,
+    are left out.
 
     Args:
         path: The file.
@@ -99,6 +97,8 @@ def labelled(
             or has a value in it that is empty or no text.
     """
     for line, row in table_file.rows(path, delimiter):
+        if row and all(value is None or not str(value).strip() for _, value in row):
+            continue
         text, label = (
             _filled(row, column, option, table_file.place(path, line))
             for option, column in columns.items()
@@ -106,9 +106,9 @@ def labelled(
         yield Labelled(text, label, line)
 
 
-def texts(path: Path, column: str, option: str) -> Iterator[str]:
+def texts(path: Path, column: str, option: str, delimiter: str | None = None) -> Iterator[str]:
     """The values of a column of such a file, empty ones included; errors as in `labelled`."""
-    for line, row in table_file.rows(path):
+    for line, row in table_file.rows(path, delimiter):
         yield _value(row, column, option, table_file.place(path, line))
 
 

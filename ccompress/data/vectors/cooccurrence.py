@@ -93,17 +93,21 @@ def _truncated_svd(
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Left singular vectors (n, rank), of whatever signs, and values (rank,), in any order."""
     from scipy.sparse.linalg import svds
+    from threadpoolctl import threadpool_limits
 
     # A start vector with no symmetry: words with like contexts span subspaces that a constant one
     # would never reach.
     start = np.random.default_rng(0).standard_normal(matrix.shape[0])
-    # PROPACK gives up where the matrix has fewer dimensions than are asked for, and where singular
-    # values are equal it is wrong once in some hundred times. ARPACK is not, but its many small
-    # products take ten times as long on several threads.
-    with suppress(np.linalg.LinAlgError):
-        left, singular, right = svds(matrix, k=rank, v0=start, solver="propack")
-        error = np.linalg.norm(matrix @ right.T - left * singular, axis=0).max()
-        if error <= _ACCURACY * singular.max():
-            return left, singular
-    left, singular, _ = svds(matrix, k=rank, v0=start, solver="arpack")
-    return left, singular
+    # The solvers make many small products: several threads take up to thirty times as long for them
+    # where other programs use the cores.
+    with threadpool_limits(1):
+        # PROPACK gives up where the matrix has fewer dimensions than are asked for, and where
+        # singular values are equal it is wrong once in some hundred times. ARPACK is not, but it is
+        # slower.
+        with suppress(np.linalg.LinAlgError):
+            left, singular, right = svds(matrix, k=rank, v0=start, solver="propack")
+            error = np.linalg.norm(matrix @ right.T - left * singular, axis=0).max()
+            if error <= _ACCURACY * singular.max():
+                return left, singular
+        left, singular, _ = svds(matrix, k=rank, v0=start, solver="arpack")
+        return left, singular

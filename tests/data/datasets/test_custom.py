@@ -143,7 +143,10 @@ def test_a_stray_quotation_mark_in_tsv_swallows_nothing(tmp_path: Path) -> None:
         ("a.csv", 'text,label\n"so,x\nwell,y\n', r"a.csv line 3 cannot be read: unexpected end"),
         ("a.csv", "text,label\na,x\nb,x\n", r"one class only \('x'\)"),
         ("a.csv", "text,label\na,x\nb,y\n", r"the dev split has no examples"),
-        ("a.csv", "text,label\ncafé,x\n".encode("ISO-8859-1"), r"a.csv is not UTF-8 \(line 2\)"),
+        ("a.jsonl", '{"text": "café"}'.encode("ISO-8859-1"), r"a.jsonl is not UTF-8 \(line 1\)"),
+        # UTF-8 that was damaged; a text of no Western language; what ends in the middle of a letter
+        ("a.csv", "text,label\ncafé,x\n".encode() + b"caf\xe9", r"a.csv is not UTF-8 \(line 3\)"),
+        ("a.csv", "text,label\nпривет,x\n".encode("cp1251"), r"a.csv is not UTF-8 \(line 2\)"),
         ("a.csv", b"PK\x03\x04\xff\xfe\x00", r"a.csv is not UTF-8 \(line 1\)"),
         ("a.tsv", "text\tlabel\nso\tx\ty\n", r"line 2 has 3 fields where the header has 2"),
         ("a.jsonl", '{"text": "so", "label": "x"}\nso,x', r"a.jsonl line 2 is not JSON"),
@@ -179,6 +182,26 @@ def test_what_is_wrong_is_named(
 ) -> None:
     with pytest.raises(InputError, match=complaint):
         custom(tmp_path, contents, name).load(tmp_path)
+
+
+def test_a_spreadsheet_of_windows_1252_is_read_and_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    lines = ["sep=;", "text;label", "schön für 3,50 €;ja", '"über\nuns";nein', "gut;ja", "ab;nein"]
+    contents = "\r\n".join(lines)
+    plain = custom(tmp_path, contents, "plain.csv").load(tmp_path)
+    assert not caplog.messages
+    read = custom(tmp_path, contents.encode("cp1252"), "a.csv").load(tmp_path)
+    assert read.test.tokens == plain.test.tokens
+    assert read.test.tokens[0] == ["schön", "für", "3,50", "€"]
+    (said,) = caplog.messages
+    assert "a.csv is no UTF-8 and is read as Windows-1252" in said
+
+
+def test_empty_rows_of_a_spreadsheet_are_left_out(tmp_path: Path) -> None:
+    lines = CSV.split("\n")
+    contents = "\n".join([*lines[:3], ",", " , ", *lines[3:], ","])
+    assert custom(tmp_path, contents).load(tmp_path).test.tokens == TOKENS
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
