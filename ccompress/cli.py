@@ -237,7 +237,7 @@ def _reference(
         print(f"the reference, run {whole.run_id}; reference=skip leaves it out", flush=True)
     try:
         trained = _shown(whole, reference.overrides_of(overrides))
-    except (Diverged, MissingData) as error:
+    except (Diverged, MissingData, OutOfMemory) as error:  # the run itself is done
         return None, f"none: {error}"
     return trained, f"run {whole.run_id}"
 

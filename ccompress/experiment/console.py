@@ -43,6 +43,7 @@ def progress(
                 say(log.epoch(row, total))
 
         yield on_epoch, say
+        bar.leave = bar.n > 0  # where all epochs were stored it has shown nothing
 
 
 def show(

@@ -119,8 +119,9 @@ class Sweep(Sweeper):
 
         rounds = halving.rounds(grid.combinations, option, dev_accuracy)
         for number, combinations in enumerate(rounds, start=1):
-            print(f"round {number} of choosing {option}", flush=True)
             runs = grid.runs(combinations, self._threads)
+            if not _is_quiet(runs.jobs):
+                print(f"round {number} of choosing {option}", flush=True)
             ids |= runs.ids
             jobs, rows, reasons = self._run(runs)
             whole.jobs.extend(jobs)
@@ -149,7 +150,7 @@ class Sweep(Sweeper):
         refuse_missing_data(missing, runs.lacking)
         # Those that failed come last: one of them may have ended an earlier call with its GPU.
         missing.sort(key=lambda job: results.read_result(job.settings.folder) is not None)
-        quiet = any(job.settings.quiet for job in jobs)
+        quiet = _is_quiet(jobs)
         if not quiet:
             counts = f"{len(before)} finished before, {len(missing)} to do"
             print(f"{len(jobs)} runs: {counts}", flush=True)
@@ -187,6 +188,10 @@ class Sweep(Sweeper):
         """The command line of a run, as this sweep's: another may have run it before."""
         sources = self.whole.hydra.runtime.config_sources
         return results.command_line(job.overrides, sources, job.settings.method.uses_rate)
+
+
+def _is_quiet(jobs: Sequence[Job]) -> bool:
+    return any(job.settings.quiet for job in jobs)
 
 
 def _refused(job: Job, reasons: Mapping[str, str]) -> dict[str, Any] | None:

@@ -1,6 +1,8 @@
 """The last lines of a run and of a sweep: what is deployed, beside its reference."""
 
+import io
 import re
+import sys
 
 import composing
 import pytest
@@ -9,6 +11,7 @@ import tiny_data
 from ccompress import cli
 from ccompress.errors import Diverged
 from ccompress.experiment import console, log, reference, results
+from ccompress.training.trainer import EpochRow
 
 COMPARED = "reference=auto"
 
@@ -194,6 +197,26 @@ def test_quiet_leaves_the_last_lines(ccompress, tiny):
     sweep = ccompress("--quiet", *tiny, "-m", "seed=1,2", "rate=0.74")
     assert sweep.stdout.startswith("2 of 2 runs are done\n")
     assert sweep.stderr == ""
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_a_terminal_shows_a_bar_with_the_time_left(tiny, monkeypatch, capsys):
+    monkeypatch.setattr("sys.stderr", Terminal())
+    settings = composing.settings(*tiny, "rate=0.74")
+    with console.progress(settings) as (on_epoch, say):
+        say("goes on from epoch 2 of 4")
+        for epoch in (3, 4):
+            on_epoch(EpochRow("compressed", epoch, 7 * epoch, 0.1, 0.5, 80.0, 0.01))
+    shown = sys.stderr.getvalue()
+    assert "in_training_svd: 100%" in shown
+    assert "| 4/4 [" in shown
+    assert "<00:00" in shown
+    assert "dev 80.00 %" in shown
+    assert capsys.readouterr().out == "goes on from epoch 2 of 4\n"
 
 
 def test_each_run_has_a_log(ccompress, tiny, tmp_path):
