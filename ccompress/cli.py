@@ -262,6 +262,8 @@ def _explained(error: Exception) -> str:
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         group, _, option = str(error.missing_cfg_file).rpartition("/")
         known = list(error.options or [])
+        if group == "hydra/launcher":
+            known = sorted({*known, *_LAUNCHERS})
         if group == "hydra/launcher" and option in _LAUNCHERS:
             return f"{group}={option} needs more packages: {installation.command('launchers')}"
         if group and known:

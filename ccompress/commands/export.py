@@ -3,15 +3,18 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ccompress import storage
 from ccompress.commands.arguments import Arguments
 from ccompress.commands.stored_model import add_run, open_run
-from ccompress.deployment import tokenizer_json
-from ccompress.deployment.export import FORMATS, described, write_onnx_folder
-from ccompress.deployment.model import Model
 from ccompress.errors import InputError
 from ccompress.experiment.results import size
+
+if TYPE_CHECKING:
+    from ccompress.deployment.model import Model
+
+SUFFIXES = {"onnx": ".onnx", "torch_export": ".pt2"}  # of single files
 
 
 def parser() -> Arguments:
@@ -22,7 +25,7 @@ def parser() -> Arguments:
         "needs onnxruntime and tokenizers alone), or for torch without ccompress (a file).",
     )
     add_run(parser)
-    parser.add_argument("--format", choices=FORMATS, required=True, help="what to write")
+    parser.add_argument("--format", choices=SUFFIXES, required=True, help="what to write")
     parser.add_argument(
         "--out",
         type=Path,
@@ -36,8 +39,11 @@ def parser() -> Arguments:
 
 def main(arguments: Sequence[str]) -> int:
     """Write the exported model and what belongs to it, and say where."""
+    # torch takes seconds to import, which --help does without
+    from ccompress.deployment import tokenizer_json
+
     given = parser().read(arguments)
-    suffix, _ = FORMATS[given.format]
+    suffix = SUFFIXES[given.format]
     in_folder = given.format == "onnx" and (given.out is None or given.out.suffix != suffix)
     if in_folder and given.out and given.out.is_file():
         raise InputError(f"--out {given.out} is a file: give a folder, or FILE.onnx")
@@ -55,8 +61,10 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _folder(small: Model, out: Path) -> str:
+def _folder(small: "Model", out: Path) -> str:
     """Write the folder of ONNX; what there is to say of it."""
+    from ccompress.deployment.export import write_onnx_folder
+
     write_onnx_folder(small, out)
     bytes_ = (out / "model.onnx").stat().st_size
     return (
@@ -65,11 +73,12 @@ def _folder(small: Model, out: Path) -> str:
     )
 
 
-def _file(small: Model, out: Path, form: str) -> str:
+def _file(small: "Model", out: Path, form: str) -> str:
     """Write a single file, its words and labels beside it; what there is to say of it."""
-    _, write = FORMATS[form]
+    from ccompress.deployment.export import WRITERS, described
+
     with storage.replacing(out) as temporary:
-        write(small, temporary)
+        WRITERS[form](small, temporary)
     words = out.with_suffix(".json")
     storage.write_text(words, json.dumps(described(small), ensure_ascii=False, indent=1))
     return f"written: {out}, {size(out.stat().st_size)}; its words and labels: {words}"

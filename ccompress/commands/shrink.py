@@ -26,10 +26,10 @@ BASELINE = "TF-IDF, linear"
 
 def main(arguments: Sequence[str]) -> int:
     """Train what may fit, show it from the smallest to the largest, and name the one to take."""
+    given = _parsed(arguments)
     # torch takes seconds to import, which --help does without
     from ccompress.experiment import shrink
 
-    given = _parsed(arguments)
     file: Path = given.file
     chosen = columns.recognised(file, _delimiter(given.options), given.text, given.label)
     print(f"{file}: texts in {chosen.text!r}, labels in {chosen.label!r}")

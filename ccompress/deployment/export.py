@@ -176,9 +176,9 @@ def _extra_packages() -> Iterator[None]:
         raise InputError(f"ONNX needs more packages: {installation.command('export')}") from error
 
 
-FORMATS: dict[str, tuple[str, Callable[[Model, Path], None]]] = {
-    "onnx": (".onnx", write_onnx),
-    "torch_export": (".pt2", write_torch_export),
+WRITERS: dict[str, Callable[[Model, Path], None]] = {
+    "onnx": write_onnx,
+    "torch_export": write_torch_export,
 }
 
 

@@ -12,7 +12,7 @@ import torch
 from small_model import LABELS, OPTIONS, store, words
 
 from ccompress import cli, storage
-from ccompress.commands.export import main
+from ccompress.commands.export import SUFFIXES, main
 from ccompress.data.text.tokenizers import TOKENIZERS
 from ccompress.deployment import export, model
 from ccompress.errors import InputError
@@ -222,7 +222,7 @@ class Undecided(DAN):
         (Undecided, "Undecided cannot be exported: .*data-dependent"),
     ],
 )
-@pytest.mark.parametrize("form", export.FORMATS)
+@pytest.mark.parametrize("form", export.WRITERS)
 def test_a_network_that_cannot_be_exported_is_refused_by_name(tmp_path, network, message, form):
     if form == "onnx":
         pytest.importorskip("onnxscript", reason="needs the extra [export]")
@@ -232,6 +232,10 @@ def test_a_network_that_cannot_be_exported_is_refused_by_name(tmp_path, network,
         main([str(path), "--format", form, "--trust", __name__])
     assert "\n" not in str(caught.value)
     assert [file.name for file in tmp_path.iterdir()] == ["model.safetensors"]
+
+
+def test_the_verb_offers_what_can_be_written():
+    assert SUFFIXES.keys() == export.WRITERS.keys()
 
 
 class Airy(DAN):
