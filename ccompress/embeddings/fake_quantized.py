@@ -80,8 +80,8 @@ class FakeQuantizedLowRankEmbedding(FactorisedEmbedding):
         """
         A, B = factorize(table, table.shape[1])
         tier, bits = _allocated(A * B.norm(dim=1), counts, budget)
-        rank = bits.shape[1]
-        return cls(A[:, :rank], B[:rank], tier, bits, padding_idx)
+        [columns] = bits.any(0).nonzero(as_tuple=True)
+        return cls(A[:, columns], B[columns], tier, bits[:, columns], padding_idx)
 
     def read_factors(self, indices: Tensor) -> tuple[Tensor, Tensor]:
         """Rows of A, of shape (..., k), and B, both rounded."""

@@ -79,7 +79,7 @@ def allocate(energy: Matrix, weights: Matrix, sizes: Sequence[int], budget: int)
         budget: Bytes that `stored_bytes` must not exceed.
 
     Returns:
-        Bits (T, k) with the best rank k, 1 to d. A column without bits in any tier is left out.
+        Bits (T, k) with the best rank k, 1 to d. A column may have none in any tier: leave it out.
 
     Raises:
         InputError: Not even one bit of one tier fits.
@@ -101,8 +101,7 @@ def allocate(energy: Matrix, weights: Matrix, sizes: Sequence[int], budget: int)
             best = error, bits
     if best is None:
         raise InputError(f"{budget} bytes leave no bit for factors of {dim} columns")
-    bits = best[1]
-    return bits[:, bits.any(0)]
+    return best[1]
 
 
 def _greedy(value: Matrix, saved: Matrix, rows: Matrix, room: float) -> Bits:

@@ -62,7 +62,7 @@ def test_what_is_packed_is_what_training_reads(training):
 
 
 def test_bytes_are_read_as_the_packed_bits_are(training):
-    rows = training.packed().A
+    rows = training.shipped().A
     indices = torch.arange(V)
     assert torch.equal(rows(indices), rows._from_bits(indices))
     assert not rows.state_dict().keys() & {"_numbers", "_values"}
@@ -72,6 +72,22 @@ def test_bytes_are_read_as_the_packed_bits_are(training):
     bits = torch.full((40, 2), 4)
     many = MixedPrecisionEmbedding.from_codes(codes, tier, bits, torch.rand(2), torch.rand(40), 0)
     assert torch.equal(many(indices), many._from_bits(indices))
+
+
+def test_a_direction_without_bits_is_left_out_wherever_it_stands():
+    """Here the strongest one, which only words that are too many and too rare have."""
+    rows, dim = 2010, 4
+    table = torch.zeros(rows, dim)
+    table[10:, 0] = 0.6
+    table[1:10, 1] = torch.linspace(-7, 7, 9)
+    table[1:10, 2] = torch.linspace(-7, 7, 9).flip(0).roll(3)
+    counts = torch.where(torch.arange(rows) < 10, 10_000, 1)
+    small = FakeQuantizedLowRankEmbedding.from_table(table, counts, 150, padding_idx=0).shipped()
+    assert small.rank < 3
+    assert sum(t.nbytes for t in small.state_dict().values()) <= 150
+    frequent = torch.arange(1, 10)
+    error = (small(frequent) - table[frequent]).norm() / table[frequent].norm()
+    assert error < 0.3
 
 
 def test_a_packed_embedding_is_made_again_from_its_state(training):
