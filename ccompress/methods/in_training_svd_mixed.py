@@ -28,7 +28,7 @@ class InTrainingSVDMixed(InTrainingSVD):
 
     When to use it: for the smallest tables, 97.5 % and above. No committed experiment has measured
     it yet. With the DAN at 99 % it dropped 0.7 points on clinc150's dev (two seeds) and gained 0.4
-    on trec's; the other layers in 8 or 4 bits (`rest`) changed that by 0.1 in the mean.
+    on trec's (one). The other layers in 8 or 4 bits (`rest`) gained 0.1 in the mean of four runs.
 
     Where it loses: on books it dropped 1.4 points of dev at 99 %, `in_training_svd_int8` 0.05. What
     did not help there: tiers of equal size (0.1 better), at most 16 columns (0.1 worse) or 28 (0.2
