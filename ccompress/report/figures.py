@@ -24,7 +24,7 @@ from ccompress.report.tables import points
 # flatten everything else.
 DEEPEST = 10.0
 
-# Shares of bytes that are removed, of cells: the same of runs.
+# The share of the bytes that is removed: its column in a table of cells, and in one of runs.
 _OF_RUNS = {"achieved": "achieved_reduction", "folded_reduction": "folded_reduction"}
 
 _REFERENCE_LABEL = f"{REFERENCE} (reference)"
@@ -78,13 +78,14 @@ def accuracy_against_rate(done: pd.DataFrame, cells: pd.DataFrame, within: float
         if reference["accuracy_low"].notna().any():
             legend.append(Patch(color="0.8", lw=0, label="its 95 % interval"))
         legend.append(Line2D([], [], **_UNDER, label=f"{points(within)} under it"))
+    compressed = cells[cells["method"] != REFERENCE]
     draws = {
         label: functools.partial(draw, removed=removed)
         for label, removed in (
             ("bytes removed of the table, %", "achieved"),
             ("of the network as deployed, %", "folded_reduction"),
         )
-        if cells[removed].notna().any()
+        if compressed[removed].notna().any()
     }
     return panel_grid(panels(done), done, draws, "test accuracy, %", legend)
 
