@@ -156,9 +156,9 @@ def test_an_exported_folder_answers_as_predict_does_without_this_package(
 
 def test_a_tokenizer_of_ones_own_leaves_the_file_with_its_words(tmp_path, capsys):
     pytest.importorskip("tokenizers", reason="needs the extra [export]")
-    path, _ = store(tmp_path)
-    tensors, metadata = storage.load(path)
-    storage.save(path, tensors, {**metadata, "tokenizer": "shlex.split"})
+    path, net = store(tmp_path)
+    config = {"network": OPTIONS["dan"]}
+    model.save(path, model.Model(net, words(40), LABELS, "shlex.split", config))
     arguments = ["export", str(path), "--format", "onnx", "--trust", "shlex"]
     assert cli.command([*arguments, "--out", str(tmp_path / "folder")]) == 2
     assert "cannot hold the tokenizer shlex.split" in capsys.readouterr().err
