@@ -4,6 +4,8 @@ from itertools import chain
 
 import numpy as np
 import pytest
+import scipy.sparse.linalg
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from ccompress.data.vectors import cooccurrence
 from ccompress.errors import InputError
@@ -109,3 +111,19 @@ def test_fewer_independent_words_than_dimensions():
 def test_too_little_text():
     with pytest.raises(InputError, match=r"at most 2 dimensions .* 3 distinct words, not 3"):
         cooccurrence.vectors([["a", "b", "c"]], 3, 5)
+
+
+def test_the_solver_works_on_one_thread(monkeypatch):
+    """Several would wait for each other in its many small products."""
+    threads = []
+    solve = scipy.sparse.linalg.svds
+
+    def watched(*arguments, **options):
+        threads.extend(pool["num_threads"] for pool in threadpool_info())
+        return solve(*arguments, **options)
+
+    monkeypatch.setattr(scipy.sparse.linalg, "svds", watched)
+    with threadpool_limits(2):
+        cooccurrence.vectors([list("abcab"), list("bcd")], 2, 5)
+    assert threads
+    assert {*threads} == {1}
