@@ -24,7 +24,7 @@ without their labels. `scripts/encoder` computes the rows, and writes this page 
   embeddings of 2,000 training texts.
 
 Numbers after recovery are means with 95 % t-intervals over seeds, which change the order of the
-texts. Tables of real encoders are not of low rank: without recovery most compression is useless.
+texts. Tables of real encoders are not of low rank: without recovery, low rank alone is useless.
 
 """
 
