@@ -1,8 +1,9 @@
 """Write the pages that Sphinx builds. All of their text has its source elsewhere.
 
-The first page and a page per section come from the README. The page on the command line comes from
-`--help`, the cards of the methods from their docstrings and `conf/method`, and the pages of the API
-from the docstrings of each folder of the package. Each folder of `results/` has a page.
+The first page and a page per section come from the README, more of the guide from `docs/`. The
+page on the command line comes from `--help`, the cards of the methods from their docstrings and
+`conf/method`, and the pages of the API from the docstrings of each folder of the package. Each
+folder of `results/` has a page.
 """
 
 import contextlib
@@ -32,7 +33,9 @@ def main(out: Path) -> None:
     shutil.rmtree(out, ignore_errors=True)
     (_, first), *sections = readme()
     pages = {f"{slug(title)}.md": text for title, text in sections}
-    pages |= {str(path.relative_to(ROOT)): read(path) for path in (ROOT / "docs").glob("*.md")}
+    pages |= {
+        str(path.relative_to(ROOT)): read(path) for path in sorted((ROOT / "docs").glob("*.md"))
+    }
     guide = list(pages)
     pages |= {"command_line.md": command_line(), "methods.md": methods()}
     rooms = {f"api/{path.parent.name}.md": room(path.parent) for path in packages()}

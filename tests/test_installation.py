@@ -36,5 +36,5 @@ def test_an_extra_is_installed_as_ccompress_was(monkeypatch, origin, words, inst
 
 def test_the_extras_named_are_those_there_are():
     pyproject = (Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8")
-    for extra in ("launchers", "export"):
+    for extra in ("launchers", "export", "transformers"):
         assert f"\n{extra} = [" in pyproject
