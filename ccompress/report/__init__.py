@@ -1,1 +1,1 @@
-"""Tables and figures from stored rows."""
+"""Tables and figures that are made from stored rows."""

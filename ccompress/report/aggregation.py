@@ -1,7 +1,7 @@
-"""Cells: the runs of one panel, method and rate taken together over seeds.
+"""Cells: a cell combines the runs of one panel, method and rate over all seeds.
 
-Everything here is a function of `Runs.done` and returns a table of plain numbers. A figure or a
-printed table formats it and computes nothing.
+Every function here takes `Runs.done` and returns a table of plain numbers. Figures and printed
+tables only format these numbers.
 """
 
 from collections import Counter
@@ -16,7 +16,7 @@ from ccompress.report.statistics import t_interval
 from ccompress.report.stored_runs import PANEL, REFERENCE
 
 CELL = [*PANEL, "method", "rate"]
-# The order of tables and legends: the paper's method, its rivals, then what goes beyond it.
+# The order in tables and legends: the paper's method, its competitors, then all other methods.
 KNOWN_METHODS = [
     "in_training_svd",
     "pre_training_svd",
@@ -31,14 +31,14 @@ KNOWN_METHODS = [
     "factored_start",
     "random_columns",
 ]
-ROUNDING = 1e-9  # points: what adding up percentages may leave between two equal means
+ROUNDING = 1e-9  # points: rounding may leave this difference between two equal means
 
 _ESTIMATED = {
     "test_accuracy": "accuracy",
     "drop": "drop",
     "achieved_reduction": "achieved",
 }
-# The same for every seed of a cell.
+# These columns are equal for all seeds of a cell.
 _AVERAGED = ["rank", "bits", "vocab_size", "dim", "test_size", "flops_per_sentence"]
 _AVERAGED += ["embedding_bytes_original", "embedding_bytes", "model_bytes_original", "model_bytes"]
 _AVERAGED += ["model_reduction", "folded_bytes", "folded_reduction", "file_bytes"]
@@ -46,14 +46,14 @@ _AVERAGED += ["model_saved"]
 
 
 def method_order(method: str) -> tuple[int, list[tuple[int, float, str]]]:
-    """A key that sorts methods: the reference, the known ones, the others by name."""
+    """A sort key for methods: the reference, then the known methods, then the others by name."""
     order = [REFERENCE, *KNOWN_METHODS]
     name = method.partition(",")[0]
     return (order.index(name) if name in order else len(order), natural(method))
 
 
 def methods(done: pd.DataFrame) -> list[str]:
-    """The methods that were run, without the reference; the known ones first, then by name."""
+    """The methods that were run, without the reference, in the order of `method_order`."""
     return sorted(set(done["method"]) - {REFERENCE}, key=method_order)
 
 
@@ -63,7 +63,7 @@ def rates(done: pd.DataFrame) -> list[float]:
 
 
 def panels(done: pd.DataFrame) -> pd.DataFrame:
-    """The (data, network, schedule) that were run, by name, synthetic data last."""
+    """The panels (data, network, schedule) that were run, sorted by name, synthetic data last."""
 
     def order(panel: tuple[str, str, str]) -> tuple[object, ...]:
         return (is_synthetic(panel[0]), *map(natural, panel))
@@ -73,12 +73,12 @@ def panels(done: pd.DataFrame) -> pd.DataFrame:
 
 
 def summarize(done: pd.DataFrame) -> pd.DataFrame:
-    """One row a cell that was run, panel by panel: the reference, then every rate and method.
+    """One row per cell, panel by panel: first the reference, then every rate and method.
 
-    Columns: the cell's names, `n` (seeds), `accuracy`, `drop`, `achieved` (each with `_low` and
-    `_high`, the ends of the 95 % interval, and `_n`), averages of sizes, `overrides`, the command
-    line of its first seed, and the panel's `sampling_error`, that of the reference accuracy on its
-    test split.
+    The columns are the names of the cell; `n`, the number of seeds; `accuracy`, `drop` and
+    `achieved`, each with `_n` and the ends `_low` and `_high` of its 95 % interval; averages of
+    sizes; `overrides`, the command line of the first seed; and `sampling_error`, the sampling error
+    of the panel's reference accuracy on its test split.
     """
     summaries = []
     for key, group in done.sort_values("seed").groupby(CELL, sort=False):
@@ -95,21 +95,21 @@ def summarize(done: pd.DataFrame) -> pd.DataFrame:
 
 
 def with_reference(cells: pd.DataFrame) -> pd.DataFrame:
-    """The cells of the panels whose reference was run: drops are measured from it."""
+    """The cells of panels with a reference, from which drops are measured."""
     return cells[cells.groupby(PANEL)["method"].transform(lambda names: REFERENCE in set(names))]
 
 
 def drawn(table: pd.DataFrame) -> pd.DataFrame:
-    """The rows (runs or cells) of the panels that have something to compare: two cells or more."""
+    """The rows (runs or cells) of panels with two or more cells, which can be compared."""
     names = table["method"] + table["rate"].map(" {:g}".format)
     return table[names.groupby([table[key] for key in PANEL]).transform("nunique") > 1]
 
 
 def measure(done: pd.DataFrame) -> pd.DataFrame:
-    """What was measured, a row a cell and device: what one device takes says nothing of another.
+    """The measured costs: one row per cell and device, since devices cannot be averaged.
 
-    Columns: the cell's names, `device`, `latency` with `_low`, `_high` and `_n`, and the means of
-    `train_seconds` and `peak_memory_bytes`.
+    The columns are the names of the cell; `device`; `latency` with `_low`, `_high` and `_n`; and
+    the means of `train_seconds` and `peak_memory_bytes`.
     """
     measured = []
     for key, group in done.groupby([*CELL, "device"], sort=False):
@@ -120,9 +120,9 @@ def measure(done: pd.DataFrame) -> pd.DataFrame:
 
 
 def estimate_columns(name: str, values: pd.Series) -> dict[str, object]:
-    """The estimate of a mean as columns: `name`, and with `_low`, `_high` and `_n`.
+    """The estimate of a mean as columns: `name`, and `name` with `_low`, `_high` and `_n`.
 
-    A t-interval knows no bounds; that of an accuracy is cut off at 0 and 100 %.
+    A t-interval is unbounded, so the interval of an accuracy is cut off at 0 and 100 %.
     """
     estimate = t_interval(values.dropna().to_numpy())
     low, high = estimate.low, estimate.high
@@ -133,7 +133,7 @@ def estimate_columns(name: str, values: pd.Series) -> dict[str, object]:
 
 
 def _ordered(table: pd.DataFrame, done: pd.DataFrame, by: list[str]) -> pd.DataFrame:
-    """The rows of a table of cells panel by panel, in each by the columns `by` and the method."""
+    """Sort a table of cells by panel, then by the columns `by`, then by method."""
     place = {method: i for i, method in enumerate([REFERENCE, *methods(done)])}
     table = table.assign(
         method_place=table["method"].map(place), first=table["method"] != REFERENCE
@@ -143,7 +143,7 @@ def _ordered(table: pd.DataFrame, done: pd.DataFrame, by: list[str]) -> pd.DataF
 
 
 def incomplete(done: pd.DataFrame) -> pd.DataFrame:
-    """The cells that lack seeds which most cells of their panel have: a row a cell, its `seeds`."""
+    """The cells that lack seeds that most cells of their panel have, with the missing `seeds`."""
     lacking = []
     for _, panel in done.groupby(PANEL, sort=False):
         seeds = panel.groupby(["method", "rate"])["seed"].agg(set)
@@ -156,11 +156,11 @@ def incomplete(done: pd.DataFrame) -> pd.DataFrame:
 
 
 def smallest_within(cells: pd.DataFrame, within: float) -> pd.DataFrame:
-    """In each panel the cell of the smallest network whose mean drop is at most `within` points.
+    """For each panel, the smallest network whose mean drop is at most `within` points.
 
-    It is the network as it is deployed that is compared; a cell whose size was not recorded is not
-    looked at. The reference qualifies always, with a drop of zero: where nothing smaller does, it
-    is named.
+    The sizes compared are those of the deployed (folded) network, and cells without a recorded size
+    are ignored. The reference always qualifies with a drop of zero, so it is the answer if no
+    smaller network qualifies.
     """
     good = cells[(cells["drop"] <= within + ROUNDING) & cells["folded_bytes"].notna()]
     return good.sort_values(["folded_bytes", "drop"]).groupby(PANEL, sort=False).head(1)

@@ -1,4 +1,4 @@
-"""The table that answers a question: what one option changes."""
+"""The table that answers a question: what does one option change?"""
 
 import re
 
@@ -17,7 +17,7 @@ _AVERAGED = ["folded_bytes", "embedding_bytes", "file_bytes"]
 
 
 def table(question: Question) -> Table:
-    """Accuracy, and the drop where the reference was run too: a column a value of the option."""
+    """Accuracy for each value of the option, and the drop if the reference was run too."""
     cells = _cells(question.runs)
     values = sorted(cells["value"].unique(), key=natural)
     rows = [
@@ -25,7 +25,7 @@ def table(question: Question) -> Table:
         for _, group in cells.groupby(CELL, sort=False)
     ]
     every = pd.DataFrame(common for common, _ in rows)
-    # What all rows have in common stands above the table, not in each of its lines.
+    # The note above the table, and not each line, shows what all rows have in common.
     constant = [name for name in every if every[name].nunique() == 1]
     if len(rows) == 1:
         shown = {"": _upright(question.option, *rows[0])}
@@ -52,7 +52,7 @@ def _file_name(option: str) -> str:
 
 
 def _cells(runs: pd.DataFrame) -> pd.DataFrame:
-    """One row a cell and value of the option, with accuracy, drop and sizes."""
+    """One row per cell and value of the option, with accuracy, drop and sizes."""
     cells = []
     for key, group in runs.groupby([*CELL, "value"], sort=False):
         cell: dict[str, object] = dict(zip([*CELL, "value"], key, strict=True))
@@ -70,18 +70,18 @@ def _cells(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def _common(cell: pd.Series) -> dict[str, str]:
-    """The leading columns of a line: all but the option."""
+    """The first columns of a line, which show everything except the option."""
     rate = NOTHING if cell["method"] == REFERENCE else percent(cell["rate"])
     return {**named(cell), "method": cell["method"], "rate (of the table)": rate}
 
 
 def _is_paired(common: dict[str, str], cells: pd.DataFrame) -> bool:
-    """Whether the reference was run under every value of the option."""
+    """Whether the reference was run with every value of the option."""
     return common["method"] != REFERENCE and bool((cells["drop_n"] > 0).all())
 
 
 def _upright(option: str, common: dict[str, str], cells: pd.DataFrame) -> pd.DataFrame:
-    """A line a value of the option."""
+    """A table with one line per value of the option."""
     columns: dict[str, list[str]] = {option: list(cells.index)}
     columns["accuracy"] = [estimate(cell, "accuracy") for _, cell in cells.iterrows()]
     if _is_paired(common, cells):
@@ -94,7 +94,7 @@ def _upright(option: str, common: dict[str, str], cells: pd.DataFrame) -> pd.Dat
 def _lines(
     rows: list[tuple[dict[str, str], pd.DataFrame]], constant: list[str], name: str
 ) -> pd.DataFrame:
-    """A line for what runs have in common, a column a value of the option."""
+    """A table with one line per cell and one column per value of the option."""
     lines = []
     for common, cells in rows:
         sizes = name == "accuracy" and cells["folded_bytes"].nunique() > 1
@@ -109,7 +109,7 @@ def _lines(
 
 
 def _differences(runs: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """The tests of the paper's schedule against the others, in the mean of the cells."""
+    """The tests of the paper's schedule against the others, averaged over cells."""
     tested = comparisons.schedule_comparisons(runs.assign(schedule=runs["value"]))
     lines = [
         {

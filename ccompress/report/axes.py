@@ -1,4 +1,4 @@
-"""What axes span, and how their ticks read."""
+"""The ranges of axes, and the text of their ticks."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ from ccompress.report.stored_runs import REFERENCE
 
 
 def reductions(ax: Axes, cells: pd.DataFrame, column: str) -> None:
-    """Let the x axis span the reductions of `cells` in `column`, in percent, and end at 100."""
+    """An x axis for the reductions in `column` of `cells`, in percent, that ends at 100."""
     lowest = cells.loc[cells["method"] != REFERENCE, column].min()
     left = 10 * math.floor(10 * (lowest - 0.02))
     ax.set_xlim(left, 101)
@@ -25,17 +25,22 @@ def milliseconds(ax: Axes) -> None:
 
 
 def sizes(ax: Axes) -> None:
-    """A logarithmic x axis of bytes, whose ticks are in kB below 1 MB."""
+    """A logarithmic x axis of bytes, with ticks in kB below 1 MB and in MB above."""
     _logarithmic(ax, {5: (1, 1.5, 2, 3, 5, 7), 20: (1, 2, 3, 5), math.inf: (1, 2, 5)})
     ax.xaxis.set_major_formatter(FuncFormatter(_size))
 
 
 def _logarithmic(ax: Axes, ticks: Mapping[float, Sequence[float]]) -> None:
-    """Ticks at multiples of powers of ten: for an axis that spans at most so much, which."""
+    """Make the x axis logarithmic, with ticks at multiples of powers of ten.
+
+    Args:
+        ax: The axes.
+        ticks: Largest ratio of the axis's ends -> the multiples to use up to this ratio.
+    """
     ax.set_xscale("log")
     low, high = ax.get_xlim()
-    spans = min(most for most in ticks if high <= most * low)
-    ax.xaxis.set_major_locator(LogLocator(subs=ticks[spans]))
+    ratio = min(largest for largest in ticks if high <= largest * low)
+    ax.xaxis.set_major_locator(LogLocator(subs=ticks[ratio]))
     ax.xaxis.set_minor_locator(NullLocator())
 
 

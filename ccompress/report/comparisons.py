@@ -1,6 +1,6 @@
-"""Comparisons: one method against others, one schedule against others, and who stands where.
+"""Comparisons of methods and of schedules, and the rank of each method.
 
-Functions of `Runs.done` or of the cells that `aggregation.summarize` makes of it.
+Every function takes `Runs.done`, or the cells that `aggregation.summarize` makes from it.
 """
 
 from collections.abc import Iterable, Iterator
@@ -18,12 +18,12 @@ _TESTED = ["difference", "low", "high", "n", "t", "p"]
 
 
 def comparisons(done: pd.DataFrame) -> pd.DataFrame:
-    """The first method against every other: paired t-tests over seeds, in each panel, at each rate.
+    """The first method against each other one: a paired t-test over seeds for each panel and rate.
 
     `difference` is the first method's accuracy minus the other's, in points, over the seeds that
-    both have, with its 95 % interval; `p_holm` is Holm's correction over all comparisons at one
-    rate; `verdict` is "better" or "worse" where p_holm < 0.05, "not tested" where there is no
-    test, else "not shown".
+    both have, with its 95 % interval. `p_holm` is the p-value after Holm's correction over all
+    comparisons at one rate. `verdict` is "better" or "worse" if p_holm < 0.05, "not tested" if
+    there is no test, and otherwise "not shown".
     """
     tests = [
         (*panel, rate, method, other, *_tested(difference.dropna()))
@@ -35,15 +35,15 @@ def comparisons(done: pd.DataFrame) -> pd.DataFrame:
 
 
 def is_tested(done: pd.DataFrame) -> bool:
-    """Whether any two methods can be tested against each other: see `comparisons`."""
+    """Whether `comparisons` can test any two methods against each other."""
     return len(methods(done)) > 1 and bool(comparisons(done)["p"].notna().any())
 
 
 def mean_comparisons(done: pd.DataFrame) -> pd.DataFrame:
-    """The tests of `comparisons` for the accuracy averaged over panels, seed by seed.
+    """The tests of `comparisons` for the accuracy that is averaged over panels, seed by seed.
 
-    A row a rate and other method. Averaged are the `panels` in which both were run at that rate;
-    only seeds that all of these have are counted.
+    There is one row per rate and other method. The average includes the panels in which both
+    methods were run at that rate (`panels` is their number), and the seeds that all of them have.
     """
     tests = [
         (rate, method, other, *_tested_mean(differences))
@@ -54,9 +54,10 @@ def mean_comparisons(done: pd.DataFrame) -> pd.DataFrame:
 
 
 def schedule_comparisons(done: pd.DataFrame) -> pd.DataFrame:
-    """The paper's schedule against every other, for each method and rate, as `mean_comparisons`.
+    """The paper's schedule against each other one, for each method and rate.
 
-    Averaged are the data sets and networks that were run under both.
+    The tests are those of `mean_comparisons`. The average includes the data sets and networks that
+    were run with both schedules.
     """
     by = ["data", "network", "method", "rate", "seed"]
     accuracy = done.set_index([*by, "schedule"])["test_accuracy"].unstack("schedule")
@@ -72,7 +73,7 @@ def schedule_comparisons(done: pd.DataFrame) -> pd.DataFrame:
 
 
 def _differences(done: pd.DataFrame) -> Iterator[tuple[float, str, str, pd.DataFrame]]:
-    """(rate, first method, other, the first's accuracy minus the other's: panels x seeds)."""
+    """Yield rate, first method, other method, and their difference in accuracy (panels x seeds)."""
     first, *others = methods(done)
     accuracy = done.set_index([*CELL, "seed"])["test_accuracy"].unstack("method")
     for rate, group in accuracy.groupby("rate"):
@@ -82,19 +83,19 @@ def _differences(done: pd.DataFrame) -> Iterator[tuple[float, str, str, pd.DataF
 
 
 def _tested(difference: pd.Series) -> tuple[float, ...]:
-    """Estimate and paired t-test of differences, one a seed: the columns `_TESTED`."""
+    """The columns `_TESTED`: estimate and paired t-test of differences, one per seed."""
     values = difference.to_numpy()
     return (*t_interval(values), *paired_t_test(values))
 
 
 def _tested_mean(differences: pd.DataFrame) -> tuple[float, ...]:
-    """How many panels there are, and the test of their mean: panels x seeds."""
+    """The number of panels, and the test of the mean over panels of `differences`."""
     by_seed = differences.mean(skipna=False).dropna()
     return (len(differences), *_tested(by_seed))
 
 
 def _verdicts(table: pd.DataFrame) -> pd.DataFrame:
-    """Add Holm's correction over the tests at each rate, and what it leaves shown."""
+    """Add the columns `p_holm`, corrected over the tests at each rate, and `verdict`."""
     table["p_holm"] = table.groupby("rate")["p"].transform(lambda p: holm(p.to_numpy()))
     sign = np.where(table["difference"] > 0, "better", "worse")
     verdict = np.where(table["p_holm"] < ALPHA, sign, "not shown")
@@ -103,10 +104,10 @@ def _verdicts(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def standings(cells: pd.DataFrame) -> pd.DataFrame:
-    """In how many panels and rates each method has the best, second and worst mean accuracy.
+    """How often each method has the best, second and worst mean accuracy.
 
-    Counted where at least two methods were run; a tie counts for both. `of` is how many of those
-    places the method was run at.
+    Every panel and rate with at least two methods counts, and a tie counts for both. `of` is the
+    number of these at which the method was run.
     """
     run = cells[cells["method"] != REFERENCE].copy()
     run["accuracy"] = (run["accuracy"] / ROUNDING).round()
@@ -124,13 +125,13 @@ def standings(cells: pd.DataFrame) -> pd.DataFrame:
 
 
 def headline_rates(done: pd.DataFrame) -> list[float]:
-    """The rates that the summary speaks of: 0.9 and 0.95, or the largest where neither was run."""
+    """The rates of the summary: 0.9 and 0.95, or the largest rate if neither was run."""
     run = rates(done)
     return [rate for rate in run if rate in (0.9, 0.95)] or run[-1:]
 
 
 def best_others(cells: pd.DataFrame, rate: float, first: str) -> pd.DataFrame:
-    """At one rate, in each panel: the drop of method `first` and of the best other method."""
+    """For each panel at one rate: the drop of method `first` and of the best other method."""
     at_rate = cells[(cells["rate"] == rate) & (cells["method"] != REFERENCE)]
     ours = at_rate[at_rate["method"] == first].set_index(PANEL)
     others = at_rate[(at_rate["method"] != first) & at_rate["drop"].notna()]
@@ -141,13 +142,13 @@ def best_others(cells: pd.DataFrame, rate: float, first: str) -> pd.DataFrame:
 
 
 def mean_drop(done: pd.DataFrame, rate: float, chosen: Iterable[tuple[str, ...]]) -> Estimate:
-    """The drop at `rate`, averaged over panels for each seed, then estimated over seeds.
+    """The mean drop at `rate`: averaged over panels for each seed, then estimated over seeds.
 
     Args:
-        done: Finished runs.
+        done: The finished runs.
         rate: The requested rate.
         chosen: (data, network, schedule, method) of the cells to average. Only seeds that all of
-            them have are counted.
+            these cells have count.
     """
     keys = pd.MultiIndex.from_tuples(chosen, names=[*PANEL, "method"])
     at_rate = done[done["rate"] == rate].set_index([*PANEL, "method", "seed"])["drop"]

@@ -1,4 +1,4 @@
-"""Tables of what a compressed network takes: numbers, bytes, operations, time, memory."""
+"""Tables of the costs of a compressed network: numbers, bytes, operations, time, memory."""
 
 import pandas as pd
 
@@ -12,7 +12,7 @@ EXAMPLE = (10_000, 300, 30)
 
 
 def example() -> str:
-    """The source's worked example, and the rank that its rate allows."""
+    """A sentence with the source's worked example, and the rank that its rate allows."""
     rows, dim, rank = EXAMPLE
     table = rows * dim
     allowed = rank_of_factors(rows, dim, 0.9)
@@ -28,8 +28,8 @@ def example() -> str:
 
 
 def sizes(cells: pd.DataFrame) -> Table:
-    """What each rate leaves of the embedding table, requested against achieved."""
-    # The table is the same under every network: the first that was run stands for all.
+    """The size of the embedding at each rate, with requested and achieved reduction."""
+    # All networks have the same table, so the first one represents them all.
     numbers = cells.drop_duplicates(["data", "method", "rate"])
     columns = ["data", "method", "rate", "achieved", "rank", "bits", "vocab_size", "dim"]
     numbers = numbers[[*columns, "embedding_bytes_original", "embedding_bytes"]].copy()
@@ -59,11 +59,11 @@ def sizes(cells: pd.DataFrame) -> Table:
 
 
 def costs(cells: pd.DataFrame, measured: pd.DataFrame) -> Table:
-    """What the whole network takes on disk, in memory, in operations and in time.
+    """The costs of the whole network: disk, memory, operations and time.
 
     Args:
-        cells: `aggregation.summarize` of the runs.
-        measured: `aggregation.measure` of the same runs: a row a cell and device.
+        cells: The result of `aggregation.summarize` for the runs.
+        measured: The result of `aggregation.measure` for the same runs.
     """
     columns = ["achieved", "n", "embedding_bytes", "model_bytes", "model_reduction"]
     columns += ["folded_bytes", "folded_reduction", "file_bytes", "flops_per_sentence"]
@@ -106,5 +106,5 @@ def _line(row: pd.Series) -> dict[str, str]:
 
 
 def _memory(device: str) -> str:
-    """Which kind of memory a run on `device` measures, see `experiment.measure.peak_memory`."""
+    """The kind of memory that a run on `device` measures; see `experiment.measure.peak_memory`."""
     return "on the GPU" if device.startswith("cuda") else "resident"

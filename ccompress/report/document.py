@@ -1,4 +1,4 @@
-"""Files of a report: tables as Markdown and CSV, figures as SVG and PNG, and the page of it all."""
+"""The files of a report: tables as Markdown and CSV, figures as SVG and PNG, and their page."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -14,7 +14,7 @@ from ccompress.report.style import printing
 from ccompress.report.tables import Table
 
 PAGE = "tables.md"
-_LONG = 60  # lines of a table above which the page folds it away
+_LONG = 60  # the page hides a table with more lines than this behind a summary
 
 
 @dataclass(frozen=True)
@@ -27,10 +27,10 @@ class Picture:
 
 
 def write(out: Path, heading: str, intro: Sequence[str], parts: list[Table | Picture]) -> None:
-    """Write every part under `out`, and the page that shows the intro's points and the parts.
+    """Write all parts below `out`, and a page that shows the sentences of `intro` and the parts.
 
-    What the page there showed before, and this one does not, is deleted: a table of missing runs
-    must not outlive them.
+    Files that the former page showed and the new one does not are deleted. Otherwise a table of
+    missing runs would remain after the runs are complete.
     """
     former = _shown(out / PAGE)
     missing = ""
@@ -59,26 +59,26 @@ def _shown(page: Path) -> set[Path]:
 
 
 def markdown(table: pd.DataFrame) -> str:
-    """A table of text as Markdown; see `_plain`."""
+    """A table of text as Markdown, with escaped names (see `_plain`)."""
     lines = [[_cell(name) for name in table.columns], ["---"] * table.shape[1]]
     lines += [[_cell(value) for value in row] for row in table.itertuples(index=False)]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def _cell(value: object) -> str:
-    """What a cell of a Markdown table holds: one line, in which no bar ends the cell."""
+    """A value as a cell of a Markdown table: on one line, with escaped bars."""
     return _plain(" ".join(str(value).split())).replace("|", "\\|")
 
 
 def _plain(text: str) -> str:
-    """Text in which names are no mathematics and no HTML; what stands between ` is left alone."""
+    """Escape what Markdown would read as mathematics or HTML, except between backquotes."""
     parts = text.split("`")
     parts[::2] = [re.sub(r"[\\$]|<(?=\S)", r"\\\g<0>", part) for part in parts[::2]]
     return "`".join(parts)
 
 
 def _section(table: Table) -> str:
-    """A table under its title, with its note; folded where it is long."""
+    """A table below its title and note; a long table is hidden behind a summary."""
     body = []
     for heading, block in table.shown.items():
         if heading:
@@ -96,7 +96,7 @@ def _write_csv(path: Path, numbers: pd.DataFrame) -> None:
 
 
 def write_figure(folder: Path, picture: Picture) -> str:
-    """Save a figure as SVG, without the date that would make equal figures differ, and as PNG.
+    """Save a figure as PNG and as SVG, without the date, so that equal figures give equal files.
 
     Returns:
         The letters that no font of this machine has.

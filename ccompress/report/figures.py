@@ -1,4 +1,4 @@
-"""The figures of accuracy: against rate, bytes and latency. Functions of runs and cells alone."""
+"""The figures of accuracy against rate, bytes and latency, made from runs and cells."""
 
 import functools
 from collections.abc import Callable, Sequence
@@ -20,8 +20,8 @@ from ccompress.report.stored_runs import PANEL, REFERENCE
 from ccompress.report.style import REFERENCE_COLOUR, method_styles, panel_grid, rows_of
 from ccompress.report.tables import points
 
-# An axis ends so far under the reference: a method that collapses leaves the panel, and does not
-# flatten everything else.
+# The y axis ends this many points under the reference. So a method that collapses leaves the panel
+# and does not flatten everything else.
 DEEPEST = 10.0
 
 # The share of the bytes that is removed: its column in a table of cells, and in one of runs.
@@ -38,11 +38,12 @@ _STAR: dict[str, Any] = {
 
 
 def accuracy_against_rate(done: pd.DataFrame, cells: pd.DataFrame, within: float) -> Figure:
-    """Mean accuracy with its 95 % interval against the share of the bytes that is removed.
+    """Mean accuracy with its 95 % interval against the share of bytes that is removed.
 
-    Of the embedding table on the left, of the network as it is deployed on the right, where that
-    was recorded. The reference is a line with its band; a dotted line lies `within` points under
-    it. A cell of too few seeds for an interval shows each of them as a point.
+    The left side shows the share of the embedding table, and the right side that of the deployed
+    (folded) network, if it was recorded. The reference is a line with its interval as a band; a
+    dotted line is `within` points under it. A cell with too few seeds for an interval shows each
+    seed as a point.
     """
     styles = method_styles(methods(done))
 
@@ -62,7 +63,7 @@ def accuracy_against_rate(done: pd.DataFrame, cells: pd.DataFrame, within: float
                 ax.plot(100 * few[_OF_RUNS[removed]], few["test_accuracy"], **marks)
             if (y < low).any():
                 _arrows(ax, [_crossing(x, y, low)], low, style.colour)
-                # What leaves is named on the left; there is no room to say it twice.
+                # Only the left side names the method; there is no room on the right.
                 name = f"{one_line(method, 30)}: " if removed == "achieved" else ""
                 leaving.append((f"{name}{y.min():.0f} %", style.colour))
         _reference(ax, shown, within)
@@ -91,7 +92,7 @@ def accuracy_against_rate(done: pd.DataFrame, cells: pd.DataFrame, within: float
 
 
 def accuracy_against_bytes(done: pd.DataFrame, cells: pd.DataFrame, within: float) -> Figure:
-    """Mean accuracy against the bytes of the network as it is deployed, with the Pareto front."""
+    """Mean accuracy against the bytes of the deployed (folded) network, with the Pareto front."""
     cells = cells.assign(cost=cells["folded_bytes"])
     label = "network as deployed (log scale)"
     return _against_cost(done, panels(done), cells, within, label, axes.sizes)
@@ -102,7 +103,7 @@ def accuracy_against_latency(
 ) -> Figure:
     """Mean accuracy against the latency of one sentence, with the Pareto front.
 
-    Every device has panels of its own, since latencies of different devices do not compare.
+    Each device has its own panels, since latencies of different devices cannot be compared.
     """
     cells = cells.merge(measured, on=CELL).assign(cost=lambda table: table["latency"])
     of_devices = cells[[*PANEL, "device"]].drop_duplicates()
@@ -118,7 +119,7 @@ def _against_cost(
     label: str,
     scale: Callable[[Axes], None],
 ) -> Figure:
-    """Mean accuracy against the column `cost` of `cells`, a panel a row of `drawn`."""
+    """Mean accuracy against the column `cost` of `cells`, with one panel per row of `drawn`."""
     styles = method_styles(methods(done))
     cells = cells[cells["cost"].notna()]
 
@@ -153,15 +154,18 @@ def _against_cost(
 
 
 def _count(seeds: pd.DataFrame) -> pd.Series:
-    """For each run of a panel, how many seeds its cell has."""
+    """The number of seeds in the cell of each run of a panel."""
     return seeds.groupby(["method", "rate"])["seed"].transform("size")
 
 
 def _interval(run: pd.DataFrame, lowest: float) -> np.ndarray:
-    """Lengths of the intervals below and above the means, (2, cells); nan where there is none.
+    """The lengths of the intervals below and above the means (2, cells); nan without an interval.
 
-    A mean that lies under the panel, whose lowest accuracy is given, has none: a bar without its
-    point would say nothing.
+    A mean below the panel has none, since a bar without its point would be meaningless.
+
+    Args:
+        run: The cells of one method.
+        lowest: The lowest accuracy that the panel shows.
     """
     run = run.assign(accuracy=run["accuracy"].where(run["accuracy"] >= lowest))
     low, high = run["accuracy"] - run["accuracy_low"], run["accuracy_high"] - run["accuracy"]
@@ -176,7 +180,7 @@ def _reference(ax: Axes, shown: pd.DataFrame, within: float) -> None:
 
 
 def _crossing(x: np.ndarray, y: np.ndarray, low: float) -> float:
-    """Where the line through (x, y) first goes under `low`; its begin, where that lies under it."""
+    """The x at which the line through (x, y) first falls below `low`; its start if it is below."""
     under = int(np.argmax(y < low))
     if under == 0:
         return float(x[0])
@@ -186,20 +190,20 @@ def _crossing(x: np.ndarray, y: np.ndarray, low: float) -> float:
 
 
 def _arrows(ax: Axes, x: Sequence[float] | pd.Series, low: float, colour: str) -> None:
-    """Arrows at the lower edge, where something goes on under the panel."""
+    """Arrows at the lower edge, where a line continues below the panel."""
     style: dict[str, Any] = {"marker": 7, "color": colour, "linestyle": "none", "zorder": 4}
     (line,) = ax.plot(x, [low] * len(x), clip_on=False, **style)
     line.set_in_layout(False)
 
 
 def _tell_leaving(ax: Axes, leaving: list[tuple[str, str]]) -> None:
-    """Say at the bottom on the left what goes on under the panel, in its colour.
+    """Name at the bottom left what continues below the panel, in its colour.
 
-    Lines leave on the right, where little of the table is left.
+    Lines leave the panel on the right, at high rates, so the text does not cover them.
     """
-    for line, (said, colour) in enumerate(reversed(leaving)):
+    for line, (text, colour) in enumerate(reversed(leaving)):
         ax.annotate(
-            f"↓ {said}",
+            f"↓ {text}",
             (0, 0),
             xycoords="axes fraction",
             xytext=(3, 3 + 8 * line),
@@ -212,7 +216,7 @@ def _tell_leaving(ax: Axes, leaving: list[tuple[str, str]]) -> None:
 
 
 def _limits(shown: pd.DataFrame, within: float) -> tuple[float, float]:
-    """The accuracies that a panel spans."""
+    """The lowest and the highest accuracy of a panel's y axis."""
     lowest = shown[["accuracy", "accuracy_low"]].min(axis=None)
     reference = shown.loc[shown["method"] == REFERENCE, "accuracy"].max()
     if not pd.isna(reference):
@@ -220,5 +224,5 @@ def _limits(shown: pd.DataFrame, within: float) -> tuple[float, float]:
     inside = shown[shown["accuracy"] >= lowest]
     highest = inside[["accuracy", "accuracy_high"]].max(axis=None)
     span = max(highest - lowest, 1.0)
-    # A marker at 100 % is whole, and no tick lies above it.
+    # There is room for the whole marker at 100 %, but for no tick above it.
     return lowest - 0.05 * span, min(highest + 0.05 * span, 100 + 0.02 * span)

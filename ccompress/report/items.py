@@ -19,11 +19,11 @@ RESAMPLES = 2000
 
 
 def read_correct(path: Path, sizes: Mapping[str, int]) -> dict[str, Floats]:
-    """Which test items each run classified correctly: 1 or 0, for each run id.
+    """Read which test items each run classified correctly: run id -> 1 or 0 per item.
 
     Args:
         path: An experiment's `correct.csv.xz`.
-        sizes: Number of test items, for each run id that is asked for.
+        sizes: Run id -> number of test items, for the runs to read.
 
     Raises:
         InputError: There is no such file, or it lacks a run.
@@ -51,9 +51,9 @@ def interval(cells: Iterable[tuple[str, Floats]], seed: int = 0) -> Estimate:
     variance by the factor S / (S - 1), so their part is widened by its root.
 
     Args:
-        cells: Each cell's data set, and its differences of correctness in points, of shape (seeds,
+        cells: For each cell, its data set and its differences in correctness, in points (seeds,
             items).
-        seed: Of the resampling.
+        seed: The seed of the resampling.
 
     Returns:
         The mean, the ends of the interval, and the smallest number of seeds.
@@ -84,10 +84,10 @@ def _shares(generator: np.random.Generator, count: int) -> Floats:
 
 
 def differences(correct: Mapping[str, Floats], pairs: Sequence[tuple[str, str]]) -> Floats:
-    """The first run's correctness minus the second's, in points: (pairs, items).
+    """The first run's correctness minus the second's, in points (pairs, items).
 
     Args:
-        correct: For each run id, which items it classified correctly.
-        pairs: Run ids, one pair a seed.
+        correct: Run id -> 1 for each item that the run classified correctly, otherwise 0.
+        pairs: Pairs of run ids, one per seed.
     """
     return 100 * np.array([correct[first] - correct[second] for first, second in pairs])

@@ -1,7 +1,8 @@
-"""The options that stored runs differ in, and the names that tell the runs apart by them.
+"""The options in which stored runs differ, and names of runs that show these options.
 
-A run is named by its data set, network, method and schedule. Where runs of equal names differ in an
-option, the names show it: on every run that has the option, so that a reader sees both sides.
+The name of a run consists of its data set, network, method and schedule. If runs with equal names
+differ in an option, the option is added to the name of every run that has it, so that a reader sees
+both values.
 """
 
 import re
@@ -13,22 +14,22 @@ import pandas as pd
 from ccompress.errors import InputError
 from ccompress.experiment.filters import plain
 
-# An option of one of these belongs to the name in that column: method.compress_at to the method.
+# An option of one of these groups extends the name in that column: method.compress_at the method's.
 OWNERS = ("dataset", "network", "method", "schedule")
-DEFAULT = "default"  # shown where an option has its default and no run's configuration tells which
+DEFAULT = "default"  # shown for an option's default if no stored configuration has its value
 
-# Options that have a column of their own, and the experiment, whose own options show in `_BUDGET`.
+# Options that have their own column, and the experiment, whose options `_BUDGET` shows.
 _NOT_OPTIONS = {"dataset", "network", "method", "schedule", "rate", "seed", "vectors"}
 _NOT_OPTIONS |= {"vectors.path", "vocab.policy", "experiment"}
-# Columns that show options set in an experiment's file, which its command lines do not repeat.
+# Columns that show options from an experiment's file, which are not on the command lines.
 _BUDGET = ["epochs", "train_size", "vocab_size"]
 
 
 def options(line: str) -> dict[str, str]:
-    """The options on a run's command line that have no column of their own.
+    """The options on a run's command line that do not have their own column.
 
     Raises:
-        InputError: The text is no command line.
+        InputError: The text is not a command line.
     """
     try:
         words = shlex.split(line)
@@ -39,13 +40,13 @@ def options(line: str) -> dict[str, str]:
 
 
 def short(key: str) -> str:
-    """An option as a name shows it: `network.hidden` is `hidden` behind the network's name."""
+    """An option's short form in a name: `hidden` for `network.hidden` in the network's name."""
     group, _, name = key.partition(".")
     return name if group in OWNERS and name else key
 
 
 def natural(text: str) -> list[tuple[int, float, str]]:
-    """A key that sorts the numbers within texts by their size: 50 before 300."""
+    """A sort key that orders the numbers inside texts by their value: 50 before 300."""
     parts = re.findall(r"\d+(?:\.\d+)?|\D+", text)
     return [(0, float(p), "") if p[0].isdigit() else (1, 0.0, p) for p in parts]
 
@@ -54,14 +55,16 @@ class Labels:
     """Extends the names of runs until equal names mean equal settings.
 
     Attributes:
-        done: The runs. `data`, `network`, `method` and `schedule` are extended in place.
-        differing: The options that extend a name: a row a run, a column an option, as text; ""
-            where a run has no such option.
-        owners: For each of these options the column that it extends.
+        done: The runs. The columns `data`, `network`, `method` and `schedule` are extended in
+            place.
+        chosen: The names of the runs before they were extended.
+        differing: The options that extend a name, as text: one row per run, one column per option,
+            "" if a run does not have the option.
+        owners: Option -> the column that it extends.
     """
 
     def __init__(self, done: pd.DataFrame, given: Sequence[dict[str, str]]) -> None:
-        """Label `done`, a row of which was given the options of the same place in `given`."""
+        """Extend the names of the runs `done`; `given` holds the options of each, in order."""
         self.done = done
         self.chosen = done[list(OWNERS)].copy()
         self.differing = pd.DataFrame(index=done.index)
@@ -69,7 +72,7 @@ class Labels:
         every = pd.DataFrame(list(given), index=done.index, dtype=object)
         done["data"] = done["dataset"]
         self._extend("data", _of(every, "dataset"), within=[])
-        # One after the other: contents are named only where vectors of one name differ, and so on.
+        # One after the other, so that contents appear only if vectors with one name differ.
         for key, values in {
             "vectors": done["vectors"],
             "contents": done["vectors_sha256"].str[:8],
@@ -77,8 +80,8 @@ class Labels:
             "vocab": done["vocab_policy"],
         }.items():
             self._extend("data", values.rename(key).to_frame(), within=[])
-        # Options chosen once per data set, network and schedule (a learning rate) tell nothing
-        # apart: they extend a name only where they differ between runs that would be one.
+        # An option that depends on data set, network and schedule, such as a learning rate, does
+        # not distinguish runs. It extends a name only if runs with equal names differ in it.
         self._extend("network", _of(every, "network"), within=["data"])
         self._extend("schedule", _of(every, "schedule"), within=["data", "network"])
         owned = [key for owner in OWNERS for key in _of(every, owner)]
@@ -89,7 +92,13 @@ class Labels:
         self._extend("method", _of(every, "method"), within=panel)
 
     def _extend(self, column: str, candidates: pd.DataFrame, within: list[str]) -> None:
-        """Append to `column` the candidates in which runs of one name (and `within`) differ."""
+        """Append to `column` the candidates in which runs with equal names differ.
+
+        Args:
+            column: The column of names to extend.
+            candidates: Options as text: one row per run, one column per option.
+            within: Other columns that must be equal too for two runs to have equal names.
+        """
         differing: dict[str, set[str]] = {}
         owner = "dataset" if column == "data" else column
         for _, group in self.done.groupby([*within, column], sort=False):
@@ -97,7 +106,7 @@ class Labels:
             for key in part.columns[part.nunique(dropna=False) > 1]:
                 differing.setdefault(key, set()).update(self.chosen.loc[group.index, owner])
         for key, choices in differing.items():
-            # What belongs to one network says nothing of another; what has no owner is everyone's.
+            # An option of one network does not apply to others. Without an owner it applies to all.
             owned = key.partition(".")[0] == owner
             has = self.chosen[owner].isin(choices) | (not owned)
             self.differing[key] = candidates[key].fillna(DEFAULT).where(has, "")
@@ -105,7 +114,7 @@ class Labels:
             self.done[column] += self._shown(key)
 
     def names(self, column: str, keys: Iterable[str]) -> pd.Series:
-        """The names of the runs in `column`, extended by these options alone: `dan, hidden=50`."""
+        """The names in `column`, extended only by the options `keys`, as in `dan, hidden=50`."""
         names = self.chosen["dataset" if column == "data" else column]
         for key in keys:
             if self.owners[key] == column:
@@ -113,7 +122,7 @@ class Labels:
         return names
 
     def _shown(self, key: str) -> pd.Series:
-        """What an option adds to the names of runs; nothing where a run has no such option."""
+        """The text that an option adds to the name of each run; empty if a run does not have it."""
         values = self.differing[key]
         return (", " + short(key) + "=" + values).where(values != "", "")
 

@@ -1,4 +1,4 @@
-"""Names in figures: users' own text, in a font that has its letters, and never read as formulas."""
+"""Names in figures, which are users' own text: fonts with their letters, and no formulas."""
 
 import io
 import sys
@@ -15,24 +15,24 @@ _LONGEST = 60  # characters of a name in a figure
 
 
 def one_line(name: str, longest: int = _LONGEST) -> str:
-    """A name as a figure shows it: on one line, and cut where it is too long for a picture."""
+    """A name on one line, cut if it is too long for a figure."""
     letters = (letter for letter in name if letter.isprintable() or letter.isspace())
     line = " ".join("".join(letters).split())
     return line if len(line) <= longest else line[: longest - 1] + "…"
 
 
 def save(figure: Figure, **kinds: dict[str, Any]) -> tuple[dict[str, bytes], str]:
-    """Draw a figure as files of some kinds, such as `svg={"metadata": {}}, png={}`.
+    """Draw a figure as files of several kinds, for example `svg={"metadata": {}}, png={}`.
 
-    Text is shown as it stands: "$5 and $10" is a name, not a formula. Letters that the usual font
-    lacks are taken from other fonts of this machine.
+    Text is drawn literally: "$5 and $10" is a name, not a formula. For letters that the usual font
+    lacks, other fonts of this machine are used.
 
     Args:
         figure: The figure, not drawn yet.
-        kinds: For each kind of file, by its ending, the options of `savefig`.
+        kinds: File ending -> options for `savefig`.
 
     Returns:
-        The file of each kind, and the letters that no font has; for them boxes are drawn.
+        File ending -> contents, and the letters that no font has and that are drawn as boxes.
     """
     texts = [text for text in figure.findobj(Text) if isinstance(text, Text) and text.get_text()]
     for text in texts:
@@ -40,7 +40,7 @@ def save(figure: Figure, **kinds: dict[str, Any]) -> tuple[dict[str, bytes], str
     missing = _choose_fonts(texts)
     files = {}
     with warnings.catch_warnings():
-        # One line for a user, instead of one a letter that names a line of source.
+        # matplotlib would warn once per letter. `tell_missing` prints one line for all.
         warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)
         for kind, options in kinds.items():
             data = io.BytesIO()
@@ -50,7 +50,7 @@ def save(figure: Figure, **kinds: dict[str, Any]) -> tuple[dict[str, bytes], str
 
 
 def tell_missing(letters: Iterable[str]) -> None:
-    """Say once, on standard error, which letters of figures are drawn as boxes."""
+    """Print once, on standard error, which letters of figures are drawn as boxes."""
     if missing := "".join(sorted(set("".join(letters)))):
         shown = missing if len(missing) <= 20 else missing[:20] + "…"
         letters = "1 letter" if len(missing) == 1 else f"{len(missing)} letters"
@@ -62,7 +62,7 @@ def tell_missing(letters: Iterable[str]) -> None:
 
 
 def _choose_fonts(texts: Sequence[Text]) -> str:
-    """Let texts fall back on fonts that have their letters; the letters that none has."""
+    """Give the texts fonts that have their letters, and return the letters that no font has."""
     usual = FT2Font(findfont(FontProperties()))
     missing = {letter for text in texts for letter in text.get_text() if letter.isprintable()}
     missing -= _letters(usual)
@@ -75,10 +75,10 @@ def _choose_fonts(texts: Sequence[Text]) -> str:
 
 
 def _fallbacks(missing: set[str]) -> tuple[list[str], set[str]]:
-    """A few families that have the `missing` letters, and the letters that none has."""
+    """A few font families that have the `missing` letters, and the letters that none has."""
     has: dict[str, set[str]] = {}
     for entry in sorted(fontManager.ttflist, key=lambda entry: (entry.name, entry.fname)):
-        # The last resort of matplotlib has a box for every letter.
+        # matplotlib's "Last Resort" font has a box for every letter.
         if entry.style == "normal" and not entry.name.startswith("Last Resort"):
             has.setdefault(entry.name, _covered(entry, missing))
     families: list[str] = []
@@ -92,12 +92,12 @@ def _fallbacks(missing: set[str]) -> tuple[list[str], set[str]]:
 
 
 def _covered(entry: FontEntry, letters: set[str]) -> set[str]:
-    """Which of the letters a font can draw; none where it cannot be read."""
+    """The letters that a font can draw; empty if the font cannot be read."""
     try:
         font = FT2Font(entry.fname)
     except (OSError, RuntimeError):
         return set()
-    # Pictures of fixed size, such as those of colour emoji, cannot be drawn.
+    # Fonts of bitmaps with a fixed size, such as colour emoji, cannot be drawn.
     return letters & _letters(font) if font.scalable else set()
 
 

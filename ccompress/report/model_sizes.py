@@ -1,4 +1,4 @@
-"""What models of all sizes reach on one data set: the table and the picture of `shrink`."""
+"""The accuracy of models of all sizes on one data set: the table and the figure of `shrink`."""
 
 from typing import Any
 

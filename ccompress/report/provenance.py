@@ -1,4 +1,4 @@
-"""What a reader has to be told about the data and the vectors behind a figure or a table."""
+"""What a reader must know about the data and the vectors behind a figure or a table."""
 
 import pandas as pd
 
@@ -15,23 +15,23 @@ _VECTORS = {
 
 
 def is_synthetic(data: str) -> bool:
-    """Whether a data set, its name extended or not, is made up."""
+    """Whether a data set is synthetic; its name may be extended by options."""
     return data.partition(",")[0] in SYNTHETIC
 
 
 def shown_name(data: str) -> str:
-    """The name of a data set as a title shows it: marked where it is synthetic."""
+    """The name of a data set for titles, with a mark if it is synthetic."""
     name, comma, rest = data.partition(",")
     return f"{name} (synthetic){comma}{rest}" if is_synthetic(data) else data
 
 
 def vectors_of(done: pd.DataFrame, data: str) -> str:
-    """The vectors that the runs on `data` began with; more than one only if a name hides them."""
+    """The pretrained vectors of the runs on `data`; several only if the name does not show them."""
     return ", ".join(sorted(done.loc[done["data"] == data, "vectors"].unique()))
 
 
 def notes(done: pd.DataFrame) -> list[str]:
-    """Sentences that name all vectors, and what is synthetic."""
+    """Sentences that name all vectors and all synthetic data sets."""
     sentences = []
     for vectors, group in done.groupby("vectors"):
         known = [f" ({text})" for name, text in _VECTORS.items() if str(vectors).startswith(name)]

@@ -1,8 +1,9 @@
-"""What was varied: each option that runs differ in is a question, answered by a table of its own.
+"""The questions of a report: what does each option that varies between the runs change?
 
-A question is answered by runs that are equal in everything but one option and the seed. Methods and
-rates are the main question, which figures answer too; runs that answer nothing but another one (a
-hidden size tried at one rate) are left out there.
+The runs that answer a question are equal in everything except one option and the seed. Each
+question has its own table. The main question concerns methods and rates, and figures answer it too.
+It leaves out runs that answer only another question, such as a hidden size that was tried at one
+rate.
 """
 
 from collections.abc import Sequence
@@ -18,12 +19,13 @@ SCHEDULE = "schedule"
 
 @dataclass(frozen=True)
 class Question:
-    """What an option changes.
+    """The question of what an option changes.
 
     Attributes:
         option: The option, such as `network.hidden`; or `schedule`.
-        runs: The finished runs that answer it, with the columns of `Runs.done`. `value` is what
-            the option was; `data`, `network`, `method` and `schedule` do without it.
+        runs: The finished runs that answer the question, with the columns of `Runs.done`. The
+            column `value` holds the option's value; the names in `data`, `network`, `method` and
+            `schedule` do not show it.
     """
 
     option: str
@@ -37,7 +39,7 @@ def questions(runs: Runs) -> list[Question]:
 
 
 def _schedules(runs: Runs) -> Question:
-    """What the choice of a schedule changes, where each was run with one set of its options."""
+    """What the choice of a schedule changes, for cells with one set of options per schedule."""
     named = runs.done.assign(value=runs.done["schedule"], schedule="")
     named["chosen"] = runs.labels.chosen["schedule"]
     groups = named.groupby(CELL, sort=False)
@@ -59,12 +61,12 @@ def _option(runs: Runs, option: str) -> Question:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The main question: which method, at which rate.
+    """The main question: which method, at which rate?
 
     Attributes:
-        runs: The finished runs that it is about, with the columns of `Runs.done`; their names show
-            the options in which they differ.
-        held: The options in which other runs differ, and the value that these have.
+        runs: The finished runs that answer it, with the columns of `Runs.done`. Their names show
+            only the options in which these runs differ.
+        held: Options in which other runs of the report differ -> the value in all of these runs.
     """
 
     runs: pd.DataFrame
@@ -74,9 +76,9 @@ class Comparison:
 def compared(runs: Runs, asked: Sequence[Question]) -> Comparison:
     """The main question.
 
-    Left out is what another question answers, if it tells nothing of methods and rates: a panel of
-    a single method at a single rate, or without the reference at several; and variants of a method
-    at a single rate, where the method was run at more.
+    It leaves out runs that answer another question and say nothing about methods and rates. These
+    are panels with one method at one rate, panels with one method at several rates but without the
+    reference, and variants of a method at one rate if the method was run at several.
     """
     answering = {index for question in asked for index in question.runs.index}
     kept: list[int] = []

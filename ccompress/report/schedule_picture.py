@@ -1,11 +1,11 @@
-"""The picture of the two cyclical schedules, as the source draws it."""
+"""The figure of the two cyclical schedules, drawn as in the source."""
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from ccompress.schedules.functions import CALRSchedule, CLRSchedule
 
-# Chosen to show a whole period within a few cycles, the pump back to the highest peak included.
+# With these values, a few cycles show a whole period, including the return to the highest peak.
 _BOUNDS = {"lower": 0.0001, "upper": 0.002, "step_size": 1.0}
 _DECAY = 0.5
 _STEPS_PER_EPOCH = 100
@@ -13,7 +13,7 @@ _EPOCHS = 14
 
 
 def figure() -> Figure:
-    """Learning rate against step: CLR beside CALR, of the same bounds and step size."""
+    """Learning rate against step for CLR and CALR, with equal bounds and step size."""
     steps = np.arange(_EPOCHS * _STEPS_PER_EPOCH + 1)
     drawn = Figure(figsize=(7.0, 2.1), layout="constrained")
     axes = drawn.subplots(1, 2, sharey=True)

@@ -1,7 +1,7 @@
 """The singular values of embedding tables, from an experiment's spectra.csv.
 
-The file has a row a singular value: dataset, network, schedule, seed, stage ("before" the training,
-"after" it), index (from 0, the largest first) and singular_value.
+The file has one row per singular value, with the columns dataset, network, schedule, seed, stage
+("before" or "after" training), index (from 0, the largest value first) and singular_value.
 """
 
 from pathlib import Path
@@ -26,15 +26,15 @@ _STAGES: dict[str, dict[str, Any]] = {
     "before": {"color": "#E69F00", "linestyle": (0, (4, 1.5)), "marker": "s"},
     "after": {"color": "#0072B2", "linestyle": "-", "marker": "o"},
 }
-_MARKED = (0.5, 0.75, 0.9, 0.95)  # rates whose rank is marked in the picture, where they were run
+_MARKED = (0.5, 0.75, 0.9, 0.95)  # rates whose rank the figure marks, if they were run
 
 
 def read(path: Path, done: pd.DataFrame) -> pd.DataFrame:
     """Read spectra.csv and average over the seeds that it holds.
 
     Returns:
-        A row a (panel, stage, index), sorted, with `singular_value` and `seeds`, how many those
-        are. Spectra of runs that are not among `done` are left out.
+        One row per panel, stage and index, sorted, with the mean `singular_value` and the number of
+        `seeds`. Spectra of runs that are not in `done` are left out.
 
     Raises:
         InputError: A column is missing, or a stage is neither "before" nor "after".
@@ -49,20 +49,24 @@ def read(path: Path, done: pd.DataFrame) -> pd.DataFrame:
 
 
 def energy(singular_values: npt.NDArray[np.float64], rank: int) -> float:
-    """Share of a table's squared Frobenius norm that its best rank-k approximation keeps.
+    """The share of a table's squared Frobenius norm that its best rank-k approximation keeps.
 
-    The relative error of that approximation, ||E - E_k|| / ||E||, is sqrt(1 - energy) (Eckart and
+    The relative error of this approximation, ||E - E_k|| / ||E||, is sqrt(1 - energy) (Eckart and
     Young 1936).
+
+    Args:
+        singular_values: All singular values of the table, the largest first.
+        rank: The rank k.
     """
     squares = np.square(singular_values)
     return float(squares[:rank].sum() / squares.sum())
 
 
 def kept(spectra: pd.DataFrame, done: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
-    """The energy and the relative error that each rate's rank leaves, before and after training.
+    """The energy and the relative error at the rank of each rate, before and after training.
 
-    The ranks are those of the first method that has any. Columns: the panel, `method`, `rate`,
-    `achieved`, `rank`, `stage`, `energy`, `error`.
+    The ranks are those of the first method that has ranks. The columns are the panel, `method`,
+    `rate`, `achieved`, `rank`, `stage`, `energy` and `error`.
     """
     ranked = cells[cells["rank"].notna()]
     if ranked.empty:
@@ -80,14 +84,14 @@ def kept(spectra: pd.DataFrame, done: pd.DataFrame, cells: pd.DataFrame) -> pd.D
 
 
 def _values(spectra: pd.DataFrame, panel: tuple[str, ...], stage: str) -> npt.NDArray[np.float64]:
-    """The singular values of one panel, empty where there are none."""
+    """The singular values of one panel and stage; empty if there are none."""
     of_panel = (spectra[PANEL] == list(panel)).all(axis=1)
     values = spectra[of_panel & (spectra["stage"] == stage)]
     return np.asarray(values["singular_value"], dtype=np.float64)
 
 
 def spectrum_figure(spectra: pd.DataFrame, done: pd.DataFrame, energies: pd.DataFrame) -> Figure:
-    """Singular values before and after training; the ranks of some rates stand as thin lines."""
+    """Singular values before and after training, with thin lines at the ranks of some rates."""
 
     def draw(ax: Axes, panel: pd.Series) -> None:
         for stage, style in _STAGES.items():
@@ -144,7 +148,7 @@ def _legend(markers: bool = False) -> list[Line2D]:
 
 
 def averaged(spectra: pd.DataFrame) -> str:
-    """What the singular values are the mean of, in words."""
+    """The number of seeds over which the singular values are averaged, in words."""
     least, most = spectra["seeds"].min(), spectra["seeds"].max()
     if most == 1:
         return "of one seed"
@@ -153,12 +157,12 @@ def averaged(spectra: pd.DataFrame) -> str:
     )
 
 
-def table(energies: pd.DataFrame, of: str) -> Table:
+def table(energies: pd.DataFrame, seeds: str) -> Table:
     """Energy kept and relative error at each rate, before and after training.
 
     Args:
-        energies: What `kept` returns.
-        of: What the singular values are the mean of, `averaged`.
+        energies: The result of `kept`.
+        seeds: The result of `averaged`, for the note.
     """
     shown = {}
     for _, block in energies.groupby(PANEL, sort=False):
@@ -179,6 +183,6 @@ def table(energies: pd.DataFrame, of: str) -> Table:
     note = (
         f"The table's squared Frobenius norm that the rank of `{method}` keeps at each rate, and "
         "the relative error of the best approximation of that rank, before and after training; "
-        f"singular values {of}."
+        f"singular values {seeds}."
     )
     return Table("spectra", "Singular values and reconstruction", note, energies, shown)

@@ -12,11 +12,11 @@ Floats = npt.NDArray[np.float64]
 
 CONFIDENCE = 0.95
 ALPHA = 0.05
-MIN_SEEDS = 3  # of two seeds an interval says hardly anything: its t is 12.7
+MIN_SEEDS = 3  # with two seeds, t is 12.7 and an interval has almost no meaning
 
 
 class Estimate(NamedTuple):
-    """A mean over seeds, the ends of its interval (nan for fewer than three seeds), and n."""
+    """A mean over n seeds, and the ends of its interval (nan for fewer than three seeds)."""
 
     mean: float
     low: float
@@ -25,9 +25,9 @@ class Estimate(NamedTuple):
 
 
 def t_interval(values: Sequence[float] | Floats) -> Estimate:
-    """Mean and 95 % t-interval of independent values, n - 1 degrees of freedom (Student 1908).
+    """Mean and 95 % t-interval of independent values, with n - 1 degrees of freedom (Student 1908).
 
-    Below `MIN_SEEDS` values there is no interval.
+    With fewer than `MIN_SEEDS` values there is no interval.
     """
     sample = np.asarray(values, dtype=np.float64)
     n = len(sample)
@@ -41,11 +41,12 @@ def t_interval(values: Sequence[float] | Floats) -> Estimate:
 
 
 def paired_t_test(differences: Sequence[float] | Floats) -> tuple[float, float]:
-    """Two-sided paired t-test that the mean of `differences` is zero: (t, p).
+    """Two-sided paired t-test of the hypothesis that the mean of `differences` is zero.
 
-    Both are nan where there is no test: for fewer than `MIN_SEEDS` pairs, and for pairs that all
-    differ by the same amount (no variance to measure the mean by; that happens where a test split
-    is small and accuracies move in steps). Nothing is shown then.
+    Returns:
+        t and p. Both are nan in two cases: with fewer than `MIN_SEEDS` pairs, and if all pairs
+        differ by the same amount. The latter happens with small test splits, whose accuracies move
+        in steps; then there is no variance with which to compare the mean.
     """
     sample = np.asarray(differences, dtype=np.float64)
     if len(sample) < MIN_SEEDS or np.ptp(sample) < 1e-9:
@@ -55,10 +56,10 @@ def paired_t_test(differences: Sequence[float] | Floats) -> tuple[float, float]:
 
 
 def holm(p_values: Sequence[float] | Floats) -> Floats:
-    """p-values adjusted by Holm's step-down procedure (Holm 1979), in the order given.
+    """Adjust p-values by Holm's step-down procedure (Holm 1979), in the given order.
 
-    The i-th smallest of m becomes max over j <= i of min(1, (m - j + 1) p_j). Comparisons without
-    a p-value (nan) stay nan and are not counted in m.
+    The i-th smallest of m p-values becomes the maximum over j <= i of min(1, (m - j + 1) p_j).
+    Comparisons without a p-value (nan) stay nan and do not count in m.
     """
     p = np.asarray(p_values, dtype=np.float64)
     adjusted = np.full(p.shape, math.nan)
@@ -70,10 +71,10 @@ def holm(p_values: Sequence[float] | Floats) -> Floats:
 
 
 def pareto_front(cost: Sequence[float] | Floats, gain: Sequence[float] | Floats) -> list[int]:
-    """Positions of the points that no other beats, cheapest first.
+    """The positions of the points on the Pareto front, cheapest first.
 
-    A point is beaten by one that costs no more and gains no less, and is better in one of the two.
-    Of equal points the first is kept.
+    A point is on the front unless another point costs no more, gains no less, and is better in one
+    of the two. Of equal points, the first is kept.
     """
     costs, gains = np.asarray(cost, dtype=np.float64), np.asarray(gain, dtype=np.float64)
     front: list[int] = []
@@ -86,8 +87,8 @@ def pareto_front(cost: Sequence[float] | Floats, gain: Sequence[float] | Floats)
 def equivalence(differences: Sequence[float] | Floats, margin: float) -> float:
     """The p-value of two one-sided t-tests for equivalence (Schuirmann 1987).
 
-    Where it is small, the mean difference is shown to lie between -margin and margin. It is the
-    larger p of the two tests, and nan where `paired_t_test` gives none.
+    A small value shows that the mean difference is between -margin and margin. The result is the
+    larger p of the two tests, or nan if `paired_t_test` returns nan.
     """
     sample = np.asarray(differences, dtype=np.float64)
     if math.isnan(paired_t_test(sample)[1]):
@@ -98,13 +99,15 @@ def equivalence(differences: Sequence[float] | Floats, margin: float) -> float:
 
 
 def heterogeneity(differences: Floats) -> tuple[float, float]:
-    """Whether cells differ from one another: F and p of a one-way analysis of variance.
+    """Test whether cells differ from one another, by a one-way analysis of variance.
+
+    A small p shows that cells differ, so that their common mean hides differences.
 
     Args:
-        differences: Of shape (cells, seeds). With small p, their mean hides cells that differ.
+        differences: The differences of each cell and seed (cells, seeds).
 
     Returns:
-        (nan, nan) for fewer than two cells or two seeds, and without any variance within cells.
+        F and p; (nan, nan) for fewer than two cells or two seeds, or without variance in cells.
     """
     cells, seeds = differences.shape
     if cells < 2 or seeds < 2 or np.ptp(differences, axis=1).max() < 1e-9:
@@ -114,13 +117,14 @@ def heterogeneity(differences: Floats) -> tuple[float, float]:
 
 
 def detectable_effect(deviation: float, n: int, tests: int = 1, power: float = 0.8) -> float:
-    """The smallest mean difference that a paired t-test of n pairs finds with this power.
+    """The smallest mean difference that a paired t-test of n pairs detects with the given power.
 
     Args:
-        deviation: Standard deviation of the differences.
-        n: Number of pairs.
-        tests: How many tests share the level of 5 %, as the first step of Holm's correction does.
-        power: Probability of finding it.
+        deviation: The standard deviation of the differences.
+        n: The number of pairs.
+        tests: The number of tests that share the level of 5 %, as in the first step of Holm's
+            correction.
+        power: The probability of detecting the difference.
     """
     if n < MIN_SEEDS:
         return math.nan
@@ -128,9 +132,9 @@ def detectable_effect(deviation: float, n: int, tests: int = 1, power: float = 0
     critical = stats.t.ppf(1 - level / 2, n - 1)
 
     def lacking(effect: float) -> float:
-        """Power at an effect in standard errors, less what is asked for.
+        """The power at an effect (in standard errors), minus the required power.
 
-        Left out is the chance of a significant difference of the wrong sign, below 0.1 % here.
+        This ignores significant differences of the wrong sign, whose probability is below 0.1 %.
         """
         return float(stats.nct.sf(critical, n - 1, effect) - power)
 

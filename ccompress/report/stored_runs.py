@@ -1,9 +1,9 @@
 """Stored runs as one table, from an experiment's runs.csv or from run folders.
 
-Runs mix only where they answer the same question. What tells them apart is the data set, network,
-method, schedule, vectors (name, contents, dimension), vocabulary policy and every other option on
-their command line; where one of these differs between runs of one name, the name is extended by it
-(`ccompress.report.labels`) and the runs stand apart. Protocol numbers do not mix at all.
+The report averages only runs that differ in nothing but the seed. Runs may differ in data set,
+network, method, schedule, vectors (name, contents, dimension), vocabulary policy and every other
+option on their command line. If runs with equal names differ in one of these, the option is added
+to their names (`ccompress.report.labels`). Runs with different protocol numbers are refused.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ from ccompress.report.labels import Labels, options
 Row = dict[str, Any]
 
 REFERENCE = "none"
-# One panel of a figure, one block of a table. `data` is the data set and what its runs stand on.
+# A panel of a figure, or a block of a table. `data` is the data set with the options of its runs.
 PANEL = ["data", "network", "schedule"]
 
 _TEXT = ["run_id", "status", "overrides", "dataset", "network", "method", "schedule"]
@@ -40,13 +40,13 @@ class Runs:
     """The runs of a report.
 
     Attributes:
-        done: The finished runs, with the columns of runs.csv. `network`, `method` and `schedule`
-            are extended by what tells their runs apart, and `data` is the data set, extended
-            likewise. `drop` is in points, paired with the reference of the same panel and seed
-            (nan where there is none). `folded_reduction` is the share of the network's bytes that
-            is removed in the network as it is deployed (nan where that was not recorded).
-        failed: The runs that an error ended, with the same columns but for `drop`.
-        refused: How many runs were refused as input; they are in neither table.
+        done: The finished runs, with the columns of runs.csv. The names in `network`, `method` and
+            `schedule` show the options in which the runs differ; so does `data`, the data set.
+            `drop` is in points, paired with the reference of the same panel and seed (nan without a
+            reference). `folded_reduction` is the fraction of the network's bytes that is removed in
+            the deployed (folded) network (nan if it was not recorded).
+        failed: The runs that ended with an error, with the same columns except `drop`.
+        refused: The number of runs that were refused as input; they are in neither table.
         labels: The options in which the finished runs differ.
     """
 
@@ -57,7 +57,7 @@ class Runs:
 
 
 def locate(source: str) -> Path:
-    """The runs.csv of an experiment or of a folder, or else a folder of run folders.
+    """The runs.csv of an experiment or of a folder; without one, the folder of run folders.
 
     Raises:
         InputError: `source` is neither an experiment with stored runs nor a folder.
@@ -82,13 +82,13 @@ def read(source: Path, words: Sequence[str] = ()) -> Runs:
 
     Args:
         source: The file or folder.
-        words: Filters, such as `dataset=sst2` (`ccompress.experiment.filters`). The reference
-            stays whatever is asked of methods and rates: drops are measured from it.
+        words: Filters, such as `dataset=sst2` (`ccompress.experiment.filters`). Filters of methods
+            and rates keep the reference, from which drops are measured.
 
     Raises:
         InputError: There are no finished runs, a file or a column is damaged, a filter leaves
-            nothing, rows have several protocol numbers, or two runs of one seed differ in nothing
-            that can be named.
+            nothing, rows have several protocol numbers, or two runs with the same seed have no
+            difference that a name can show.
     """
     stored = results.read_runs(source) if source.is_file() else _read_folders(source)
     if not stored:
@@ -98,10 +98,15 @@ def read(source: Path, words: Sequence[str] = ()) -> Runs:
 
 
 def labelled(stored: list[Row], given: dict[str, dict[str, str]], source: Path) -> Runs:
-    """Rows as the runs of a report; `given` holds the options of each, `source` is where they are.
+    """The runs of a report, made from rows.
+
+    Args:
+        stored: The rows.
+        given: Run id -> the options of the run.
+        source: The file or folder of the rows, for error messages.
 
     Raises:
-        InputError: As `read`.
+        InputError: See `read`.
     """
     rows = _typed(stored, source)
     done = rows[rows["status"] == "done"].copy()
@@ -131,12 +136,12 @@ def _read_folders(folder: Path) -> list[Row]:
 
 
 def every_option(stored: list[Row], source: Path) -> dict[str, dict[str, str]]:
-    """For each run its options: those of its command line, and what it has of the others'.
+    """Run id -> the options of the run.
 
-    An option that another run was given has a value in every run that knows it. The configuration
-    in the run's folder tells it, where that is kept.
+    They include the options on its own command line and those on the command lines of other runs.
+    The value of the latter is read from the configuration in the run's folder, if there is one.
     """
-    # The folders of an experiment's runs lie beside its own, unless runs_dir was given.
+    # The folders of an experiment's runs are beside its own folder, unless runs_dir was given.
     folder = source.resolve().parent.parent / "runs" if source.is_file() else source
     given = {row["run_id"]: options(row["overrides"] or "") for row in stored}
     every = {key for options_of_run in given.values() for key in options_of_run}
@@ -157,7 +162,7 @@ def _is_group(value: Any) -> bool:
 def _filtered(
     stored: list[Row], conditions: filters.Conditions, given: dict[str, dict[str, str]]
 ) -> list[Row]:
-    """The rows that meet the conditions, and the reference of those that a method's leave."""
+    """The rows that meet the conditions; those of methods and rates keep the reference too."""
     of_methods = {k: v for k, v in conditions.items() if k.partition(".")[0] in ("method", "rate")}
     if REFERENCE in of_methods.get("method", []):
         of_methods = {}
@@ -172,7 +177,7 @@ def _filtered(
 
 
 def _typed(stored: list[Row], source: Path) -> pd.DataFrame:
-    """The rows as text and numbers; what is absent is "" or nan."""
+    """The rows with text and numbers as types; a missing text is "", a missing number nan."""
     rows = pd.DataFrame(stored, dtype=object)
     if missing := [name for name in (*_TEXT, *_NUMBERS) if name not in rows]:
         raise InputError(f"{source} lacks the columns {', '.join(missing)} of a run's result")
@@ -208,21 +213,21 @@ def _check(done: pd.DataFrame, source: Path) -> None:
 def _refuse_twins(done: pd.DataFrame, source: Path) -> None:
     for _, twins in done.groupby([*PANEL, "method", "rate", "seed"]):
         if len(twins) > 1:
-            one = twins.iloc[0]
+            run = twins.iloc[0]
             raise InputError(
-                f"{source}: runs {' and '.join(twins['run_id'])} are both {one['dataset']}, "
-                f"{one['network']}, {one['method']}, rate {one['rate']:g}, seed {one['seed']}, "
-                f"and no option on their command lines tells them apart: keep one of them"
+                f"{source}: runs {' and '.join(twins['run_id'])} are both {run['dataset']}, "
+                f"{run['network']}, {run['method']}, rate {run['rate']:g}, seed {run['seed']}, "
+                f"and no option on their command lines differs: keep one of them"
             )
 
 
 def folded_reduction(done: pd.DataFrame) -> pd.Series:
-    """The share of the network's bytes that is removed in the network as it is deployed."""
+    """The fraction of the network's bytes that is removed in the deployed (folded) network."""
     return 1 - done["folded_bytes"] / done["model_bytes_original"]
 
 
 def drop(done: pd.DataFrame) -> pd.Series:
-    """Points that each run lies under the reference of the same panel and seed."""
+    """Reference accuracy minus the run's accuracy, in points, for the same panel and seed."""
     key = [*PANEL, "seed"]
     reference = done[done["method"] == REFERENCE].set_index(key)["test_accuracy"]
     paired = reference.reindex(pd.MultiIndex.from_frame(done[key])).to_numpy()

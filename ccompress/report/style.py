@@ -1,4 +1,4 @@
-"""How figures look: one style a method, print sizes, and the grid of panels with one legend."""
+"""The look of figures: one style per method, sizes for print, a grid of panels with a legend."""
 
 import itertools
 import textwrap
@@ -17,9 +17,9 @@ from ccompress.report.aggregation import KNOWN_METHODS
 from ccompress.report.lettering import one_line
 from ccompress.report.provenance import shown_name, vectors_of
 
-# Okabe and Ito 2008, colours that the colour-blind tell apart; without their yellow, which is too
-# pale for a line on paper, and with the wine red of Tol 2021. Markers, filled and hollow, and
-# dashes tell the same in grey.
+# The colours of Okabe and Ito (2008), which colour-blind readers can distinguish. Their yellow is
+# too pale for a line on paper, so the wine red of Tol (2021) replaces it. Markers and dashes
+# distinguish the methods without colours.
 _COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#882255"]
 _MARKERS = ["o", "s", "^", "D", "v", "P", "X", "<", ">", "*", "p"]
 _DASHES: list[Any] = ["-", (0, (5, 1.5)), (0, (5, 1.5, 1, 1.5)), (0, (1, 1.2)), (0, (8, 2))]
@@ -46,16 +46,16 @@ _PRINT: Any = {
     # The same rows give the same file, byte for byte, so that a committed figure changes with them.
     "svg.hashsalt": "ccompress",
 }
-_PANEL_SIZE = (3.5, 1.75)  # inches: two columns fill the width of a page of print
-_PAIR_WIDTH = 4.4  # inches: of a panel that shows two things side by side
-_TITLE = 46  # characters in a line over a panel
+_PANEL_SIZE = (3.5, 1.75)  # inches; two columns fill the width of a printed page
+_PAIR_WIDTH = 4.4  # the width, in inches, of a panel with two x axes
+_TITLE = 46  # characters per line of a panel's heading
 _HEADING = 3 * _TITLE  # characters of a whole heading
-_LEGEND_HEIGHT = 0.62  # inches, legend and axis label together
+_LEGEND_HEIGHT = 0.62  # inches, for legend and axis label together
 
 
 @contextmanager
 def printing() -> Iterator[None]:
-    """The settings of all figures, for as long as one is drawn and saved."""
+    """Apply the settings of all figures while one is drawn and saved."""
     with matplotlib.rc_context(_PRINT):
         yield
 
@@ -70,11 +70,11 @@ class MethodStyle:
     dashes: Any
 
     def line(self) -> dict[str, Any]:
-        """Arguments of a line with markers."""
+        """Arguments for a line with markers."""
         return {**self.points(), "linestyle": self.dashes}
 
     def points(self) -> dict[str, Any]:
-        """Arguments of markers without a line."""
+        """Arguments for markers without a line."""
         return {
             "color": self.colour,
             "marker": self.marker,
@@ -123,19 +123,19 @@ def panel_grid(
     label: str,
     legend: Sequence[Artist],
 ) -> Figure:
-    """One panel a row of `panels` under one shared legend; networks stand side by side.
+    """A figure with one panel per row of `panels` and one legend; networks are side by side.
 
-    A panel has one x axis, or several side by side with one y axis.
+    A panel has one x axis, or several that share a y axis.
 
     Args:
-        panels: Rows of (data, network, schedule), and what else tells panels apart.
+        panels: The columns data, network and schedule, and others that distinguish panels.
         done: The finished runs.
-        draws: For the label of each x axis a function that draws it, from the panel's row.
-        label: Of all y axes.
+        draws: Label of an x axis -> function that draws on the axes, from the panel's row.
+        label: The label of all y axes.
         legend: The entries of the legend.
     """
     across = panels["network"].nunique()
-    # A row a data set, where all have been run with every network.
+    # One row per data set, if all of them were run with every network.
     complete = len(panels) == across * len(panels.drop(columns="network").drop_duplicates())
     columns = across if across > 1 and complete else min(2, len(panels))
     rows = -(-len(panels) // columns)
@@ -166,12 +166,12 @@ def panel_grid(
 
 
 def _head(axes: Sequence[Axes], panel: pd.Series, panels: pd.DataFrame, vectors: str) -> None:
-    """Name a panel: data set and network, and what else differs between the panels."""
+    """Write a panel's heading: data set, network, and what else differs between panels."""
     others = [name for name in panel.index if name not in ("data", "network")]
     differing = [panel[name] for name in others if panels[name].nunique() > 1]
     words = one_line(", ".join([shown_name(panel["data"]), panel["network"], *differing]), _HEADING)
     heading = textwrap.fill(words, _TITLE)
-    # Side by side where there is room; else the vectors take the line under the heading.
+    # The vectors are beside the heading if there is room, and otherwise on the line below it.
     alone = len(heading) + len(vectors) > _TITLE
     axes[0].set_title(heading + "\n" * alone, loc="left")
     axes[-1].set_title(vectors, loc="right", fontsize=6.5, color="0.35")

@@ -1,4 +1,4 @@
-"""The summary in the source's own words: what was run, who wins, by how much, and is it shown."""
+"""The summary in sentences: what was run, which method wins, by how much, and how surely."""
 
 import pandas as pd
 
@@ -21,24 +21,24 @@ from ccompress.report.tables import (
     text,
 )
 
-# Methods that remove shares so far apart do not compare at equal bytes.
+# Methods whose removed shares differ by this much or more are not compared at equal bytes.
 _UNEQUAL = 0.005
 
 TEST = "paired t-test over seeds with Holm's correction"
 
 
 def count(number: int, thing: str) -> str:
-    """A number of things in words: 1 cell, 2 cells."""
+    """A number with its noun: 1 cell, 2 cells."""
     return f"1 {thing}" if number == 1 else f"{number:,} {thing}s"
 
 
 def what_was_run(runs: Runs, asked: list[Question], tested: bool) -> list[str]:
-    """Sentences that say what the report stands on, what was varied, and what is left out.
+    """Sentences that say which runs there are, what was varied, and what is left out.
 
     Args:
         runs: The runs of the report.
-        asked: The questions beside that of methods and rates.
-        tested: Whether the report has any test.
+        asked: The questions in addition to that of methods and rates.
+        tested: Whether the report contains any test.
     """
     sentences = [_extent(runs)]
     for question in asked:
@@ -70,7 +70,7 @@ def what_was_run(runs: Runs, asked: list[Question], tested: bool) -> list[str]:
 
 
 def _extent(runs: Runs) -> str:
-    """How many runs there are, and of what."""
+    """A sentence with the number of runs and everything that they cover."""
     done, chosen = runs.done, runs.labels.chosen
     names = {column: sorted(chosen[column].unique()) for column in chosen}
     of_methods = sorted(names["method"], key=lambda name: (name == REFERENCE, method_order(name)))
@@ -91,12 +91,12 @@ def _extent(runs: Runs) -> str:
 
 
 def _seeds(done: pd.DataFrame) -> pd.Series:
-    """How many seeds each cell has."""
+    """The number of seeds of each cell."""
     return done.groupby([*PANEL, "method", "rate"]).size()
 
 
 def _untested(done: pd.DataFrame) -> str:
-    """Why there is no test."""
+    """A sentence that says why there is no test."""
     why = f"with fewer than {MIN_SEEDS} seeds there is no test and no interval"
     if _seeds(done).max() >= MIN_SEEDS:
         why = f"a test takes two methods or schedules that have {MIN_SEEDS} seeds in common"
@@ -104,7 +104,7 @@ def _untested(done: pd.DataFrame) -> str:
 
 
 def sentences(done: pd.DataFrame, cells: pd.DataFrame) -> list[str]:
-    """The findings at the headline rates, one sentence each; empty where nothing is compared."""
+    """The findings at the headline rates, one sentence each; empty if nothing is compared."""
     if len(methods(done)) < 2:
         return []
     tests, means = comparisons.comparisons(done), comparisons.mean_comparisons(done)
@@ -121,7 +121,7 @@ def sentences(done: pd.DataFrame, cells: pd.DataFrame) -> list[str]:
 
 
 def _best(done: pd.DataFrame, cells: pd.DataFrame, rate: float, best: pd.DataFrame) -> str:
-    """The first method's drop against that of the best other one of each cell."""
+    """A sentence that compares the first method's drop with that of the best other one per cell."""
     first = methods(done)[0]
     panel = best[PANEL].itertuples(index=False, name=None)
     ours = comparisons.mean_drop(done, rate, [(*names, first) for names in panel])
@@ -143,9 +143,10 @@ def _best(done: pd.DataFrame, cells: pd.DataFrame, rate: float, best: pd.DataFra
 
 
 def _removed(cells: pd.DataFrame, rate: float) -> pd.DataFrame:
-    """The shares that each method removes at a requested rate, mean of its cells.
+    """The shares of bytes that each method removes at a requested rate, averaged over its cells.
 
-    Columns: `achieved`, of the table, and `folded_reduction`, of the network as it is deployed.
+    The column `achieved` is the share of the table, and `folded_reduction` that of the deployed
+    (folded) network.
     """
     at_rate = cells[(cells["rate"] == rate) & (cells["method"] != REFERENCE)]
     shares = at_rate.groupby("method")[["achieved", "folded_reduction"]].mean()
@@ -153,7 +154,11 @@ def _removed(cells: pd.DataFrame, rate: float) -> pd.DataFrame:
 
 
 def _shares(removed: pd.DataFrame, rate: float) -> str:
-    """What the methods remove at a requested rate: of the table where it is not that, and more."""
+    """The shares that the methods remove, in parentheses.
+
+    The share of the table is included if it differs from the requested rate; the share of the
+    network if it was recorded.
+    """
 
     def listing(shares: pd.Series) -> str:
         return ", ".join(f"`{method}` {share}" for method, share in shares.map(percent).items())
@@ -167,7 +172,7 @@ def _shares(removed: pd.DataFrame, rate: float) -> str:
 
 
 def _significance(tests: pd.DataFrame, rate: float) -> list[str]:
-    """In how many cells the first method is significantly better; nothing where none was tested."""
+    """A sentence on how often the first method is significantly better; empty without tests."""
     tested = tests[tests["n"] >= MIN_SEEDS]
     tests_made = int(tested["p"].notna().sum())
     if not tests_made:
@@ -185,10 +190,9 @@ def _significance(tests: pd.DataFrame, rate: float) -> list[str]:
 
 
 def _means(means: pd.DataFrame, removed: pd.DataFrame, rate: float) -> list[str]:
-    """The first method against each other one in the mean of several cells.
+    """Sentences that compare the first method with each other one, averaged over several cells.
 
-    Where one of the two removed more of the table or of the network, by `_UNEQUAL` or more, the
-    sentence says so.
+    If the shares that the two remove differ by `_UNEQUAL` or more, the sentence gives them.
     """
     sentences = []
     for row in means[(means["panels"] > 1) & means["p"].notna()].itertuples():
@@ -209,7 +213,7 @@ def _means(means: pd.DataFrame, removed: pd.DataFrame, rate: float) -> list[str]
 
 
 def headline(done: pd.DataFrame, cells: pd.DataFrame) -> Table:
-    """At the headline rates, per cell: the drop of the first method and of the best other one."""
+    """For each cell at the headline rates: the drop of the first method and of the best other."""
     first = methods(done)[0]
     numbers = pd.concat(
         [
@@ -241,14 +245,14 @@ def headline(done: pd.DataFrame, cells: pd.DataFrame) -> Table:
 
 
 def _other(row: pd.Series) -> pd.Series:
-    """The best other method's estimate under the names of the first one's."""
+    """The best other method's estimate, renamed to the columns of the first method's."""
     names = ("drop", "drop_low", "drop_high")
     other = {name: row[f"{name}_other"] for name in names}
     return pd.Series(other | {"drop_n": 0 if pd.isna(row["drop_n_other"]) else row["drop_n_other"]})
 
 
 def p_value(p: float) -> str:
-    """A p-value to four decimals."""
+    """A p-value with four decimals."""
     return "< 0.0001" if p < 0.0001 else number(p, ".4f")
 
 
@@ -269,7 +273,7 @@ def standings(cells: pd.DataFrame) -> Table:
 
 
 def in_the_mean(row: pd.Series) -> dict[str, str]:
-    """A test of the mean of the cells, as its tables show it."""
+    """The columns that show a test of the mean over cells."""
     return {
         "in the mean of": count(row["panels"], "cell"),
         "difference": estimate(_difference(row), "difference"),
@@ -279,13 +283,13 @@ def in_the_mean(row: pd.Series) -> dict[str, str]:
 
 
 def _difference(row: pd.Series) -> pd.Series:
-    """A tested difference under the names of an estimate."""
+    """A tested difference, renamed to the columns of an estimate."""
     names = {"low": "difference_low", "high": "difference_high", "n": "difference_n"}
     return row.rename(names)
 
 
 def tests(done: pd.DataFrame) -> Table:
-    """Every comparison with its test; the headline rates are shown, all are in the CSV file."""
+    """All comparisons with their tests. The page shows the headline rates, the CSV file all."""
     numbers = comparisons.comparisons(done)
     shown = {}
     for rate in comparisons.headline_rates(done):
@@ -311,7 +315,7 @@ def tests(done: pd.DataFrame) -> Table:
 
 
 def mean_tests(done: pd.DataFrame) -> Table:
-    """The tests of the accuracy averaged over the cells, at every rate."""
+    """The tests of the accuracy that is averaged over cells, at every rate."""
     numbers = comparisons.mean_comparisons(done)
     lines = [
         {

@@ -1,4 +1,4 @@
-"""The tables of a report: the numbers for a CSV file, and what is shown of them in Markdown."""
+"""The tables of a report: their numbers for CSV files, and their text for Markdown."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ from ccompress.report.aggregation import CELL
 from ccompress.report.statistics import Estimate
 from ccompress.report.stored_runs import PANEL, REFERENCE, Runs
 
-NOTHING = "—"  # a cell that was not run, a number that was not recorded
+NOTHING = "—"  # the mark of a cell that was not run or of a number that was not recorded
 UNSIZED = (
     "an earlier version did not record the size of the network as it is deployed (folded), which "
     f"shows as {NOTHING}; `force=true` runs them again"
@@ -21,9 +21,16 @@ UNSIZED = (
 
 @dataclass(frozen=True)
 class Table:
-    """One table: `numbers` for CSV; for Markdown `shown`, blocks of text under their headings.
+    """A table of the report.
 
-    A `printed` one is shown in the terminal as well; one that `tests` shows tests of significance.
+    Attributes:
+        name: The name of its CSV file.
+        title: Its title on the page.
+        note: The text below the title.
+        numbers: The numbers for the CSV file.
+        shown: Heading -> block of text, for the page.
+        printed: Whether the terminal shows it too.
+        tests: Whether it contains tests of significance.
     """
 
     name: str
@@ -36,7 +43,7 @@ class Table:
 
 
 def percent(share: float, digits: int = 1) -> str:
-    """A fraction as a percentage: 0.9 is "90 %", 0.897 "89.7 %"; or the mark of a missing one."""
+    """A fraction as a percentage, such as "90 %" or "89.7 %"; or the mark of a missing one."""
     if pd.isna(share):
         return NOTHING
     text = f"{100 * share:.{digits}f}"
@@ -49,19 +56,19 @@ def points(number: float) -> str:
 
 
 def listed(words: Iterable[str]) -> str:
-    """Words in a row: a, b and c."""
+    """A list of words in a sentence: a, b and c."""
     *most, last = words
     return f"{', '.join(most)} and {last}" if most else last
 
 
 def interval(mean: Estimate, digits: int = 2) -> str:
-    """A mean and its 95 % interval over seeds, where it has one."""
+    """A mean and, if there is one, its 95 % interval over seeds."""
     ends = "" if pd.isna(mean.low) else f" [{mean.low:.{digits}f}, {mean.high:.{digits}f}]"
     return f"{mean.mean:.{digits}f}{ends}"
 
 
 def estimate(row: pd.Series, name: str, digits: int = 2) -> str:
-    """Mean, 95 % interval over seeds and n of the estimate `name` in a row of cells."""
+    """The estimate `name` in a row of cells: its mean, 95 % interval over seeds, and n."""
     mean = Estimate(row[name], row[f"{name}_low"], row[f"{name}_high"], int(row[f"{name}_n"]))
     return f"{interval(mean, digits)} n={mean.n}" if mean.n else NOTHING
 
@@ -77,7 +84,7 @@ def size(count: float) -> str:
 
 
 def title(panel: pd.Series, panels: pd.DataFrame) -> str:
-    """The heading of a panel; its schedule is named where `panels` have several."""
+    """The heading of a panel, with its schedule if `panels` have several."""
     words = [provenance.shown_name(panel["data"]), panel["network"]]
     if panels["schedule"].nunique() > 1:
         words.append(panel["schedule"])
@@ -85,13 +92,13 @@ def title(panel: pd.Series, panels: pd.DataFrame) -> str:
 
 
 def blocks(cells: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
-    """The panels of a table of cells, in order, with their headings."""
+    """The heading and the cells of each panel, in order."""
     for _, block in cells.groupby(PANEL, sort=False):
         yield title(block.iloc[0], cells), block
 
 
 def named(panel: pd.Series) -> dict[str, str]:
-    """The leading columns of a row that stands for a panel."""
+    """The first columns of a row that represents a panel."""
     return {
         "data set": provenance.shown_name(panel["data"]),
         "network": panel["network"],
@@ -100,13 +107,13 @@ def named(panel: pd.Series) -> dict[str, str]:
 
 
 def text(lines: Iterable[dict[str, str]]) -> pd.DataFrame:
-    """Lines of text as a table; the schedule is left out where there is only one."""
+    """Lines of text as a table, without the schedule if there is only one."""
     shown = pd.DataFrame(lines)
     return shown.drop(columns="schedule") if shown["schedule"].nunique() == 1 else shown
 
 
 def data(done: pd.DataFrame, cells: pd.DataFrame) -> Table:
-    """What each panel stands on, its reference accuracy, and the test split's sampling error."""
+    """The data of each panel, its reference accuracy, and the test split's sampling error."""
     constant = ["vectors", "dim", "vocab_policy", "vocab_size", "vocab_with_vector", "classes"]
     constant += ["train_size", "dev_size", "test_size"]
     counted = bool(done["tokens_with_vector"].notna().any())  # earlier versions did not count them
@@ -143,11 +150,11 @@ def data(done: pd.DataFrame, cells: pd.DataFrame) -> Table:
 
 
 def accuracy(cells: pd.DataFrame, held: dict[str, str]) -> Table:
-    """Mean accuracy at a glance: a row a method, a column a requested rate.
+    """Mean accuracy at a glance, with one row per method and one column per requested rate.
 
     Args:
-        cells: `aggregation.summarize` of the runs.
-        held: Options that all of the runs have, where others of the report differ.
+        cells: The result of `aggregation.summarize` for the runs.
+        held: Options with one value in all of these runs, in which other runs of the report differ.
     """
     rates = sorted(cells.loc[cells["method"] != REFERENCE, "rate"].unique())
     lines = []
@@ -206,14 +213,14 @@ def _removed_by(method: str) -> str:
 
 
 def _filled(lines: list[dict[str, str]], block: pd.DataFrame) -> pd.DataFrame:
-    """Lines as a table whose methods stand in their order, with marks where a cell was not run."""
+    """Lines as a table with the methods in their order; a mark shows a cell that was not run."""
     methods = aggregation.methods(block)
     columns = [name for method in methods for name in (method, _removed_by(method))]
     return pd.DataFrame(lines, columns=["requested", *columns]).fillna(NOTHING)
 
 
 def smallest(cells: pd.DataFrame, within: float) -> Table:
-    """The smallest model within so many points of the reference, and the command that trains it."""
+    """The smallest model within `within` points of the reference, and the command to train it."""
     smallest = aggregation.smallest_within(cells, within)
     columns = ["method", "rate", "n", "drop", "drop_low", "drop_high", "drop_n", "accuracy"]
     columns += ["model_bytes_original", "folded_bytes", "folded_reduction", "embedding_bytes"]
@@ -221,7 +228,7 @@ def smallest(cells: pd.DataFrame, within: float) -> Table:
     every = cells[PANEL].drop_duplicates()
     numbers = every.merge(smallest[[*PANEL, *columns]], on=PANEL, how="left")
     numbers["drop_n"] = numbers["drop_n"].fillna(0)
-    # Such a run is finished but left no model: only force trains it again.
+    # A run without a stored model is finished, so only `force` trains it again.
     kept = (numbers.pop("model_saved") == 1) | numbers["overrides"].isna()
     numbers["overrides"] += np.where(kept, "", " save_model=true force=true")
     shown = text(
@@ -251,7 +258,7 @@ def smallest(cells: pd.DataFrame, within: float) -> Table:
 
 
 def gaps(runs: Runs, done: pd.DataFrame) -> list[Table]:
-    """Which cells lack seeds, and which runs failed; empty where none is and none did."""
+    """The tables of cells with missing seeds and of failed runs, without empty ones."""
     gaps = []
     lacking = aggregation.incomplete(done)
     if not lacking.empty:
