@@ -214,36 +214,37 @@ def _single_run(config: DictConfig, context: HydraConf) -> dict[str, Any]:
         there = (settings.folder / RESULT).is_file()
         note = f"finished before; {'' if there else elsewhere}force=true runs it again"
     else:
-        row = _shown(settings, context.overrides.task)
-    whole, said = _reference(settings, row, context.overrides.task)
-    console.show(row, whole, settings, note, said)
+        row = _with_progress(settings, context.overrides.task)
+    reference_row, reference_note = _reference(settings, row, context.overrides.task)
+    console.show(row, reference_row, settings, note, reference_note)
     return row
 
 
 def _reference(
     settings: Settings, row: dict[str, Any], overrides: Sequence[str]
 ) -> tuple[dict[str, Any] | None, str]:
-    """The reference of a single run, trained where it is not finished; and what is said of it."""
+    """The row of a single run's reference, trained if it is not finished, and a note about it."""
     from ccompress.experiment import reference
 
     if settings.reference == "skip":
         return None, "left out: reference=skip"
-    whole = reference.settings_of(settings)
-    if whole.run_id == row["run_id"]:
+    uncompressed = reference.settings_of(settings)
+    run_id = uncompressed.run_id
+    if run_id == row["run_id"]:
         return row, ""
-    if found := reference.found(whole):
-        return found, f"run {whole.run_id}, finished before"
+    if stored := reference.stored(uncompressed):
+        return stored, f"run {run_id}, finished before"
     if not settings.quiet:
-        print(f"the reference, run {whole.run_id}; reference=skip leaves it out", flush=True)
+        print(f"the reference, run {run_id}; reference=skip leaves it out", flush=True)
     try:
         trained = _shown(whole, reference.overrides_of(overrides))
     except (Diverged, MissingData, OutOfMemory) as error:  # the run itself is done
         return None, f"none: {error}"
-    return trained, f"run {whole.run_id}"
+    return trained, f"run {run_id}"
 
 
-def _shown(settings: Settings, overrides: Sequence[str]) -> dict[str, Any]:
-    """Run, and show how far it is."""
+def _with_progress(settings: Settings, overrides: Sequence[str]) -> dict[str, Any]:
+    """Run, and show the progress."""
     from ccompress.experiment import console
     from ccompress.experiment.run import run
 

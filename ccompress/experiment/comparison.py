@@ -1,4 +1,4 @@
-"""What a sweep shows when it is done: its data, and each setting beside its reference."""
+"""The output of a finished sweep: its data, and a comparison of each setting with its reference."""
 
 import itertools
 from collections import defaultdict
@@ -10,7 +10,7 @@ from typing import Any
 from ccompress.experiment import console, reference, results
 from ccompress.experiment.jobs import Job
 
-_MOST = 40  # settings that fit on a screen
+_MOST = 40  # the number of settings that fit on a screen
 Row = Mapping[str, Any]
 
 
@@ -24,14 +24,14 @@ class _Pair:
 
 
 def show(jobs: Sequence[Job], rows: Mapping[str, Row]) -> None:
-    """Print what came out of a sweep: the data, and a line for each setting, over its seeds.
+    """Print the results of a sweep: the data, and one line per setting, averaged over seeds.
 
-    A sweep trains no reference that it was not asked for: it takes those that are part of it, and
-    those that are finished, here or in a committed runs.csv.
+    A sweep trains only the references that are part of it. It also uses references that are
+    finished already, here or in a committed runs.csv.
 
     Args:
         jobs: The runs of the sweep.
-        rows: Results by run id.
+        rows: Run id -> result.
     """
     pairs = list(_pairs(jobs, rows))
     if not pairs:
@@ -42,8 +42,8 @@ def show(jobs: Sequence[Job], rows: Mapping[str, Row]) -> None:
     for pair in pairs:
         settings[_setting(pair)].append(pair)
     if len(settings) > _MOST:
-        one = jobs[0].settings
-        where = one.experiment_name or one.runs_dir
+        first = jobs[0].settings
+        where = first.experiment_name or first.runs_dir
         print(f"{len(settings)} settings: ccompress report {where} shows them")
         return
     lines = [_HEADER, *(_line(name, group) for name, group in settings.items())]
@@ -58,12 +58,13 @@ def _pairs(jobs: Iterable[Job], rows: Mapping[str, Row]) -> Iterator[_Pair]:
         row = rows.get(job.settings.run_id)
         if row is None or row["status"] != "done":
             continue
-        whole = None
+        uncompressed = None
         if job.settings.reference != "skip":
             settings = reference.settings_of(job.settings)
-            known = rows.get(settings.run_id)
-            whole = known if known and known["status"] == "done" else reference.found(settings)
-        yield _Pair(job, row, whole)
+            swept = rows.get(settings.run_id)
+            is_done = swept is not None and swept["status"] == "done"
+            uncompressed = swept if is_done else reference.stored(settings)
+        yield _Pair(job, row, uncompressed)
 
 
 def _data(row: Row) -> str:
@@ -71,18 +72,18 @@ def _data(row: Row) -> str:
 
 
 def _setting(pair: _Pair) -> str:
-    """What tells a run from those of other seeds."""
+    """The name of a setting, which runs with different seeds share."""
     row, swept = pair.row, pair.job.swept
     rate = f" {row['rate']:g}" if row["rate"] else ""
-    said = f"{row['dataset']} {row['network']} {row['schedule']} {row['method']}{rate}"
-    return f"{said} {swept}".rstrip()
+    name = f"{row['dataset']} {row['network']} {row['schedule']} {row['method']}{rate}"
+    return f"{name} {swept}".rstrip()
 
 
 _HEADER = ("", "seeds", "reference", "test", "drop", "drop on dev", "sampling error", "model")
 
 
 def _line(name: str, group: Sequence[_Pair]) -> tuple[str, ...]:
-    """The cells of a setting: means over its seeds, compared if each of them has a reference."""
+    """The cells of a setting's line: means over its seeds, compared if each has a reference."""
     rows = [pair.row for pair in group]
     known = [(pair.row, pair.reference) for pair in group if pair.reference is not None]
     whole, drops = "-", ["-", "-"]
@@ -105,7 +106,7 @@ def _line(name: str, group: Sequence[_Pair]) -> tuple[str, ...]:
 
 
 def _aligned(lines: Sequence[tuple[str, ...]]) -> Iterator[str]:
-    """The cells under each other, the first of a line to the left."""
+    """Lines with aligned columns, the first to the left and all others to the right."""
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     for first, *others in lines:
         cells = [cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True)]

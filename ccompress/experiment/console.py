@@ -1,4 +1,4 @@
-"""What a run shows while it trains and when it is done."""
+"""The output of a run while it trains and when it is finished."""
 
 import math
 import sys
@@ -19,10 +19,10 @@ Row = Mapping[str, Any]
 def progress(
     settings: Settings,
 ) -> Iterator[tuple[Callable[[EpochRow], None], Callable[[str], None]]]:
-    """Give functions to call after each epoch, and with each line that is to be said.
+    """Yield two functions: one to call after each epoch, and one to call with each line to print.
 
-    They show a bar with the time left on a terminal, else a line an epoch; nothing if the run is to
-    be quiet.
+    On a terminal they show a progress bar with the remaining time, otherwise a line per epoch. They
+    print nothing for a quiet run.
     """
     total, quiet = settings.epochs, settings.quiet
     terminal = sys.stderr.isatty()
@@ -35,7 +35,7 @@ def progress(
                 sys.stdout.flush()
 
         def on_epoch(row: EpochRow) -> None:
-            if not bar.n:  # epochs that were stored took no time
+            if not bar.n:  # stored epochs took no time
                 bar.initial = bar.n = row.epoch - 1
             bar.update(row.epoch - bar.n)
             bar.set_postfix_str(f"loss {row.train_loss:.4f}, dev {row.dev_accuracy:.2f} %")
@@ -49,13 +49,13 @@ def progress(
 def show(
     row: Row, reference: Row | None, settings: Settings, note: str, reference_note: str
 ) -> None:
-    """Print what came out of a run, and add it to the log of one that has just been done.
+    """Print the results of a run, and add them to its log if it was not finished before.
 
     Args:
-        row: The run's.
-        reference: That of the uncompressed network, if it is known.
-        settings: The run's.
-        note: That the run was finished before, or "".
+        row: The row of the run.
+        reference: The row of the uncompressed network, if it is known.
+        settings: The settings of the run.
+        note: A note if the run was finished before, otherwise "".
         reference_note: Where the reference comes from, or why there is none.
     """
     lines = [_title(row)]
@@ -73,7 +73,7 @@ def _title(row: Row) -> str:
 
 
 def _facts(row: Row, reference: Row | None, reference_note: str) -> Iterator[tuple[str, str]]:
-    """Name and text of each line."""
+    """The name and the text of each line."""
     yield "data", data(row)
     yield "vectors", vectors(row)
     is_reference = reference is not None and reference["run_id"] == row["run_id"]
@@ -93,13 +93,13 @@ def _facts(row: Row, reference: Row | None, reference_note: str) -> Iterator[tup
 
 
 def data(row: Row) -> str:
-    """The data set's sizes, in one line."""
+    """The sizes of the data set in one line."""
     sizes = ", ".join(f"{row[f'{split}_size']:,} {split}" for split in ("train", "dev", "test"))
     return f"{sizes}; {row['classes']} classes"
 
 
 def vectors(row: Row) -> str:
-    """The vectors, and how much of the vocabulary and of the training text has one."""
+    """The vectors, and how many rows of the table and tokens of the training text have one."""
     words = f"{row['vocab_with_vector']:,} of {row['vocab_size']:,} rows"
     share = row["tokens_with_vector"]  # earlier versions did not record it
     tokens = "" if share is None else f" and {100 * share:.1f} % of the tokens of train"
@@ -107,17 +107,17 @@ def vectors(row: Row) -> str:
 
 
 def drop(row: Row, reference: Row) -> tuple[float, float]:
-    """Points that a run lies under its reference, on test and on dev."""
+    """The drop of a run from its reference, in points, on test and on dev."""
     test, dev = (reference[key] - row[key] for key in ("test_accuracy", "dev_accuracy"))
     return test, dev
 
 
 def model_sizes(row: Row, reference: Row | None) -> tuple[int, float]:
-    """Bytes of the reference's model and of the run's, as they are deployed (folded).
+    """The bytes of the reference's and of the run's model, as deployed (folded).
 
-    Of the files, if they are known: all but the tensors takes about the same in both, so the
-    reference need not have been trained. Earlier versions knew only the tensors, or nothing of what
-    is deployed: then the second number is nan.
+    These are sizes of files if they are known. Everything except the tensors takes about the same
+    space in both files, so the reference need not have been trained. Earlier versions recorded only
+    the tensors, or nothing about the deployed network; in the latter case the second number is nan.
     """
     tensors = row["folded_bytes"]
     if tensors is None:
@@ -129,7 +129,7 @@ def model_sizes(row: Row, reference: Row | None) -> tuple[int, float]:
 
 
 def smaller(before: float, after: float) -> str:
-    """Two sizes, and by how much the second is smaller; nan is one that was not recorded."""
+    """Two sizes, and by how much the second is smaller; nan is a size that was not recorded."""
     if math.isnan(after):
         return f"{results.size(before)} -> not recorded by an earlier version (force=true runs it)"
     share = f"{100 * (1 - after / before):.1f} % smaller"

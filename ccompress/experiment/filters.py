@@ -1,4 +1,4 @@
-"""Filters over stored runs, as a command line gives them: `dataset=sst2 rate=0.5,0.9`."""
+"""Filters of stored runs on a command line, such as `dataset=sst2 rate=0.5,0.9`."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -9,12 +9,12 @@ from ccompress.experiment import results
 Row = dict[str, Any]
 Conditions = dict[str, list[str]]
 
-_SHOWN = 10  # values that an error message lists
-_WHOLE = 1e15  # below it a whole number is written with all its digits
+_SHOWN = 10  # the number of values that an error message lists
+_WHOLE = 1e15  # a smaller whole number is written with all its digits
 
 
 def parse(words: Iterable[str]) -> Conditions:
-    """Read filters: for each key, the values that a run may have, as text.
+    """Read filters: key -> the values that a run may have, as text.
 
     Raises:
         InputError: A word is not KEY=VALUE or KEY=VALUE,VALUE.
@@ -23,7 +23,7 @@ def parse(words: Iterable[str]) -> Conditions:
     for word in words:
         key, equals, values = word.partition("=")
         if not (key and equals and values):
-            raise InputError(f"{word!r} is no filter: give KEY=VALUE or KEY=VALUE,VALUE")
+            raise InputError(f"{word!r} is not a filter: give KEY=VALUE or KEY=VALUE,VALUE")
         conditions.setdefault(key, []).extend(values.split(","))
     return conditions
 
@@ -35,8 +35,8 @@ def select(
 
     Args:
         rows: Rows with the columns of runs.csv.
-        conditions: What `parse` returns. A key is a column, or an option such as `network.hidden`.
-        options: Gives the options of a row.
+        conditions: The result of `parse`. A key is a column, or an option such as `network.hidden`.
+        options: A function that returns the options of a row.
 
     Raises:
         InputError: No row has a key, or no row meets a condition.
@@ -59,13 +59,13 @@ def select(
 
 
 def _listed(values: Iterable[str]) -> str:
-    """The distinct values, as many as a line takes."""
+    """The distinct values, as many as fit on a line."""
     distinct = sorted({value or "none given" for value in values})
     return ", ".join(distinct[:_SHOWN]) + ", …" * (len(distinct) > _SHOWN)
 
 
 def plain(value: Any) -> str:
-    """A value as text in one spelling: 0.90 and 9e-1 are "0.9", an absent value is ""."""
+    """A value as text in a canonical form: 0.90 and 9e-1 are "0.9", a missing value is ""."""
     if value is None or value != value:
         return ""
     text = str(value)

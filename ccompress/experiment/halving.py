@@ -35,13 +35,13 @@ def plan(candidates: int, seeds: int) -> list[tuple[int, int]]:
 
 
 def best(scores: Mapping[str, Sequence[float]], count: int) -> list[str]:
-    """The `count` candidates of the highest mean score, in the order in which they were given.
+    """The `count` candidates with the highest mean scores, in their original order.
 
-    Of candidates with equal means the earlier one is taken.
+    Of candidates with equal means, the earlier one is kept.
 
     Args:
-        scores: For each candidate, its score on each seed run so far.
-        count: How many to keep.
+        scores: Candidate -> its score on each seed so far.
+        count: The number of candidates to keep.
     """
     ranked = sorted(scores, key=lambda name: -sum(scores[name]) / len(scores[name]))
     return [name for name in scores if name in ranked[:count]]
@@ -51,14 +51,15 @@ def chosen(scores: Mapping[str, Sequence[float]]) -> str:
     """The candidate that successive halving chooses, from the scores that it reads.
 
     Args:
-        scores: For each candidate, its score on each seed; a candidate that was left out early may
-            lack those of later seeds.
+        scores: Candidate -> its score on each seed. A candidate that was left out early may lack
+            the scores of later seeds.
     """
-    left, done = list(scores), 0
+    remaining, done = list(scores), 0
     for count, further in plan(len(scores), max(map(len, scores.values()))):
-        left = best({name: scores[name][:done] for name in left}, count) if done else left
+        if done:
+            remaining = best({name: scores[name][:done] for name in remaining}, count)
         done += further
-    return best({name: scores[name][:done] for name in left}, 1)[0]
+    return best({name: scores[name][:done] for name in remaining}, 1)[0]
 
 
 def rounds(
@@ -87,20 +88,22 @@ def rounds(
             f"hydra.sweeper.choose={option}: sweep two values of it or more, {option}=A,B"
         )
     seeds = list(next(iter(candidates.values())))
-    left = {cell: list(values) for cell, values in cells.items()}
+    remaining = {cell: list(values) for cell, values in cells.items()}
     done = 0
     for count, further in plan(len(candidates), len(seeds)):
         if done:
             for cell, values in cells.items():
                 scores = {
                     name: [score(values[name][seed]) for seed in seeds[:done]]
-                    for name in left[cell]
+                    for name in remaining[cell]
                 }
                 # A run that failed, such as one that diverged, scores minus infinity.
                 scores = {name: each for name, each in scores.items() if -math.inf not in each}
-                left[cell] = best(scores, count)
+                remaining[cell] = best(scores, count)
         now = seeds[done : done + further]
-        yield [cells[cell][name][seed] for cell in cells for name in left[cell] for seed in now]
+        yield [
+            cells[cell][name][seed] for cell in cells for name in remaining[cell] for seed in now
+        ]
         done += further
 
 

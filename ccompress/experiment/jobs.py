@@ -1,4 +1,4 @@
-"""Which runs a sweep consists of: the combinations of its options, and the order of its runs."""
+"""The runs of a sweep: the combinations of its options, and the order of its runs."""
 
 import functools
 import itertools
@@ -17,11 +17,11 @@ from ccompress.config.composition import settings_of
 from ccompress.config.settings import Settings, digest
 from ccompress.errors import InputError, MissingData
 
-# The overrides of one run, KEY=VALUE each.
+# The overrides of one run, each in the form KEY=VALUE.
 Combination = tuple[str, ...]
 
-# What a line about a run says in any case.
-_ALWAYS_SAID = ("dataset", "network", "method", "rate", "schedule", "seed")
+# Every line about a run shows these options.
+_ALWAYS_SHOWN = ("dataset", "network", "method", "rate", "schedule", "seed")
 
 
 @dataclass(frozen=True)
@@ -29,9 +29,9 @@ class Job:
     """One run of a sweep.
 
     Attributes:
-        overrides: What Hydra composes it from.
-        settings: Its settings.
-        swept: Its values of the swept options that no line about a run says in any case.
+        overrides: The overrides from which Hydra composes the run.
+        settings: The settings of the run.
+        swept: The run's values of the swept options that are not in every line anyway.
     """
 
     overrides: list[str]
@@ -45,8 +45,8 @@ class Runs:
 
     Attributes:
         jobs: The distinct runs, in the order of their options.
-        ids: The run id of each combination of options; several may be one run.
-        lacking: What kept the other runs from being composed: files that an id is made of.
+        ids: Combination of options -> run id; several combinations may be one run.
+        lacking: The missing files because of which the other runs have no id.
     """
 
     jobs: list[Job]
@@ -58,10 +58,10 @@ class Grid:
     """Every combination of the swept options.
 
     Args:
-        params: Swept options of an experiment's file; those of `arguments` replace them.
+        params: The swept options of an experiment's file; `arguments` replace them.
         arguments: The overrides of the command line.
         loader: Hydra's loader of configurations.
-        config: The whole configuration, Hydra's node included.
+        config: The whole configuration, including Hydra's node.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class Grid:
         self._parser = OverridesParser.create(config_loader=loader)
         overrides = _parsed(self._parser, params) + self._parser.parse_overrides(list(arguments))
         swept = {override.key_or_group for override in overrides if override.is_sweep_override()}
-        self._shown = tuple(f"{key}=" for key in swept if key not in _ALWAYS_SAID)
+        self._shown = tuple(f"{key}=" for key in swept if key not in _ALWAYS_SHOWN)
         self._names_threads = any(override.key_or_group == "threads" for override in overrides)
         self.combinations: list[Combination] = list(itertools.product(*_choices(overrides)))
 
@@ -79,14 +79,15 @@ class Grid:
         """Compose the runs of some of the combinations.
 
         Args:
-            combinations: Of `combinations`.
-            threads: CPU threads of each run, where none of the overrides names them.
+            combinations: Some of the attribute `combinations`.
+            threads: The number of CPU threads of each run, if no override sets it.
 
         Raises:
             InputError: A combination is not a run.
             HydraException: A combination cannot be composed.
         """
-        # Rates and seeds are most of a sweep, and choose no file: to compose once serves them all.
+        # Rates and seeds make up most of a sweep and choose no file, so that one composition serves
+        # all of them.
         composed: dict[Combination, DictConfig] = {}
         jobs: dict[str, Job] = {}
         ids: dict[Combination, str] = {}
@@ -112,21 +113,21 @@ class Grid:
 
 
 def refuse_one_of_many(params: Mapping[str, Any], arguments: Sequence[str]) -> None:
-    """Refuse a single run of an experiment that sweeps options which the command line leaves open.
+    """Refuse a single run of an experiment if the command line leaves swept options open.
 
     Args:
         params: The swept options of the experiment.
         arguments: The overrides of the command line.
 
     Raises:
-        InputError: One of `params` is not among the `arguments`.
+        InputError: One of `params` is not in `arguments`.
     """
     parser = OverridesParser.create()
     given = {override.key_or_group for override in parser.parse_overrides(list(arguments))}
-    left = [each for each in _parsed(parser, params) if each.key_or_group not in given]
-    if left:
-        names = ", ".join(override.key_or_group for override in left)
-        runs = prod(len(texts) for texts in _choices(left))
+    missing = [each for each in _parsed(parser, params) if each.key_or_group not in given]
+    if missing:
+        names = ", ".join(override.key_or_group for override in missing)
+        runs = prod(len(texts) for texts in _choices(missing))
         raise InputError(
             f"the experiment sweeps {runs} combinations: add -m, or give one value each of {names}"
         )
@@ -137,7 +138,7 @@ def _parsed(parser: OverridesParser, params: Mapping[str, Any]) -> list[Override
 
 
 def _choices(overrides: Sequence[Override]) -> list[list[str]]:
-    """The override of each value of each option; a later override of an option replaces earlier."""
+    """For each option, an override per value; a later override of an option replaces an earlier."""
     choices: dict[str, list[str]] = {}
     for override in overrides:
         key = override.get_key_element()
@@ -154,7 +155,12 @@ def _choices(overrides: Sequence[Override]) -> list[list[str]]:
 
 
 def refuse_missing_data(jobs: Iterable[Job], lacking: Iterable[MissingData]) -> None:
-    """Say at once what these runs would miss, and what others lack already."""
+    """Raise one error that names all missing data of these runs.
+
+    Args:
+        jobs: Runs whose data sets are checked.
+        lacking: Missing data that are known already.
+    """
     missing = list(lacking)
     for job in jobs:
         try:
@@ -166,10 +172,11 @@ def refuse_missing_data(jobs: Iterable[Job], lacking: Iterable[MissingData]) -> 
 
 
 def ordered(jobs: Sequence[Job]) -> list[Job]:
-    """Runs that share a training together, and none before what it goes on from.
+    """Sort runs so that runs with a shared training are together, and none waits for a later one.
 
-    Of such runs the one with the shortest shared part begins; then those that share nothing, so
-    that other processes have work while it is trained; then the rest, shorter parts first.
+    Of these runs, the one with the shortest shared part is first. Then come those that share
+    nothing, so that other processes have work while it trains. The others follow, with shorter
+    shared parts first.
     """
     columns: defaultdict[str, list[tuple[int, int, Job]]] = defaultdict(list)
     for number, job in enumerate(jobs):

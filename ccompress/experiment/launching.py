@@ -1,4 +1,4 @@
-"""The processes of a sweep: their threads, their GPUs, and what happens when one loses its GPU."""
+"""The processes of a sweep: their threads and GPUs, and what happens if one loses its GPU."""
 
 import logging
 import os
@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 
 def threads(launcher: DictConfig) -> int:
-    """CPU threads for each process: the cores of this one, divided by the processes.
+    """The CPU threads of each process: the cores of this process, divided among all processes.
 
     Args:
         launcher: The launcher's options.
@@ -29,13 +29,13 @@ def threads(launcher: DictConfig) -> int:
     if per_task := launcher.get("cpus_per_task"):
         return int(per_task)
     processes = int(launcher.get("n_jobs") or 1)
-    if processes < 0:  # joblib counts down from all cores: -1 is as many, -2 one less
+    if processes < 0:  # joblib counts down: -1 is one process per core, -2 one fewer
         processes = max(1, cores.available() + 1 + processes)
     return cores.threads(processes)
 
 
 def ask_for_gpu(launcher: DictConfig, jobs: Sequence[Job]) -> None:
-    """Ask Slurm for one GPU a job, if a run is to use one and the user's options ask for none."""
+    """Ask Slurm for one GPU per job, if a run needs one and the user's options ask for none."""
     if _is_slurm(launcher) and any(job.settings.device.startswith("cuda") for job in jobs):
         asked = [launcher.gpus_per_node, launcher.gpus_per_task, launcher.gres]
         if not any(asked) and "gpu" not in str(launcher.additional_parameters):
@@ -43,15 +43,15 @@ def ask_for_gpu(launcher: DictConfig, jobs: Sequence[Job]) -> None:
                 launcher.gpus_per_node = 1
 
 
-def tell_of_no_gpu(
+def warn_of_no_gpu(
     launcher: DictConfig, jobs: Sequence[Job], rows: Mapping[str, Mapping[str, Any]]
 ) -> None:
-    """Say which runs would have used a GPU and had none in their Slurm jobs, and how to get one.
+    """Print how many runs found no GPU in their Slurm jobs, and how to get one.
 
     Args:
         launcher: The launcher's options.
-        jobs: What was run.
-        rows: Results by run id.
+        jobs: The runs.
+        rows: Run id -> result.
     """
     devices = [
         str(rows.get(job.settings.run_id, {}).get("device"))
@@ -72,40 +72,42 @@ def _is_slurm(launcher: DictConfig) -> bool:
 
 
 def is_elsewhere(launcher: DictConfig) -> bool:
-    """Whether runs may happen on other machines than this one: those of a cluster."""
+    """Whether runs may happen on other machines, those of a cluster."""
     return "cpus_per_task" in launcher
 
 
 def launch(launcher: Launcher, jobs: Sequence[Job], at_once: int | None) -> dict[str, str]:
-    """Run jobs. When a process loses its GPU, the jobs that are left run in new processes.
+    """Run jobs. If a process loses its GPU, the remaining jobs run in new processes.
 
     Args:
         launcher: The launcher.
-        jobs: What to run.
-        at_once: Most jobs that the launcher is given at once; None gives it all of them.
+        jobs: The jobs to run.
+        at_once: The largest number of jobs that the launcher gets at once; None: all jobs.
 
     Returns:
-        What failed, by run id: a run that fails before it begins has no result to say so.
+        Run id -> what failed. A run that fails before it begins has no result that records this.
 
     Raises:
-        DeviceLost: It is this process that lost its GPU.
+        DeviceLost: This process itself lost its GPU.
     """
     began = time.time()
     reasons: dict[str, str] = {}
-    left = list(jobs)
-    while left:
-        batch = left[:at_once]
+    remaining = list(jobs)
+    while remaining:
+        batch = remaining[:at_once]
         try:
             returned = launcher.launch(
-                [job.overrides for job in batch], initial_job_idx=len(jobs) - len(left)
+                [job.overrides for job in batch], initial_job_idx=len(jobs) - len(remaining)
             )
         except DeviceLost as error:
-            tried = len(left)
-            left = [j for j in left if not changed(j.settings.folder / results.RESULT, began)]
-            if error.process == os.getpid() or len(left) == tried:
+            tried = len(remaining)
+            remaining = [
+                job for job in remaining if not changed(job.settings.folder / results.RESULT, began)
+            ]
+            if error.process == os.getpid() or len(remaining) == tried:
                 raise
             continue
-        left = left[len(batch) :]
+        remaining = remaining[len(batch) :]
         for job, outcome in zip(batch, returned, strict=True):
             if reason := _reason(outcome):
                 reasons[job.settings.run_id] = reason
@@ -113,16 +115,16 @@ def launch(launcher: Launcher, jobs: Sequence[Job], at_once: int | None) -> dict
 
 
 def guarded(run: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """Run within a sweep: the run's row, or what failed as `error`; the other runs go on.
+    """Run one run of a sweep; return its row, or what failed as `error`, so that others continue.
 
     Raises:
-        DeviceLost: None can go on in this process.
-        DiskFull: None can be written.
+        DeviceLost: No further run can use this process.
+        DiskFull: No further run can be written.
     """
     try:
         return run()
     except DeviceLost as error:
-        if "SUBMITIT_EXECUTOR" in os.environ:  # a job of a cluster has one run and ends with it
+        if "SUBMITIT_EXECUTOR" in os.environ:  # a job of a cluster has only one run
             return {"error": str(error)}
         raise
     except Exception as error:
@@ -133,18 +135,18 @@ def guarded(run: Callable[[], dict[str, Any]]) -> dict[str, Any]:
 
 
 def _reason(outcome: JobReturn) -> str | None:
-    """Why a job failed, from what its launcher returned; None for one that did not."""
+    """Why a job failed, from what its launcher returned; None if it did not fail."""
     if outcome.status == JobStatus.COMPLETED:
         return (outcome.return_value or {}).get("error")
     try:
         _ = outcome.return_value
-    except Exception as error:  # whatever Hydra met before it called the run
+    except Exception as error:  # anything that Hydra raised before it called the run
         return described(error)
     return None
 
 
 def changed(path: Path, since: float) -> bool:
-    """Whether a file was written after `since` (with a second for coarse clocks)."""
+    """Whether a file was written after `since`, with a tolerance of a second for coarse clocks."""
     try:
         return path.stat().st_mtime >= since - 1
     except OSError:

@@ -1,8 +1,8 @@
-"""What lies in a folder of runs beside the runs, and is made again where it is needed.
+"""Files in a folder of runs that are not runs and can be made again.
 
-These are the shared and the unfinished trainings, the prepared data, the locks, and the parts of
-files that killed processes left behind. `KEY.lock` guards the files beside it whose names begin
-with `KEY-` or `KEY.`: while a process holds the lock it uses them.
+These are shared and unfinished trainings, prepared data, locks, and partial files of killed
+processes. `KEY.lock` guards the files in its folder whose names begin with `KEY-` or `KEY.`: a
+process uses them only while it holds the lock.
 """
 
 from collections import defaultdict
@@ -13,15 +13,15 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-# Folders in a folder of runs, and what lies there.
+# Folder inside a folder of runs -> what it contains.
 KINDS = {".stages": "shared trainings", ".prepared": "prepared data", ".locks": "locks of runs"}
 _LOCK = ".lock"
-_UNNAMED = ".tmp"  # safetensors writes into files with such names; they do not say whose they are
+_UNNAMED = ".tmp"  # safetensors writes files with such names, which do not show their key
 
 
 @dataclass
 class Amount:
-    """A number of files, and their bytes."""
+    """A number of files and their total size in bytes."""
 
     files: int = 0
     bytes: int = 0
@@ -29,17 +29,21 @@ class Amount:
 
 @dataclass
 class Leftovers:
-    """What lies in a folder: what can be deleted (or was), and what a process uses now."""
+    """The files of a folder: those that can be deleted (or were), and those in use now."""
 
     free: Amount
     in_use: Amount
 
 
 def clean(folder: Path, *, delete: bool) -> Leftovers:
-    """Count what lies in a folder of `KINDS`, and delete what is not in use if asked to.
+    """Count the files in a folder of `KINDS`, and optionally delete those that are not in use.
 
-    A file is deleted while its lock is held, so that no process begins to use it meanwhile. One
-    that needs it later makes it again.
+    A file is deleted while its lock is held, so that no process begins to use it meanwhile. A
+    process that needs the file later makes it again.
+
+    Args:
+        folder: The folder.
+        delete: Whether to delete the files that are not in use.
 
     Raises:
         OSError: The folder cannot be read, or a file cannot be deleted.
@@ -47,7 +51,7 @@ def clean(folder: Path, *, delete: bool) -> Leftovers:
     total = Leftovers(Amount(), Amount())
     for lock, paths in _by_lock(folder):
         sizes = [path.stat().st_size for path in paths]
-        # A file without a name of its own may belong to any lock of the folder.
+        # A file whose name shows no key may belong to any lock of the folder.
         unknown = lock is None and any(path.name.startswith(_UNNAMED) for path in paths)
         kept = (unknown and total.in_use.files) or not _free(lock, paths if delete else [])
         amount = total.in_use if kept else total.free
@@ -57,9 +61,9 @@ def clean(folder: Path, *, delete: bool) -> Leftovers:
 
 
 def _by_lock(folder: Path) -> list[tuple[Path | None, list[Path]]]:
-    """Each lock of a folder with the files that it guards, itself included; None guards the rest.
+    """Each lock of a folder with the files that it guards, including itself; None has the rest.
 
-    A file that no lock guards is used by no process: each takes the lock before it begins.
+    No process uses a file without a lock, because each process takes the lock first.
     """
     paths = sorted(path for path in folder.glob("*") if path.is_file())
     locks = [path for path in paths if path.suffix == _LOCK]
@@ -73,7 +77,7 @@ def _by_lock(folder: Path) -> list[tuple[Path | None, list[Path]]]:
 
 
 def _free(lock: Path | None, delete: Sequence[Path]) -> bool:
-    """Whether no process holds a lock; then files are deleted while it is held here."""
+    """Whether no other process holds a lock; if so, delete files while holding it."""
     try:
         with FileLock(lock, timeout=0) if lock else nullcontext():
             for path in delete:

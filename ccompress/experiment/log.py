@@ -1,4 +1,4 @@
-"""The file `log` in a run's folder: what is said of the run, whether somebody sees it or not."""
+"""The file `log` in a run's folder: all messages of the run, even those that are not printed."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -10,13 +10,13 @@ FILE = "log"
 
 
 def add(folder: Path, lines: Iterable[str]) -> None:
-    """Append lines to the log of the run in `folder`; earlier attempts at the run stay in it."""
+    """Append lines to the log of the run in `folder`; the log keeps earlier attempts at the run."""
     with (folder / FILE).open("a", encoding="utf-8") as file:
         file.writelines(f"{line}\n" for line in lines)
 
 
 def done(row: Mapping[str, Any]) -> str:
-    """What a run reached, in one line."""
+    """The results of a run in one line."""
     test, dev = row["test_accuracy"], row["dev_accuracy"]
     return f"done: test {test:.2f} %, dev {dev:.2f} %, {row['total_seconds']:.1f} s"
 

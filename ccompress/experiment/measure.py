@@ -1,4 +1,4 @@
-"""What a run costs: memory, latency, and the machine that it was measured on."""
+"""Measurements of a run: its memory, its latency, and the version of the code."""
 
 import contextlib
 import functools
@@ -15,21 +15,21 @@ from ccompress import machine
 from ccompress.data.batches import Encoded, evaluation_batches
 from ccompress.networks.base import Network
 
-_SENTENCES = 200  # sentences timed for the latency, after a tenth as many that are not
+_SENTENCES = 200  # sentences timed for the latency, after a tenth as many to warm up
 
 
 def reset_peak_memory(device: torch.device) -> None:
-    """Let `peak_memory` begin anew, where the system can do that."""
+    """Reset the peak that `peak_memory` returns, if the system supports it."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
         return
-    # Where this is not Linux, or not allowed, the peak is the process's: an upper bound.
+    # Without Linux or without permission, the peak is that of the whole process: an upper bound.
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")  # resets VmHWM, see proc(5)
 
 
 def peak_memory(device: torch.device) -> int:
-    """Largest memory in use since `reset_peak_memory`, in bytes: resident, or on the GPU."""
+    """The largest memory in use since `reset_peak_memory`, in bytes: resident, or on the GPU."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     status = Path("/proc/self/status")
@@ -43,7 +43,7 @@ def peak_memory(device: torch.device) -> int:
 
 @torch.no_grad()
 def latency_ms(network: Network, split: Encoded) -> float:
-    """Median time of one sentence at batch 1 on one CPU thread (or on the GPU), in milliseconds."""
+    """The median time of a batch of one sentence, in ms, on one CPU thread or on the GPU."""
     network.eval()
     spread = torch.linspace(0, len(split) - 1, min(len(split), _SENTENCES)).long()
     ends = split.lengths.cpu().cumsum(0)
@@ -53,8 +53,9 @@ def latency_ms(network: Network, split: Encoded) -> float:
         sentences = []
         for index in spread.tolist():
             tokens = split.tokens[int(ends[index] - split.lengths[index]) : int(ends[index])]
-            one = Encoded(tokens, split.lengths[index : index + 1], split.labels[index : index + 1])
-            sentences += list(evaluation_batches(one))
+            place = slice(index, index + 1)
+            sentence = Encoded(tokens, split.lengths[place], split.labels[place])
+            sentences += list(evaluation_batches(sentence))
         for batch in sentences[: len(sentences) // 10 + 1] + sentences:
             began = time.perf_counter()
             network(batch)
@@ -66,9 +67,9 @@ def latency_ms(network: Network, split: Encoded) -> float:
 
 @functools.cache
 def git_commit() -> str:
-    """Commit of the source tree this runs from, with `-dirty` where it differs; else empty.
+    """The git commit of this source tree, with `-dirty` if files differ; empty without git.
 
-    What differs under results/ does not count: a sweep writes its own rows there.
+    Differences under results/ do not count, because a sweep writes its own rows there.
     """
 
     def git(*arguments: str) -> subprocess.CompletedProcess[str]:

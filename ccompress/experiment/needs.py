@@ -1,4 +1,4 @@
-"""What the experiments of `conf/experiment` read."""
+"""The data sets and vectors that the experiments of `conf/experiment` read."""
 
 from collections.abc import Iterator
 
@@ -12,7 +12,7 @@ from ccompress.data.vectors.sources import Auto, ImdbGlove, Vectors
 
 
 def reads(experiment: str) -> Iterator[tuple[Dataset, Vectors | Auto | ImdbGlove]]:
-    """Each data set of an experiment, with the vectors as chosen, which may depend on it."""
+    """Each data set of an experiment with the vectors that are chosen for it."""
     register_resolvers()
     with initialize_config_dir(str(files.CONF), version_base="1.3"):
         chosen = f"+experiment={experiment}"

@@ -1,4 +1,4 @@
-"""What is recorded of a run: the columns of its row, and the CSV files beside it."""
+"""The records of a run: the columns of its row, and its CSV files."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
@@ -55,10 +55,14 @@ def of_data(settings: Settings, data: Prepared) -> dict[str, Any]:
 def of_size(
     settings: Settings, data: Prepared, network: Network, shipped: Network
 ) -> dict[str, Any]:
-    """The columns that compare the bytes of the finished network with the uncompressed one's.
+    """The columns that compare the bytes of the finished and of the uncompressed network.
 
-    `shipped` is the network as it is deployed. With a rounded rest it is what `model_bytes` count,
-    otherwise they count both factors and the first layer, as Acharya et al. do.
+    Args:
+        settings: The settings of the run.
+        data: The data of the run.
+        network: The finished network with both factors.
+        shipped: The network as it is deployed. With a rounded rest, `model_bytes` is its size.
+            Otherwise `model_bytes` counts both factors and the first layer, as in Acharya et al.
     """
     rows, dim = data.table.shape
     embedding_bytes_original = 4 * rows * dim
@@ -78,9 +82,10 @@ def of_size(
 
 
 def of_file(settings: Settings, small: model.Model) -> dict[str, Any]:
-    """The columns that count the model file, which is written if the run is to leave it.
+    """The columns with the size of the model file; also write the file if the run must store it.
 
-    They are empty for a run that leaves none if its embedding, a user's own, cannot be stored.
+    They are empty if the run does not store it and its embedding, a user's own class, cannot be
+    stored.
     """
     try:
         contents = model.contents(small)
@@ -99,14 +104,14 @@ def of_file(settings: Settings, small: model.Model) -> dict[str, Any]:
 
 
 def _vectors_name(settings: Settings, dim: int) -> str:
-    """The vectors as tables name them: the file's name without its endings, or the kind."""
+    """The name of the vectors in tables: the file's name without its endings, or the kind."""
     for path in settings.vectors.files(settings.root).values():
         return path.name.removesuffix(".gz").removesuffix(".txt")
     return f"{settings.vectors.name}.{dim}d"
 
 
 def write_metrics(folder: Path, epochs: Sequence[EpochRow]) -> None:
-    """Write metrics.csv: a row per epoch, those of a shared training as it recorded them."""
+    """Write metrics.csv: one row per epoch; a shared training's epochs are as it recorded them."""
     header = [field.name for field in fields(EpochRow)]
     results.write_csv(folder / "metrics.csv", header, (list(vars(row).values()) for row in epochs))
 
@@ -116,9 +121,9 @@ def write_predictions(folder: Path, labels: Tensor, scores: Tensor, names: Seque
 
     Args:
         folder: The run's folder.
-        labels: Class of each test sentence (sentences,).
-        scores: Of each class for each sentence (sentences, classes).
-        names: Of the classes.
+        labels: The class of each test sentence (sentences,).
+        scores: The score of each class for each sentence (sentences, classes).
+        names: The names of the classes.
     """
     pairs = zip(labels.tolist(), scores.argmax(1).tolist(), strict=True)
     results.write_csv(

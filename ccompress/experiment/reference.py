@@ -10,12 +10,12 @@ from ccompress.locate import path_of
 from ccompress.methods.none import NoCompression
 from ccompress.networks import rest
 
-NAME = "none"  # of the method
+NAME = "none"  # the name of the method
 _COMPRESSION = ("method", "rate", "rest")
 
 
 def settings_of(settings: Settings) -> Settings:
-    """The settings of the reference: those of the run with `method=none`, nothing rounded."""
+    """The settings of the reference: those of the run, with `method=none` and without rounding."""
     method = {"_target_": path_of(NoCompression)}
     other = {key: value for key, value in settings.sources.items() if key != "method"}
     whole = {"method": method, "rate": 0.0, "rest": rest.FLOAT32, "force": False}
@@ -32,7 +32,7 @@ def settings_of(settings: Settings) -> Settings:
 
 
 def overrides_of(overrides: Iterable[str]) -> list[str]:
-    """The overrides of the reference, from those of the run."""
+    """The overrides of the reference, made from those of the run."""
     others = [word for word in overrides if _group(word) not in _COMPRESSION]
     return [*others, f"method={NAME}"]
 
@@ -41,11 +41,11 @@ def _group(override: str) -> str:
     return override.lstrip("+~").partition("=")[0].partition(".")[0]
 
 
-def found(settings: Settings) -> dict[str, Any] | None:
-    """The row of a finished reference: of its folder, or of a committed runs.csv.
+def stored(settings: Settings) -> dict[str, Any] | None:
+    """The row of a finished reference, from its folder or from a committed runs.csv.
 
     Args:
-        settings: Of the reference.
+        settings: The settings of the reference.
     """
     row = results.read_result(settings.folder)
     if row is not None and row["status"] == "done":

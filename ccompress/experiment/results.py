@@ -1,4 +1,4 @@
-"""What runs leave behind: the run folder, its files, and the table of many runs."""
+"""The stored results of runs: the run folder, its files, and the table of many runs."""
 
 import base64
 import csv
@@ -23,12 +23,12 @@ SPECTRA = "spectra.csv"
 PREDICTIONS = "predictions.csv"
 CORRECT = "correct.csv.xz"
 
-# Keys of result.json and columns of runs.csv. Fractions in 0..1, accuracies in percent, sizes in
-# bytes, times in seconds (latency in milliseconds). `peak_memory_bytes` is what the process held
-# (resident) where `device` is a CPU, and what torch allocated on it where that is a GPU. The four
-# parts of the model file add up to `file_bytes`, which a run without a model file has too;
-# `model_saved` is 1 for one that has left the file, else 0.
-# `vocab_with_vector` counts rows, `tokens_with_vector` is the share of the training text's tokens.
+# The keys of result.json and the columns of runs.csv. Fractions are in 0..1, accuracies in percent,
+# sizes in bytes, times in seconds (latency in milliseconds). `peak_memory_bytes` is the resident
+# memory of the process if `device` is a CPU, and what torch allocated if it is a GPU. The sizes of
+# the four parts of the model file add up to `file_bytes`, which is also recorded if the file is not
+# stored; `model_saved` is 1 if it is stored, and otherwise 0. `vocab_with_vector` counts rows;
+# `tokens_with_vector` is the fraction of the training text's tokens.
 COLUMNS = (
     "run_id",
     "protocol",
@@ -82,7 +82,7 @@ COLUMNS = (
     "created",
     "error",
 )
-# Columns that rows of earlier versions lack: they read as empty, but for `model_saved`.
+# Columns that rows of earlier versions lack. They are read as empty, except `model_saved`.
 _LATER = (
     "tokens_with_vector",
     "folded_bytes",
@@ -92,7 +92,7 @@ _LATER = (
     "file_metadata_bytes",
     "model_saved",
 )
-# Columns that two equal runs may differ in.
+# Columns in which two equal runs may differ.
 MEASURED = (
     "latency_ms",
     "train_seconds",
@@ -104,9 +104,9 @@ MEASURED = (
 )
 
 
-_SUBSET = ".subset"  # at the end of the name of a file of vectors
+_SUBSET = ".subset"  # the end of the name of a file with a subset of vectors
 
-# Options that say where and how a run happens, not what it is: no part of its command line.
+# Options that say where and how a run happens, not what it is. They are not in its command line.
 _ELSEWHERE = (
     "device",
     "threads",
@@ -125,9 +125,9 @@ def command_line(overrides: Iterable[str], sources: Iterable[Any], uses_rate: bo
     """The `ccompress` command line of one run.
 
     Args:
-        overrides: As Hydra was given them.
-        sources: Where Hydra finds configuration; what the command line named is named again.
-        uses_rate: Whether a rate means anything to the run's method.
+        overrides: The overrides that Hydra received.
+        sources: Hydra's sources of configuration; those from the command line are repeated.
+        uses_rate: Whether the run's method uses the rate.
     """
     elsewhere = _ELSEWHERE if uses_rate else (*_ELSEWHERE, "rate")
     folders = [source.path for source in sources if source.provider == "command-line"]
@@ -137,28 +137,30 @@ def command_line(overrides: Iterable[str], sources: Iterable[Any], uses_rate: bo
 
 
 def vectors_name(name: str) -> str:
-    """Vectors as people read their name: a subset is said to be one."""
+    """The name of vectors for people, which says if they are a subset."""
     whole = name.removesuffix(_SUBSET)
     return name if whole == name else f"a subset of {whole}"
 
 
 def size(count: float) -> str:
-    """A number of bytes as people read it: 3.2 kB, 512 kB, 17.80 MB."""
+    """A number of bytes for people: 3.2 kB, 512 kB, 17.80 MB."""
     thousands = round(count / 1e3, 0 if count >= 1e4 else 1)
     return f"{thousands:g} kB" if thousands < 1000 else f"{count / 1e6:.2f} MB"
 
 
 def sampling_error(accuracy: Any, examples: Any) -> Any:
-    """Binomial standard error, in points, of an accuracy (percent) on so many test examples.
+    """The binomial standard error, in points, of an accuracy.
 
-    Both are numbers, or both columns of a table.
+    Args:
+        accuracy: The accuracy in percent; a number, or a column of a table.
+        examples: The number of examples; a number or column likewise.
     """
     share = accuracy / 100
     return 100 * np.sqrt(share * (1 - share) / examples)
 
 
 def write_result(folder: Path, row: Mapping[str, Any]) -> dict[str, Any]:
-    """Write result.json, atomically; it is what makes a run finished. Missing keys become null."""
+    """Write result.json atomically, which marks the run as finished. Missing keys become null."""
     if unknown := row.keys() - set(COLUMNS):
         raise KeyError(f"not a column of results: {', '.join(sorted(unknown))}")
     whole = {column: row.get(column) for column in COLUMNS}
@@ -168,7 +170,7 @@ def write_result(folder: Path, row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def read_result(folder: Path) -> dict[str, Any] | None:
-    """A run's result, or None where there is none or only a damaged one."""
+    """A run's result; None if there is none or it is damaged."""
     try:
         row = json.loads((folder / RESULT).read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError, ValueError):
@@ -179,7 +181,7 @@ def read_result(folder: Path) -> dict[str, Any] | None:
 
 
 def _completed(row: dict[str, Any]) -> dict[str, Any]:
-    """A row with its `model_saved`: earlier versions counted the bytes of a file they left only."""
+    """A row with `model_saved`; earlier versions recorded file sizes of stored files only."""
     if row.get("model_saved") is None:
         row["model_saved"] = int(row.get("file_bytes") is not None)
     return row
@@ -194,11 +196,11 @@ def file_bytes(row: Mapping[str, Any]) -> int | None:
 
 
 def correct(folder: Path) -> str | None:
-    """Which test examples a run classified correctly, or None where it left no predictions.
+    """Which test examples a run classified correctly; None if it has no predictions.
 
     Returns:
-        A bit for each example, in the order of the test split: packed by `numpy.packbits`, with
-        zeros after the last one, as base64.
+        One bit per example, in the order of the test split, packed by `numpy.packbits` (with zeros
+        after the last one) and encoded as base64.
     """
     rows = read_csv(folder / PREDICTIONS)[1:]
     bits = np.packbits(np.array([label == prediction for _, label, prediction in rows], bool))
@@ -206,7 +208,7 @@ def correct(folder: Path) -> str | None:
 
 
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Write a CSV file (UTF-8, one header line), atomically; as xz if its name ends so."""
+    """Write a CSV file (UTF-8, one header line) atomically, compressed if its name ends in .xz."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(header)
@@ -219,7 +221,7 @@ def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) 
 
 
 def read_csv(path: Path) -> list[tuple[str, ...]]:
-    """The rows of a CSV file, its header first; none where there is no such file."""
+    """The rows of a CSV file, with its header first; empty if there is no such file."""
     if not path.is_file():
         return []
     opened = lzma.open if path.suffix == ".xz" else open
@@ -228,9 +230,9 @@ def read_csv(path: Path) -> list[tuple[str, ...]]:
 
 
 def write_runs(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Write rows as runs.csv, sorted by run_id: equal rows give an equal file.
+    """Write rows as runs.csv, sorted by run_id, so that equal rows give equal files.
 
-    A file that holds these rows already stays as it is, even if it lacks later columns.
+    A file that already holds these rows stays unchanged, even if it lacks later columns.
     """
     lines = _lines(rows)
     if not path.is_file() or _lines(read_runs(path)) != lines:
@@ -245,18 +247,18 @@ def _lines(rows: Iterable[Mapping[str, Any]]) -> list[list[str]]:
 
 
 def read_runs(path: Path) -> list[dict[str, Any]]:
-    """The rows of a runs.csv, empty cells as None; none where there is no such file.
+    """The rows of a runs.csv, with None for empty cells; empty if there is no such file.
 
     Raises:
-        InputError: The file is not a table, or lacks what a sweep has to know of a run.
+        InputError: The file is not a table, or lacks a column that a sweep needs.
     """
     if not path.is_file():
         return []
-    import pandas as pd  # half a second, which --help does without
+    import pandas as pd  # takes half a second, which --help does not need
 
     try:
         frame = pd.read_csv(path, dtype={"run_id": str, "git_commit": str, "vectors_sha256": str})
-    except ValueError as error:  # pandas' own errors are among them
+    except ValueError as error:  # pandas' own errors are ValueErrors
         reason = " ".join(str(error).split())
         raise InputError(f"{path} is not a table of runs: {reason}") from error
     if lost := [
@@ -276,10 +278,14 @@ def collect(runs_dir: Path) -> list[dict[str, Any]]:
 
 
 def folder_of(run: str, runs_dir: Path) -> Path:
-    """The run's folder that `run` means: itself, or the one whose id begins with these letters.
+    """The run's folder that a user names.
+
+    Args:
+        run: The folder itself, or the first letters of the run's id.
+        runs_dir: The folder that holds the runs.
 
     Raises:
-        InputError: There is none, or more than one.
+        InputError: No folder or more than one folder fits.
     """
     if not run:
         raise InputError("no run is named: give its folder or the first letters of its id")
@@ -295,9 +301,9 @@ def folder_of(run: str, runs_dir: Path) -> Path:
 
 
 def committed(results_dir: Path, experiment: str | None, run_id: str) -> dict[str, Any] | None:
-    """A finished run's row, from `experiment`'s own runs.csv or else another's.
+    """The row of a finished run, from `experiment`'s own runs.csv or, failing that, another's.
 
-    The row is not to be changed.
+    The caller must not change the row.
     """
     first = {results_dir / experiment / RUNS} if experiment else set()
     others = sorted(set(results_dir.glob(f"*/{RUNS}")) - first, reverse=True)
@@ -311,7 +317,13 @@ def committed(results_dir: Path, experiment: str | None, run_id: str) -> dict[st
 
 @functools.lru_cache
 def _done(path: Path, modified: int, size: int) -> dict[str, dict[str, Any]]:
-    """The finished runs of one file as it stands: a sweep asks for each of its runs."""
+    """The finished runs of a file by run id; cached, because a sweep asks for each of its runs.
+
+    Args:
+        path: The file.
+        modified: The time of its last change; a new time makes the cache read the file again.
+        size: Its size, for the same reason.
+    """
     return {row["run_id"]: row for row in read_runs(path) if row["status"] == "done"}
 
 
@@ -320,7 +332,7 @@ def _hidden(folder: Path) -> bool:
 
 
 def _plain(value: Any) -> Any:
-    """`value` with pandas' and numpy's types made plain, missing values None, 5.0 made 5."""
+    """`value` as a plain Python value: without numpy's types, None for a missing one, 5 for 5.0."""
     if hasattr(value, "item"):
         value = value.item()
     if isinstance(value, float):

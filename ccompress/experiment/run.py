@@ -1,4 +1,4 @@
-"""One run: data -> network -> training and compression -> result. Reads top to bottom."""
+"""One run: data, network, training with compression, result. The module reads top to bottom."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -29,13 +29,13 @@ from ccompress.training.evaluation import accuracy, predict
 from ccompress.training.trainer import EpochRow, Recipe, Stage, Trainer
 
 _LESS_MEMORY = (
-    "a smaller train.batch_size, vocab.max_size or network needs less, and fewer processes at a "
-    "time (hydra.launcher.n_jobs) leave more to each"
+    "use a smaller train.batch_size, vocab.max_size or network, or fewer processes at the same "
+    "time (hydra.launcher.n_jobs)"
 )
 
 
 def finished(settings: Settings) -> dict[str, Any] | None:
-    """The run's result where it need not run again: done here, or in a committed runs.csv."""
+    """The run's result if it need not run again: from its folder, or from a committed runs.csv."""
     if settings.force:
         return None
     row = results.read_result(settings.folder)
@@ -45,7 +45,7 @@ def finished(settings: Settings) -> dict[str, Any] | None:
     if settings.experiment_name is None:
         return None
     row = results.committed(settings.results_dir, settings.experiment_name, settings.run_id)
-    # A row that another experiment left without a model does for no run that is to leave one.
+    # A committed row without a model does not count for a run that must store its model.
     return row if row and (row["model_saved"] or not settings.save_model) else None
 
 
@@ -55,24 +55,24 @@ def run(
     on_epoch: Callable[[EpochRow], None],
     say: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
-    """Train, compress, test and write the run's folder; returns its result.
+    """Train, compress and test, write the run's folder, and return its result.
 
-    Two processes that want the same run: one runs it, the other waits and takes its result. A run
-    that fails writes a result with `status` failed and its error, then raises. Refused input is no
-    run: it leaves no folder.
+    If two processes want the same run, one runs it, and the other waits and returns the same
+    result. A run that fails writes a result with `status` failed and its error, and then raises the
+    error. Refused input is not a run and leaves no folder.
 
     Args:
         settings: The checked configuration.
-        overrides: The command line that gives this run again.
-        on_epoch: Called after each epoch that is trained.
-        say: Called with what else there is to say while it trains, a line at a time.
+        overrides: The command line that repeats this run.
+        on_epoch: A function that is called after each trained epoch.
+        say: A function that is called with each further line of text during the training.
 
     Raises:
         InputError: The options do not fit the data (an impossible rate), the data cannot be read,
             or the run's folder cannot be written.
         Diverged: The loss became infinite or not a number.
-        OutOfMemory: Of the machine or of its GPU.
-        DeviceLost: This process can use its GPU no more.
+        OutOfMemory: The machine or its GPU has no memory left.
+        DeviceLost: This process can no longer use its GPU.
     """
     with _alone(settings):
         return finished(settings) or _run(settings, overrides, _Voice(settings, on_epoch, say))
@@ -80,7 +80,7 @@ def run(
 
 @dataclass(frozen=True)
 class _Voice:
-    """Says what there is to say of a run to its caller, and writes it into the run's log."""
+    """Passes the messages of a run to its caller, and writes them to the run's log."""
 
     settings: Settings
     on_epoch: Callable[[EpochRow], None]
@@ -93,7 +93,7 @@ class _Voice:
     def resumed(self, origin: Origin) -> None:
         by = "this run" if origin.run_id == self.settings.run_id else f"run {origin.run_id}"
         stored = f", stored by {by}" if origin.run_id else ""
-        line = f"goes on from epoch {origin.epoch} of {self.settings.epochs}{stored}"
+        line = f"continues after epoch {origin.epoch} of {self.settings.epochs}{stored}"
         log.add(self.settings.folder, [line])
         self.on_line(line)
 
@@ -118,7 +118,7 @@ def _run(settings: Settings, overrides: str, voice: _Voice) -> dict[str, Any]:
             if isinstance(error, InputError):
                 raise  # the input was refused, and there is no run
             _begin(settings)
-        # Whatever it was, the row says so; the command line decides what becomes of the error.
+        # The row records any error. The command line decides what happens to the error itself.
         row["error"] = described(error)
         row["total_seconds"] = time.perf_counter() - began
         log.add(settings.folder, [f"failed: {row['error']}"])
@@ -131,7 +131,7 @@ def _run(settings: Settings, overrides: str, voice: _Voice) -> dict[str, Any]:
 
 @contextmanager
 def _alone(settings: Settings) -> Iterator[None]:
-    """Hold the run's lock; it is the operating system's, which frees it however a process ends."""
+    """Hold the run's lock. The operating system frees it however the process ends."""
     lock = FileLock(settings.runs_dir / ".locks" / f"{settings.run_id}.lock")
     with _writable(settings):
         Path(lock.lock_file).parent.mkdir(parents=True, exist_ok=True)
@@ -143,7 +143,7 @@ def _alone(settings: Settings) -> Iterator[None]:
 
 
 def _begin(settings: Settings) -> None:
-    """Make the run's folder, without a result, and write its configuration."""
+    """Make the run's folder, delete an old result, and write the configuration."""
     with _writable(settings):
         settings.folder.mkdir(parents=True, exist_ok=True)
         (settings.folder / results.RESULT).unlink(missing_ok=True)
@@ -163,11 +163,11 @@ def _writable(settings: Settings) -> Iterator[None]:
 
 
 def prepare(settings: Settings, vectors: Path | None = None) -> Prepared:
-    """The run's data as integers and a table, made once for all runs that read the same.
+    """The run's data as token ids and a table, prepared once for all runs with the same data.
 
     Args:
-        settings: The run's.
-        vectors: Folder of whole sets of vectors; None: that of the user.
+        settings: The settings of the run.
+        vectors: The folder for whole sets of vectors; None: the user's.
     """
     return prepare_data(
         settings.dataset,
@@ -184,7 +184,7 @@ def prepare(settings: Settings, vectors: Path | None = None) -> Prepared:
 
 @dataclass(frozen=True)
 class _Task:
-    """What a run works on: its device, its data, and what its rate leaves of their table."""
+    """The device of a run, its data, and the rank or bits that its rate leaves."""
 
     device: torch.device
     data: Prepared
@@ -192,7 +192,7 @@ class _Task:
 
 
 def _checked(settings: Settings) -> _Task:
-    """Prepare the device and the data; refuse options that do not fit them before any training."""
+    """Prepare the device and the data, and refuse unsuitable options before any training."""
     device = machine.choose_device(settings.device)
     machine.use_device(device, settings.precision)
     measure.reset_peak_memory(device)
@@ -205,7 +205,7 @@ def _checked(settings: Settings) -> _Task:
 
 
 def _train_and_test(settings: Settings, task: _Task, voice: _Voice) -> dict[str, Any]:
-    """Everything between an empty run folder and its result; the measured part of the row."""
+    """Train, compress and test; return the columns of the row that come from this."""
     device, data = task.device, task.data
     splits = {name: split.to(device) for name, split in data.splits.items()}
     # Training changes the table in place.
@@ -214,10 +214,10 @@ def _train_and_test(settings: Settings, task: _Task, voice: _Voice) -> dict[str,
     network = trainer.network
     size = settings.method.shipped_size(network.embedding, task.size)
 
-    shipped = rest.shipped(network, settings.rest)  # what is deployed
+    shipped = rest.shipped(network, settings.rest)  # the network as it is deployed
     tested = network if settings.rest == rest.FLOAT32 else shipped
     dev_scores = predict(tested, splits["dev"])
-    test_scores = predict(tested, splits["test"])  # the only look at the test split
+    test_scores = predict(tested, splits["test"])  # the test split is read here only
     record.write_metrics(settings.folder, trainer.rows)
     record.write_predictions(settings.folder, splits["test"].labels, test_scores, data.labels)
     if spectra:
@@ -235,7 +235,7 @@ def _train_and_test(settings: Settings, task: _Task, voice: _Voice) -> dict[str,
         "test_accuracy": accuracy(test_scores, splits["test"].labels),
         **record.of_size(settings, data, network, shipped),
         **record.of_file(settings, small),
-        # Of what is deployed, whatever the method says of its rank.
+        # The operations of the deployed network, which may have another width than its rank.
         "flops_per_sentence": shipped.flops(tokens, shipped.width),
         "latency_ms": measure.latency_ms(shipped, splits["test"]),
         "train_seconds": sum(epoch.seconds for epoch in trainer.rows),
@@ -252,7 +252,7 @@ def _train(
     splits: Mapping[str, Encoded],
     voice: _Voice,
 ) -> tuple[Trainer, bool]:
-    """Train and compress; the trainer with its finished network, and whether epochs were reused."""
+    """Train and compress; return the trainer, and whether stored epochs were reused."""
     device = splits["train"].tokens.device
     method, rate, epochs = settings.method, settings.rate, settings.epochs
     before = method.reference_epochs(epochs)
@@ -276,7 +276,7 @@ def _train(
         else:
             trainer.train("prepared", before)
         if before == epochs:
-            trainer.restore_best()  # the fully trained network is the one of its best epoch
+            trainer.restore_best()  # the method compresses the network of the best epoch
         counts = data.counts.to(device)
         trainer.replace_embedding(lambda table: method.compress(table, rate, counts))
     if before < epochs:
@@ -290,7 +290,7 @@ def _train(
 
 
 def _after_compression(settings: Settings, network: Network, begun: int) -> Stage:
-    """How a network trains on once its embedding is compressed, after `begun` steps."""
+    """How to train a network after its embedding is compressed, from step `begun` on."""
     method, precision = settings.method, settings.rest
 
     if precision == rest.FLOAT32:
@@ -312,6 +312,6 @@ def _after_compression(settings: Settings, network: Network, begun: int) -> Stag
 
 
 def _machine(settings: Settings, device: torch.device) -> list[Any]:
-    """Where training promises the same numbers to the last bit."""
+    """The properties of the machine on which the last bits of a training depend."""
     name, versions = machine.device_name(device), machine.cuda_versions(device)
     return [name, settings.threads, torch.__version__, *versions]

@@ -1,8 +1,8 @@
-"""Stored trainings: the uncompressed network's, which runs share, and those that were cut off.
+"""Stored trainings: that of the uncompressed network, which runs share, and unfinished ones.
 
-Files lie in one folder, and the lock of a key guards its files. `KEY-n.safetensors` is the state of
-a shared training after epoch n. `KEY-unfinished.safetensors` is that of a training which is going
-on, or whose process was killed; it goes when the training is done.
+All files are in one folder. The lock of a key guards the files of that key. `KEY-n.safetensors` is
+the state of a shared training after epoch n. `KEY-unfinished.safetensors` is the state of a
+training that is running or whose process was killed; it is deleted when the training is finished.
 """
 
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from ccompress.storage import DamagedFile
 from ccompress.training import checkpoint
 from ccompress.training.trainer import Stage, Trainer
 
-FOLDER = ".stages"  # in the runs folder
+FOLDER = ".stages"  # inside the runs folder
 
 
 @dataclass(frozen=True)
@@ -23,10 +23,10 @@ class Store:
     """Where a training is stored, and for which run.
 
     Attributes:
-        folder: Where stored trainings lie; made when it is not there.
-        key: Names all that the training depends on, but for its length.
+        folder: The folder of stored trainings, which is made if it does not exist.
+        key: Identifies everything that the training depends on, except its length.
         run_id: The run that trains.
-        on_resume: Called with what the training goes on from, if anything was stored.
+        on_resume: A function that is called if the training continues from a stored state.
     """
 
     folder: Path
@@ -39,16 +39,19 @@ class Store:
         return self.folder / f"{self.key}-{state}.safetensors"
 
     def lock(self) -> FileLock:
-        """The lock of the key; it is free when its process ends, however it ends."""
+        """The lock of the key, which becomes free however its process ends."""
         self.folder.mkdir(parents=True, exist_ok=True)
         return FileLock(self.folder / f"{self.key}.lock")
 
 
 def train_reference(trainer: Trainer, store: Store, until: int) -> bool:
-    """Bring `trainer`, which has not begun, to the end of epoch `until`; True if any was stored.
+    """Bring a new trainer to the end of epoch `until`, and store its state there.
 
-    What is stored of fewer epochs is gone on with, and the state after epoch `until` is kept. Of
-    several processes that want the same training one trains and the others wait.
+    The training continues from the longest stored state. If several processes want the same
+    training, one trains and the others wait.
+
+    Returns:
+        Whether some epochs were stored already.
     """
     with store.lock():
         stored = _longest(trainer, store, until)
@@ -62,9 +65,12 @@ def train_reference(trainer: Trainer, store: Store, until: int) -> bool:
 
 
 def train_rest(trainer: Trainer, store: Store, stage: str | Stage, until: int) -> bool:
-    """Bring `trainer` to the end of epoch `until`; True if some of these epochs were stored.
+    """Bring `trainer` to the end of epoch `until`, without storing its final state.
 
-    Nothing is kept: only a process that was killed leaves epochs behind.
+    Only a killed process leaves a state behind, from which the next one continues.
+
+    Returns:
+        Whether some of these epochs were stored already.
     """
     with store.lock():
         origin = _train(trainer, store, stage, until, None)
@@ -79,7 +85,10 @@ def _train(
     until: int,
     stored: checkpoint.Origin | None,
 ) -> checkpoint.Origin | None:
-    """Go on from what was cut off, if that is more than what is loaded; what it went on from."""
+    """Train until epoch `until`, and return the state from which the training continued.
+
+    It continues from the unfinished training if that has more epochs than the loaded one, `stored`.
+    """
     unfinished = store.path("unfinished")
     origin = _load(unfinished, trainer, until) or stored
     if origin:
@@ -101,7 +110,7 @@ def _longest(trainer: Trainer, store: Store, until: int) -> checkpoint.Origin | 
 
 
 def _load(path: Path, trainer: Trainer, until: int) -> checkpoint.Origin | None:
-    """As `checkpoint.load`; a damaged file is as good as none: its epochs are trained again."""
+    """Load a file as `checkpoint.load` does; None if it does not exist or is damaged."""
     try:
         return checkpoint.load(path, trainer, until)
     except (FileNotFoundError, DamagedFile):

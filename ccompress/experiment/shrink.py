@@ -1,4 +1,4 @@
-"""From labelled texts in a file to the smallest network that keeps the accuracy."""
+"""Find the smallest network that keeps the accuracy on labelled texts from a file."""
 
 import sys
 import time
@@ -42,19 +42,19 @@ SWEEP_OF_SMALLER = {
 
 _TELLING = 5  # epochs after which the time left is told
 _DIM = 100
-_SMALL = 2000  # training texts under which a step takes few of them
-_MANY_WORDS = 5000  # in training, above which those seen once get no vector
+_SMALL = 2000  # with fewer training texts than this, batches are small
+_MANY_WORDS = 5000  # with more training words than this, words that occur once get no vector
 
 
 @dataclass(frozen=True)
 class Task:
-    """What is to be shrunk.
+    """The user's input.
 
     Attributes:
-        file: Labelled texts.
-        columns: The names of their columns.
-        test: Labelled texts to test with, or None: then a part of `file` is held out.
-        options: Overrides of the user's own, which come before the defaults here.
+        file: The file of labelled texts.
+        columns: The names of its columns.
+        test: A file of labelled texts for testing; None: a part of `file` is held out.
+        options: The user's overrides, which replace the defaults of this module.
     """
 
     file: Path
@@ -79,7 +79,7 @@ class Task:
         return ["dataset=custom", *(written(key, value) for key, value in named.items() if value)]
 
     def candidates(self, splits: Splits) -> list["Candidate"]:
-        """The runs to compare, the reference first; those whose rate the table allows.
+        """The runs to compare, the reference first, without rates that the table does not allow.
 
         Raises:
             InputError: An option is wrong.
@@ -224,8 +224,8 @@ def _progress(
 ) -> Iterator[tuple[Callable[[EpochRow], None], Callable[[Candidate, dict[str, Any]], None]]]:
     """Functions to call after each epoch and after each run.
 
-    They show a bar with the time left on a terminal, else a line a run; nothing if the runs are to
-    be quiet.
+    On a terminal they show a progress bar with the remaining time, otherwise a line per run. They
+    print nothing for quiet runs.
     """
     terminal, quiet = sys.stderr.isatty(), candidates[0].settings.quiet
     epochs = _epochs(candidates)
@@ -265,7 +265,7 @@ def _progress(
 
 
 def smallest(rows: Sequence[dict[str, Any]], within: float) -> dict[str, Any]:
-    """The run of the smallest file that drops at most `within` points under the reference on dev.
+    """The run with the smallest file whose drop from the reference on dev is at most `within`.
 
     Drops count in tenths, as they are shown. Test has no part in the choice. Of equal files the one
     that is best on dev.

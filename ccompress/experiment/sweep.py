@@ -1,9 +1,9 @@
-"""A sweep: many runs from one command line, each done once, none lost.
+"""A sweep: many runs from one command line, of which each is done once and none is lost.
 
-A Hydra sweeper that leaves composing to Hydra and running to the chosen launcher, and adds what
-experiments need: runs that are finished or named twice are left out, runs that share a training are
-ordered so that it is there when they come, and what happened is read from the run folders, since
-those are right whichever launcher ran them, on whichever machine.
+This Hydra sweeper lets Hydra compose the runs and the chosen launcher run them. It adds what
+experiments need. It leaves out runs that are finished or named twice. It orders runs so that a
+shared training is finished before other runs need it. It reads the outcome from the run folders,
+which are correct for every launcher and machine.
 """
 
 import math
@@ -34,8 +34,8 @@ from ccompress.experiment.launching import (
     changed,
     is_elsewhere,
     launch,
-    tell_of_no_gpu,
     threads,
+    warn_of_no_gpu,
 )
 
 _POLL_SECONDS = 0.5
@@ -44,12 +44,12 @@ Rows = Mapping[str, Mapping[str, Any]]  # by run id
 
 
 class Outcome(NamedTuple):
-    """What a sweep, or a round of it, came to.
+    """The outcome of a sweep or of one of its rounds.
 
     Attributes:
-        jobs: Its runs.
-        rows: The row of each run that has one, by run id.
-        reasons: Why a run without a row has none, by run id.
+        jobs: The runs.
+        rows: Run id -> row, for each run that has one.
+        reasons: Run id -> the reason why the run has no row.
     """
 
     jobs: list[Job]
@@ -61,11 +61,11 @@ class Sweep(Sweeper):
     """Runs every combination of the swept options once.
 
     Args:
-        max_batch_size: Most runs that the launcher is given at once; None gives it all of them.
-        choose: A swept option, such as `schedule.upper`, of which not all combinations are run:
-            each cell of the others chooses its value by successive halving over the seeds
-            (`ccompress.experiment.halving`). None runs everything.
-        params: Swept options of an experiment's file; those of the command line replace them.
+        max_batch_size: The largest number of runs that the launcher gets at once; None: all runs.
+        choose: A swept option, such as `schedule.upper`, of which each cell of the other options
+            chooses the best value by successive halving over the seeds
+            (`ccompress.experiment.halving`). So not all combinations are run. None: run all.
+        params: The swept options of an experiment's file; the command line replaces them.
     """
 
     def __init__(
@@ -78,24 +78,24 @@ class Sweep(Sweeper):
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
     ) -> None:
-        """Called by Hydra before `sweep`."""
+        """Store what Hydra passes before it calls `sweep`."""
         self._context, self._task = hydra_context, task_function
         self.config_loader = hydra_context.config_loader
         self.whole: DictConfig = config
 
     def sweep(self, arguments: list[str]) -> None:
-        """Run what is missing; exits with code 1 where a run failed.
+        """Run what is missing, and exit with code 1 if a run failed.
 
         Raises:
-            InputError: A combination cannot be composed or is not a run, the device is not there,
-                or the experiment holds rows of another protocol.
-            MissingData: Runs that are not finished read data that are not there: all of them.
+            InputError: A combination cannot be composed or is not a run, the device does not exist,
+                or the experiment has rows of another protocol.
+            MissingData: Unfinished runs need data that are missing; the error names all of them.
         """
         if self.max_batch_size is not None and self.max_batch_size < 1:
             raise InputError(
-                f"hydra.sweeper.max_batch_size={self.max_batch_size}: it is at least 1, or null"
+                f"hydra.sweeper.max_batch_size={self.max_batch_size}: it must be at least 1 or null"
             )
-        # joblib's -1 means all cores; without this it knows of affinity and containers alone.
+        # For joblib, -1 means all cores. By itself it respects only affinity and containers.
         os.environ.setdefault("LOKY_MAX_CPU_COUNT", str(cores.available()))
         grid = Grid(self.params, arguments, self.config_loader, self.whole)
         if self.choose is None:
@@ -109,7 +109,7 @@ class Sweep(Sweeper):
         return threads(self.whole.hydra.launcher)
 
     def _run_rounds(self, grid: Grid, option: str) -> Outcome:
-        """Run the rounds in which each cell chooses its value of `option`."""
+        """Run rounds of runs until each cell has chosen its value of `option`."""
         ids: dict[Combination, str] = {}
         whole = Outcome([], {}, {})
 
@@ -130,15 +130,15 @@ class Sweep(Sweeper):
         return whole
 
     def _run(self, runs: Runs) -> Outcome:
-        """Run what is missing, and keep the rows of all."""
-        # Hydra imports this module at every start, --help included; torch comes only now.
+        """Run what is missing, and store the rows of all runs."""
+        # Hydra imports this module at every start, even for --help. So torch is imported only here.
         from ccompress.experiment.run import finished
         from ccompress.machine import choose_device
 
         jobs, options = runs.jobs, self.whole.hydra.launcher
         if not is_elsewhere(options):
             for device in {job.settings.device for job in jobs}:
-                choose_device(device)  # refuses one that is not here, even if all runs are finished
+                choose_device(device)  # refuses a missing device, even if all runs are finished
         for folder in _experiments(jobs):
             _refuse_other_protocols(folder / results.RUNS)
         before = {
@@ -148,7 +148,7 @@ class Sweep(Sweeper):
         }
         missing = ordered([job for job in jobs if job.settings.run_id not in before])
         refuse_missing_data(missing, runs.lacking)
-        # Those that failed come last: one of them may have ended an earlier call with its GPU.
+        # Failed runs come last, because one of them may have ended an earlier call with its GPU.
         missing.sort(key=lambda job: results.read_result(job.settings.folder) is not None)
         quiet = _is_quiet(jobs)
         if not quiet:
@@ -165,10 +165,10 @@ class Sweep(Sweeper):
                 with nullcontext() if quiet else _progress(missing, len(before)):
                     reasons = launch(launcher, missing, self.max_batch_size)
         except RuntimeError as error:
-            # A process was killed, such as by the system where memory ran out; its run has no
-            # result. No run raises this, since `guarded` returns a run's own errors.
-            said = str(error) or type(error).__name__
-            print(f"the launcher gave up: {said.splitlines()[0]}", file=sys.stderr)
+            # A process was killed, for example by the system when memory ran out, and its run has
+            # no result. Runs themselves do not raise this: `guarded` returns their errors.
+            message = str(error) or type(error).__name__
+            print(f"the launcher gave up: {message.splitlines()[0]}", file=sys.stderr)
         except DeviceLost as error:
             print(f"the sweep ends here: {error}", file=sys.stderr)
         except DiskFull as error:
@@ -181,11 +181,11 @@ class Sweep(Sweeper):
                 if row:
                     rows[run_id] = row | {"overrides": self._line(job)}
             _keep(jobs, rows, before)
-        tell_of_no_gpu(options, missing, rows)
+        warn_of_no_gpu(options, missing, rows)
         return Outcome(jobs, rows, reasons)
 
     def _line(self, job: Job) -> str:
-        """The command line of a run, as this sweep's: another may have run it before."""
+        """A run's command line in this sweep, even if another sweep ran it before."""
         sources = self.whole.hydra.runtime.config_sources
         return results.command_line(job.overrides, sources, job.settings.method.uses_rate)
 
@@ -195,11 +195,11 @@ def _is_quiet(jobs: Sequence[Job]) -> bool:
 
 
 def _refused(job: Job, reasons: Mapping[str, str]) -> dict[str, Any] | None:
-    """The row of a run whose input was refused, such as its rate: a sweep says so, no folder does.
+    """The row of a run whose input was refused, such as its rate; such a run has no folder.
 
     Args:
         job: A run without a result.
-        reasons: What failed, by run id.
+        reasons: Run id -> what failed.
     """
     from ccompress.experiment import record
 
@@ -211,7 +211,7 @@ def _refused(job: Job, reasons: Mapping[str, str]) -> dict[str, Any] | None:
 
 @contextmanager
 def _progress(jobs: Sequence[Job], skipped: int) -> Iterator[None]:
-    """Show how far the sweep is, from the run folders, until the launcher returns."""
+    """Show the progress of the sweep, read from the run folders, until the launcher returns."""
     folders = {job.settings.run_id: job.settings.folder for job in jobs}
     swept = {job.settings.run_id: job.swept for job in jobs}
     began = time.time()
@@ -235,8 +235,8 @@ def _progress(jobs: Sequence[Job], skipped: int) -> Iterator[None]:
                         bar.update()
                         if not terminal:
                             done = skipped + seen.total()
-                            said = describe(row, swept[run_id])
-                            print(f"[{done}/{len(jobs) + skipped}] {said}", flush=True)
+                            line = describe(row, swept[run_id])
+                            print(f"[{done}/{len(jobs) + skipped}] {line}", flush=True)
                 running = sum(changed(f / "config.yaml", began) for f in waiting.values())
                 bar.set_postfix_str(
                     f"done {seen['done']}, skipped {skipped}, failed {seen['failed']}, "
@@ -256,7 +256,7 @@ def _progress(jobs: Sequence[Job], skipped: int) -> Iterator[None]:
 
 
 def describe(row: Mapping[str, Any], swept: str) -> str:
-    """A run in one line, with the values that tell it from the other runs of its sweep."""
+    """A run in one line, with the values that distinguish it from other runs of its sweep."""
     what = f"{row['dataset']} {row['network']} {row['method']}"
     if row["rate"]:
         what += f" rate={row['rate']}"
@@ -267,12 +267,12 @@ def describe(row: Mapping[str, Any], swept: str) -> str:
 
 
 def _keep(jobs: Sequence[Job], rows: Rows, before: Rows) -> None:
-    """Write the rows of each experiment into its runs.csv, beside those that it has.
+    """Write the rows of each experiment to its runs.csv, in addition to the rows that it has.
 
     Args:
         jobs: The runs of the sweep.
-        rows: Their results.
-        before: Those of the runs that were finished before.
+        rows: Run id -> result.
+        before: Run id -> result, for the runs that were finished before.
     """
     for folder, experiment_jobs in _experiments(jobs).items():
         folder.mkdir(parents=True, exist_ok=True)
@@ -284,7 +284,7 @@ def _keep(jobs: Sequence[Job], rows: Rows, before: Rows) -> None:
 
 
 def _experiments(jobs: Sequence[Job]) -> dict[Path, list[Job]]:
-    """The folder of each experiment, with its jobs; those of no experiment are left out."""
+    """The folder of each experiment, with its jobs; jobs without an experiment are left out."""
     experiments: defaultdict[Path, list[Job]] = defaultdict(list)
     for job in jobs:
         if name := job.settings.experiment_name:
@@ -293,20 +293,20 @@ def _experiments(jobs: Sequence[Job]) -> dict[Path, list[Job]]:
 
 
 def _refuse_other_protocols(path: Path) -> None:
-    """Refuse to add rows to a runs.csv that holds results which do not compare with them."""
+    """Refuse to add rows to a runs.csv with rows of another protocol."""
     others = {row["protocol"] for row in results.read_runs(path)} - {PROTOCOL}
     if others:
         listed = ", ".join(sorted(map(str, others)))
         raise InputError(
-            f"{path} holds runs of protocol {listed}; those of this version, {PROTOCOL}, do not "
-            f"compare with them: move the file away"
+            f"{path} holds runs of protocol {listed}, which cannot be compared with runs of this "
+            f"version's protocol {PROTOCOL}: move the file away"
         )
 
 
 def _keep_runs(path: Path, jobs: Sequence[Job], rows: Rows, before: Rows) -> None:
-    """Add rows to runs.csv; a newer result of the same run or command line replaces the older.
+    """Add rows to runs.csv; a newer result replaces an older one of the same run or command line.
 
-    A finished row stays as it is, but for its command line, until its run is run again.
+    A finished row changes only in its command line, until its run is run again.
     """
     old = results.read_runs(path)
     stored = {row["run_id"]: row for row in old if row["status"] == "done"}
@@ -322,7 +322,7 @@ def _keep_runs(path: Path, jobs: Sequence[Job], rows: Rows, before: Rows) -> Non
 
 
 def _keep_spectra(path: Path, jobs: Sequence[Job]) -> None:
-    """Add the singular values that the reference runs of the first seed left to spectra.csv."""
+    """Add the singular values of the first seed's reference runs to spectra.csv."""
     first = min(job.settings.seed for job in jobs)
     spectra: dict[str, list[tuple[str, ...]]] = defaultdict(list)
     for run_id, *value in results.read_csv(path)[1:]:
@@ -341,7 +341,7 @@ def _is_done(row: Mapping[str, Any] | None) -> bool:
 
 
 def _keep_correct(path: Path, jobs: Sequence[Job]) -> None:
-    """Add to correct.csv.xz which test examples these finished runs classified correctly."""
+    """Record in correct.csv.xz which test examples these finished runs classified correctly."""
     folders = {job.settings.run_id: job.settings.folder for job in jobs}
     new = {run_id: bits for run_id, folder in folders.items() if (bits := results.correct(folder))}
     if new:
@@ -350,7 +350,7 @@ def _keep_correct(path: Path, jobs: Sequence[Job]) -> None:
 
 
 def _conclude(jobs: Sequence[Job], rows: Rows, reasons: Mapping[str, str]) -> None:
-    """Say how the sweep ended; exit with code 1 where a run failed or is missing."""
+    """Print how the sweep ended; exit with code 1 if a run failed or is missing."""
     from ccompress.experiment import comparison
 
     swept = {job.settings.run_id: job.swept for job in jobs}

@@ -60,7 +60,7 @@ def test_the_reference_is_that_of_the_command_with_none_and_is_trained_once(
     method = ["method=in_training_svd", "method.compress_at=0.4", "rate=0.74"]
     first = ccompress(*tiny, COMPARED, *method)
     run_id = rows(tmp_path)["none"]["run_id"]
-    assert "goes on from epoch 2 of 4, stored by run" in first.stdout  # 0.4 of 4 epochs
+    assert "continues after epoch 2 of 4, stored by run" in first.stdout  # 0.4 of 4 epochs
     assert f"the reference, run {run_id}; reference=skip leaves it out" in first.stdout
     again = ccompress(*tiny, "method=none", COMPARED)
     assert "finished before" in again.stdout

@@ -149,7 +149,7 @@ def test_a_process_that_is_killed_goes_on_and_says_from_where(
     done = console(*options)
     assert done.returncode == 0, done.stderr
     folder = runs / undisturbed.run_id
-    assert f"goes on from epoch {begins} of 8, stored by this run\n" in done.stdout
+    assert f"continues after epoch {begins} of 8, stored by this run\n" in done.stdout
     assert f"epoch {begins}/8" not in done.stdout
     assert f"epoch {begins + 1}/8 {stage}: " in done.stdout
 

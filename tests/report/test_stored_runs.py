@@ -167,7 +167,7 @@ def test_filters_choose_runs_and_keep_the_reference(
 @pytest.mark.parametrize(
     ("word", "message"),
     [
-        ("sst2", "'sst2' is no filter: give KEY=VALUE"),
+        ("sst2", "'sst2' is not a filter: give KEY=VALUE"),
         ("datset=sst2", r"no run has a key datset \(did you mean dataset\?\)"),
         ("dataset=imdb", "no run has dataset=imdb: dataset is sst2"),
         ("network.hidden=50", "no run has a key network.hidden"),
