@@ -1,4 +1,4 @@
-"""How verbs read their arguments: options anywhere, a mistake told in one line, completion."""
+"""The arguments of verbs: options at any place, errors in one line, and completion."""
 
 import argparse
 import itertools
@@ -13,7 +13,7 @@ RUNS_DIR = Path("results/runs")
 
 _OVERRIDE = "KEY=VALUE"
 
-# Gives what an argument may be, from the words before it.
+# A function that takes the words before an argument and returns its possible values.
 Completer = Callable[[Sequence[str]], Iterable[str]]
 
 
@@ -25,21 +25,21 @@ class Arguments(argparse.ArgumentParser):
         self._completers: dict[str, Completer] = {}
 
     def add_overrides(self, name: str, meaning: str) -> None:
-        """Take words that are written as a run's overrides; what is read has them as `name`."""
-        # Without a default argparse names it where something else is missing.
+        """Add the argument `name`, which takes words in the form of a run's overrides."""
+        # Without a default, argparse names this argument if another one is missing.
         self.add_argument(name, nargs="*", default=[], metavar=_OVERRIDE, help=meaning)
 
     def completes(self, name: str, completer: Completer) -> None:
-        """Let the argument that is read as `name` be completed to what `completer` gives."""
+        """Complete the argument `name` with the values that `completer` returns."""
         self._completers[name] = completer
 
     def read(self, words: Sequence[str]) -> argparse.Namespace:
-        """The values of the arguments, whose options may stand before, after and between others.
+        """The values of the arguments; options may be before, between or after the others.
 
         Raises:
-            InputError: They cannot be read.
+            InputError: The arguments cannot be read.
         """
-        # Asked for while argparse reads in two passes, help would lack half of the arguments.
+        # argparse reads in two passes, and in each of them --help would show half of the arguments.
         if {"-h", "--help"} & set(words):
             self.print_help()
             raise SystemExit(0)
@@ -53,31 +53,31 @@ class Arguments(argparse.ArgumentParser):
         return given
 
     def error(self, message: str) -> NoReturn:
-        """Called by argparse too, where it cannot read the arguments."""
+        """Raise an InputError; argparse also calls this if it cannot read the arguments."""
         raise InputError(f"{message}; `{self.prog} --help` shows what it takes")
 
     def candidates(self, words: Sequence[str]) -> list[str]:
-        """What the last of `words`, which may be empty, can be completed to.
+        """The completions of the last of `words`, which may be an empty string.
 
-        Nothing where it may be any file or any text.
+        There are none if it may be any file or any text.
         """
         *before, word = words
         option = self._option_string_actions.get(before[-1]) if before else None
         if option and option.nargs != 0:
-            found = self._values(option, before)
+            values = self._values(option, before)
         elif word.startswith("-"):
-            found = self._option_string_actions
+            values = self._option_string_actions
         else:
             action = self._positional(before)
-            found = self._values(action, before) if action else []
-        return sorted(value for value in found if value.startswith(word))
+            values = self._values(action, before) if action else []
+        return sorted(value for value in values if value.startswith(word))
 
     def takes_override(self, words: Sequence[str]) -> bool:
-        """Whether the last of `words`, which may be empty, is or can become an override."""
+        """Whether the last of `words`, which may be an empty string, can become an override."""
         *before, word = words
         places = [action for action in self._places() if action.metavar == _OVERRIDE]
-        here = "=" in word or self._positional(before) in places
-        return bool(places) and here and not word.startswith("-")
+        fits = "=" in word or self._positional(before) in places
+        return bool(places) and fits and not word.startswith("-")
 
     def _values(self, action: argparse.Action, before: Sequence[str]) -> Iterable[str]:
         if action.choices is not None:
@@ -86,24 +86,24 @@ class Arguments(argparse.ArgumentParser):
         return completer(before) if completer else []
 
     def _positional(self, before: Sequence[str]) -> argparse.Action | None:
-        """The argument, no option, that comes after the words `before`; None after the last."""
-        taken, value = 0, False
+        """The positional argument that follows the words `before`; None after the last one."""
+        position, is_value = 0, False
         for word in before:
             option = self._option_string_actions.get(word)
-            taken += not (option or value)
-            value = option is not None and option.nargs != 0
+            position += not (option or is_value)
+            is_value = option is not None and option.nargs != 0
         places = self._places()
         many = [place.nargs in ("*", "+") for place in places]
         if any(many):
-            taken = min(taken, many.index(True))
-        return places[taken] if taken < len(places) else None
+            position = min(position, many.index(True))
+        return places[position] if position < len(places) else None
 
     def _places(self) -> list[argparse.Action]:
         return [action for action in self._actions if not action.option_strings]
 
 
 def value_of(option: str, words: Sequence[str], default: str) -> str:
-    """What an option says among words that may not be complete."""
+    """The value of an option in words that may be incomplete."""
     pairs = itertools.pairwise(words)
     return next((value for name, value in pairs if name == option), default)
 
@@ -115,7 +115,7 @@ def run_ids(before: Sequence[str]) -> list[str]:
 
 
 def add_runs_dir(parser: argparse.ArgumentParser) -> None:
-    """Add the option that says where the ids of runs are looked for."""
+    """Add the option for the folder in which run ids are looked up."""
     parser.add_argument(
         "--runs-dir",
         type=Path,

@@ -1,4 +1,4 @@
-"""`ccompress baseline`: what TF-IDF and a linear classifier reach on a data set."""
+"""`ccompress baseline`: the accuracy of TF-IDF with a linear classifier on a data set."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,8 +18,8 @@ def parser() -> Arguments:
     """The arguments of the verb."""
     parser = Arguments(
         "baseline",
-        "TF-IDF of words and word pairs with a linear classifier, chosen on dev, in sizes from a "
-        "few kB up: whether word embeddings pay on your data.",
+        "Trains TF-IDF of words and word pairs with a linear classifier, chosen on dev, in sizes "
+        "from a few kB up. It shows whether word embeddings are worthwhile on your data.",
     )
     parser.add_overrides(
         "options",
@@ -35,9 +35,9 @@ def parser() -> Arguments:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Train the baseline in all sizes, show what each reaches, and keep the files."""
+    """Train the baseline in all sizes, print the accuracy of each, and keep the files."""
     given = parser().read(arguments)
-    # The baseline reads no vectors: none need to be there.
+    # The baseline reads no vectors, so none need to exist.
     settings = settings_from([*given.options, "vectors=random", "method=none"])
     out = given.out or settings.results_dir / "baseline" / settings.names["dataset"]
     try:
@@ -51,7 +51,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _show(settings: Settings, table: pd.DataFrame, out: Path) -> None:
-    """Print the line from the smallest file to the largest."""
+    """Print the baselines from the smallest file to the largest."""
     print(f"{settings.names['dataset']}: TF-IDF and a linear classifier, chosen on dev")
     shown = pd.DataFrame(
         {
@@ -63,4 +63,4 @@ def _show(settings: Settings, table: pd.DataFrame, out: Path) -> None:
         }
     )
     print(shown.to_string(index=False))
-    print(f"each size is a file in {out}; none larger is kept unless it is better on dev")
+    print(f"each size is a file in {out}; a larger one is kept only if it is better on dev")

@@ -1,8 +1,8 @@
-"""What a command line can go on with, where a shell asks for it in Hydra's way.
+"""Completions of a command line for a shell, by Hydra's protocol.
 
-Hydra's scripts (`--shell-completion install=SHELL`) call the command with `-sc query=SHELL` and
-with the line so far in COMP_LINE. Hydra knows overrides alone; verbs, their arguments and files are
-added here.
+Hydra's scripts (`--shell-completion install=SHELL`) call the command with `-sc query=SHELL` and put
+the present line into COMP_LINE. Hydra completes only overrides. This module adds verbs, their
+arguments, and files.
 """
 
 import contextlib
@@ -20,29 +20,29 @@ _ASKED = ("-sc", "--shell-completion")
 
 
 def shell_of(arguments: Sequence[str]) -> str | None:
-    """The shell that asks for completions by these arguments; None where none does."""
+    """The shell that asks for completions with these arguments; None if no shell asks."""
     queries = [word.removeprefix("query=") for word in arguments if word.startswith("query=")]
     return queries[0] if queries and set(arguments) & set(_ASKED) else None
 
 
 def answer(shell: str, overrides: Callable[[list[str]], int]) -> None:
-    """Print what the line in COMP_LINE can go on with, in the form that `shell` reads.
+    """Print the completions of the line in COMP_LINE, in the form that `shell` reads.
 
-    bash and zsh complete files by themselves where nothing is printed, and know how to quote them.
+    If nothing is printed, bash and zsh complete files themselves and quote them correctly.
 
     Args:
         shell: bash, zsh or fish.
-        overrides: Runs Hydra with arguments.
+        overrides: A function that runs Hydra with arguments.
     """
     line = os.environ.get("COMP_LINE", "")
     line = line[: int(os.environ.get("COMP_POINT") or len(line))]
     words = line.split()[1:] + [""] * line[-1:].isspace() or [""]
-    found = set(_candidates(words, shell, overrides)) - {words[-1]}
-    print("\n".join(sorted(found) or _files(words[-1], shell)))
+    completions = set(_candidates(words, shell, overrides)) - {words[-1]}
+    print("\n".join(sorted(completions) or _files(words[-1], shell)))
 
 
 def _candidates(words: list[str], shell: str, overrides: Callable[[list[str]], int]) -> list[str]:
-    """What the last word can become: a verb, an argument of one, or an override."""
+    """What the last word can become: a verb, an argument of a verb, or an override."""
     word = words[-1]
     if len(words) == 1:
         first = [verb for verb in verbs.VERBS if verb.startswith(word) and " " not in verb]
@@ -50,31 +50,31 @@ def _candidates(words: list[str], shell: str, overrides: Callable[[list[str]], i
     if words[0] not in verbs.VERBS:
         return _of_hydra(words, shell, overrides)
     second = [verb.partition(" ")[2] for verb in verbs.VERBS if verb.startswith(f"{words[0]} ")]
-    found = [verb for verb in second if verb.startswith(word)] if len(words) == 2 else []
+    candidates = [verb for verb in second if verb.startswith(word)] if len(words) == 2 else []
     module, rest = verbs.find(words[:-1])
     parser = module.parser()
-    found += parser.candidates([*rest, word])
+    candidates += parser.candidates([*rest, word])
     if parser.takes_override([*rest, word]):
         given = [other for other in rest if "=" in other and not other.startswith("-")]
-        found += _of_hydra([*given, word], shell, overrides)
-    return found
+        candidates += _of_hydra([*given, word], shell, overrides)
+    return candidates
 
 
 def _of_hydra(words: Sequence[str], shell: str, overrides: Callable[[list[str]], int]) -> list[str]:
-    """What Hydra says of a line of overrides; nothing where it cannot read it."""
+    """Hydra's completions of a line of overrides; empty if Hydra cannot read the line."""
     os.environ["COMP_LINE"] = " ".join(["ccompress", *words])
-    said = io.StringIO()
+    output = io.StringIO()
     with (
-        contextlib.redirect_stdout(said),
+        contextlib.redirect_stdout(output),
         contextlib.redirect_stderr(io.StringIO()),
         contextlib.suppress(HydraException, InputError, SystemExit),
     ):
         overrides(["-sc", f"query={shell}"])
-    return said.getvalue().split()
+    return output.getvalue().split()
 
 
 def _files(word: str, shell: str) -> list[str]:
-    """The files that a word, or what follows its last `=`, can become."""
+    """The files with which a word, or the part after its last `=`, can be completed."""
     key, equals, beginning = word.rpartition("=")
     if shell != "fish" and not equals:
         return []

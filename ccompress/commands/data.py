@@ -1,4 +1,4 @@
-"""`ccompress data`: what data there are, fetching them, checking them."""
+"""`ccompress data`: list, fetch and check data sets and word vectors."""
 
 import importlib
 import pkgutil
@@ -15,7 +15,7 @@ from ccompress.errors import InputError, MissingData, nearest
 
 
 def sources() -> dict[str, Source]:
-    """Every data set and set of word vectors that says where it comes from, by name."""
+    """Name -> source, for each data set and each set of word vectors that declares a source."""
     modules = (
         importlib.import_module(module.name)
         for module in pkgutil.walk_packages(ccompress.data.__path__, "ccompress.data.")
@@ -26,12 +26,12 @@ def sources() -> dict[str, Source]:
 
 def parser() -> Arguments:
     """The arguments of the verb."""
-    parser = Arguments("data", "Data sets and word vectors: what there is, and getting it.")
+    parser = Arguments("data", "Lists, downloads and checks data sets and word vectors.")
     parser.add_argument(
         "verb",
         metavar="list | fetch | check",
-        help="list: what there is, whether it is here, its size, source and licence; fetch: "
-        "download from upstream and verify; check: verify the SHA-256 of what is here",
+        help="list: show all data, whether they are here, their sizes, sources and licences; "
+        "fetch: download data and verify them; check: verify the SHA-256 of the data here",
     )
     parser.completes("verb", lambda _: _VERBS)
     parser.add_argument(
@@ -39,8 +39,8 @@ def parser() -> Arguments:
         nargs="*",
         default=[],
         metavar="NAME",
-        help="a data set or vectors (default for list: all; for check: all that is here); for "
-        "fetch also an experiment: then what it reads and is not here",
+        help="a data set or vectors (default for list: all; for check: all that are here); for "
+        "fetch also an experiment, whose missing data are then fetched",
     )
     parser.completes("names", lambda _: [*sources(), *files.options("experiment")])
     parser.add_argument(
@@ -48,8 +48,8 @@ def parser() -> Arguments:
         type=Path,
         default=default_root(),
         metavar="FOLDER",
-        help="the data root (default: CCOMPRESS_DATA, else the user's cache folder; now "
-        "%(default)s)",
+        help="the data root (default: CCOMPRESS_DATA if set, otherwise the user's cache folder; "
+        "now %(default)s)",
     )
     return parser
 
@@ -58,7 +58,7 @@ def main(arguments: Sequence[str]) -> int:
     """List, fetch or check data.
 
     Raises:
-        InputError: A name is unknown, or what it names is not there or cannot be fetched.
+        InputError: A name is unknown, or its data are missing or cannot be fetched.
     """
     given = parser().read(arguments)
     if given.verb not in _VERBS:
@@ -70,7 +70,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _named(names: Sequence[str], others: Sequence[str] = ()) -> list[Source]:
-    """The sources of these names; the error for an unknown one lists `others` too."""
+    """The sources with these names; the error for an unknown name also lists `others`."""
     known = sources()
     for name in names:
         if name not in known:
@@ -82,7 +82,7 @@ def _named(names: Sequence[str], others: Sequence[str] = ()) -> list[Source]:
 
 
 def _list(names: Sequence[str], root: Path) -> int:
-    """Print what there is."""
+    """Print all data sets and vectors, or the named ones."""
     chosen = _named(names) or sources().values()
     print(f"data root: {root}")
     for source in chosen:
@@ -97,7 +97,7 @@ def _list(names: Sequence[str], root: Path) -> int:
 
 
 def _fetch(names: Sequence[str], root: Path) -> int:
-    """Fetch data, and what experiments read."""
+    """Fetch the named data and everything that the named experiments read."""
     experiments = files.options("experiment")
     if not names:
         known = ", ".join([*sources(), *experiments])
@@ -111,12 +111,12 @@ def _fetch(names: Sequence[str], root: Path) -> int:
 
 
 def _fetch_for_experiment(experiment: str, root: Path) -> None:
-    """Fetch what an experiment reads, if it is not there or not as it was published.
+    """Fetch the data of an experiment that are missing or differ from the published ones.
 
     Raises:
-        MissingData: It reads something that cannot be fetched.
+        MissingData: The experiment reads data that cannot be fetched.
     """
-    # Hydra and the checks of the configuration, which no other verb of this command needs.
+    # Imports Hydra and the checks of the configuration, which `list` and `check` do not need.
     from ccompress.experiment import needs
 
     wanted: list[str] = []
@@ -135,7 +135,7 @@ def _fetch_for_experiment(experiment: str, root: Path) -> None:
     if wanted:
         _bring(_named(wanted), root)
     elif not missing.others:
-        print(f"{experiment}: all that it reads is there, in {root}")
+        print(f"{experiment}: everything that it reads is in {root}")
     if missing.others:
         raise MissingData(others=missing.others)
 
@@ -143,7 +143,7 @@ def _fetch_for_experiment(experiment: str, root: Path) -> None:
 def _bring(chosen: Sequence[Source], root: Path) -> None:
     for source in chosen:
         if not source.files:
-            print(f"{source.name}: built in, there is nothing to fetch")
+            print(f"{source.name}: built in; there is nothing to fetch")
             continue
         print(f"{source.name}: {source.megabytes:,} MB from {source.files[0].url}", flush=True)
         fetched = fetch(source, root)
@@ -152,7 +152,7 @@ def _bring(chosen: Sequence[Source], root: Path) -> None:
 
 
 def _verified(source: Source, root: Path, fetched: Sequence[Path]) -> str:
-    """What was verified of the files that are there now, some of them just fetched."""
+    """A phrase that says which of the present files were verified."""
     unknown = [
         file.path
         for file in source.files
@@ -164,12 +164,12 @@ def _verified(source: Source, root: Path, fetched: Sequence[Path]) -> str:
 
 
 def _check(names: Sequence[str], root: Path) -> int:
-    """Print a line per file; exit code 1 if one is not what upstream has, or nothing is there."""
+    """Print a line per file; exit code 1 if a file has other contents, or no file is there."""
     chosen = _named(names)
     for source in chosen:
         if not source.is_there(root):
             source.find(root, *source.checksums())  # raises, naming the command that fetches it
-    damaged = there = 0
+    damaged = present = 0
     for source in chosen or sources().values():
         for name, sha256 in source.checksums().items():
             if (actual := source.sha256(root, name)) is None:
@@ -183,11 +183,11 @@ def _check(names: Sequence[str], root: Path) -> int:
             else:
                 damaged += 1
                 verdict = "DAMAGED: not the contents that upstream has"
-            there += actual is not None
+            present += actual is not None
             print(f"{source.name}: {name}: {verdict}")
     if damaged:
         print(f"{damaged} damaged; ccompress data fetch NAME brings them anew")
-    if not (there or chosen):
+    if not (present or chosen):
         print(f"nothing is there, in {root}; ccompress data fetch NAME brings it")
         return 1
     return 1 if damaged else 0

@@ -1,4 +1,4 @@
-"""`ccompress evaluate`: how good the small model of a run is on a labelled file."""
+"""`ccompress evaluate`: the accuracy of a run's small model on a file of labelled texts."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -22,19 +22,19 @@ if TYPE_CHECKING:
 
 Matrix = np.ndarray[Any, np.dtype[np.int64]]
 
-UNKNOWN = "(unknown)"  # the class of all texts whose label is none of the model's
+UNKNOWN = "(unknown)"  # the class of all texts whose label the model does not know
 
-_READABLE = 20  # classes whose confusion matrix fits a terminal, and whose counts fit a picture
-_SHOWN = 5  # unknown labels that are shown
+_READABLE = 20  # the number of classes whose confusion matrix fits a terminal and a picture
+_SHOWN = 5  # the number of unknown labels to show
 
 
 def parser() -> Arguments:
     """The arguments of the verb."""
     parser = Arguments(
         "evaluate",
-        "How good the small model of a run is on labelled texts: accuracy, precision, recall and "
-        "F1 of each class, the confusion matrix, and what the model says of each text. A text "
-        "whose label the model does not know is an error.",
+        "Measures the small model of a run on labelled texts: accuracy; precision, recall and F1 "
+        "of each class; the confusion matrix; and the prediction for each text. A text whose label "
+        "the model does not know counts as an error.",
     )
     add_run(parser)
     add_device(parser)
@@ -65,7 +65,7 @@ def parser() -> Arguments:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Print accuracy, the figures of each class and confusions; write them and each prediction."""
+    """Print and write accuracy, figures per class and confusions; also write all predictions."""
     given = parser().read(arguments)
     table_file.check_delimiter(given.delimiter, "--delimiter")
     path, small = open_run(given, given.device)
@@ -76,7 +76,7 @@ def main(arguments: Sequence[str]) -> int:
     predictions, matrix = predicted(small, rows, labels)
     classes = class_scores(matrix, labels)
     out = given.out or path.parent / "evaluation"
-    # Files first: whoever reads what is printed may have read enough before its end.
+    # The files come first, because the reader of the output (such as `head`) may end early.
     written = _write(out, given.data.stem, matrix, classes, labels, predictions)
     _show(matrix, classes, labels, unknown)
     print(written)
@@ -86,7 +86,7 @@ def main(arguments: Sequence[str]) -> int:
 def unknown_labels(
     rows: Sequence[Labelled], labels: Sequence[str], path: Path
 ) -> list[tuple[str, int]]:
-    """The labels that the model does not know, with how many rows have them; most frequent first.
+    """The labels that the model does not know, with their number of rows, most frequent first.
 
     Raises:
         InputError: The file is empty, or the model knows none of its labels.
@@ -107,9 +107,12 @@ def unknown_labels(
 def predicted(
     small: "Model", rows: Sequence[Labelled], labels: Sequence[str]
 ) -> tuple[pd.DataFrame, Matrix]:
-    """What the model says of each row, and the confusion matrix.
+    """The model's prediction for each row, and the confusion matrix.
 
-    `labels` are the model's, and `UNKNOWN` after them where a row has none of them.
+    Args:
+        small: The model.
+        rows: The labelled texts.
+        labels: The model's labels, followed by `UNKNOWN` if a row has an unknown label.
     """
     probabilities, given = (
         tensor.numpy() for tensor in small.probabilities([row.text for row in rows]).max(1)
@@ -124,15 +127,15 @@ def predicted(
 
 
 def confusion(true: Matrix, predicted: Matrix, classes: int) -> Matrix:
-    """How many texts of each class (row) were given each label (column): (classes, classes)."""
+    """The number of texts of each class (row) with each predicted label (column)."""
     return np.bincount(true * classes + predicted, minlength=classes**2).reshape(classes, classes)
 
 
 def class_scores(matrix: Matrix, labels: Sequence[str]) -> pd.DataFrame:
     """Precision, recall and F1 of each class as fractions, and its number of texts.
 
-    A figure that is 0 / 0 is missing: the precision of a label that was never given, the recall of
-    a class without texts, and the F1 of one that is both.
+    A figure of 0 / 0 is missing: the precision of a label that is never predicted, the recall of a
+    class without texts, and the F1 if both are true.
     """
     right, given, texts = matrix.diagonal(), matrix.sum(0), matrix.sum(1)
     with np.errstate(invalid="ignore"):
@@ -148,7 +151,7 @@ def class_scores(matrix: Matrix, labels: Sequence[str]) -> pd.DataFrame:
 
 
 def confusions(matrix: Matrix, labels: Sequence[str]) -> pd.DataFrame:
-    """Every mistake that was made: class, label given instead, how often; most frequent first."""
+    """All mistakes with class, predicted label and count, most frequent first."""
     wrong = matrix - np.diag(matrix.diagonal())
     order = np.argsort(-wrong, axis=None, kind="stable")[: np.count_nonzero(wrong)]
     rows, columns = np.unravel_index(order, wrong.shape)
@@ -198,7 +201,11 @@ def _write(
     labels: Sequence[str],
     predictions: pd.DataFrame,
 ) -> str:
-    """Write NAME.predictions.csv, .classes.csv, .confusion.csv and .confusion.png; say so."""
+    """Write NAME.predictions.csv, .classes.csv, .confusion.csv and .confusion.png.
+
+    Returns:
+        A line that names these files.
+    """
     from ccompress.report import lettering
 
     square = pd.DataFrame(matrix, pd.Index(labels, name="class"), list(labels))
@@ -221,7 +228,7 @@ def _write(
 
 
 def draw(matrix: Matrix, labels: Sequence[str]) -> "Figure":
-    """The confusion matrix as a picture: colour is the share of a class, a number is a count."""
+    """A figure of the confusion matrix: colours are shares of a class, numbers are counts."""
     from matplotlib.figure import Figure
 
     from ccompress.report.lettering import one_line
@@ -231,7 +238,7 @@ def draw(matrix: Matrix, labels: Sequence[str]) -> "Figure":
     few = classes <= _READABLE
     side = min(0.45 if few else 0.12, 24 / classes)  # inches a class
     size = 8.0 if few else 65 * side  # points: a line of text needs about 1.1 times as much
-    # The axes fill the figure, whose edge moves out to what stands around them when it is saved.
+    # The axes fill the figure. Saving it with bbox_inches="tight" adds space for labels around it.
     figure = Figure(figsize=(side * classes, side * classes), dpi=150)
     axes = figure.add_axes((0, 0, 1, 1))
     shares = matrix / np.maximum(matrix.sum(1, keepdims=True), 1)

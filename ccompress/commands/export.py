@@ -1,4 +1,4 @@
-"""`ccompress export`: the small model for programs that have no ccompress."""
+"""`ccompress export`: write the small model for programs without ccompress."""
 
 import json
 from collections.abc import Sequence
@@ -21,8 +21,9 @@ def parser() -> Arguments:
     """The arguments of the verb."""
     parser = Arguments(
         "export",
-        "The small model of a run for ONNX Runtime (a folder with the tokenizer and a program that "
-        "needs onnxruntime and tokenizers alone), or for torch without ccompress (a file).",
+        "Writes the small model of a run for ONNX Runtime (a folder with the tokenizer and a "
+        "program that needs only onnxruntime and tokenizers), or for torch without ccompress (a "
+        "file).",
     )
     add_run(parser)
     parser.add_argument("--format", choices=SUFFIXES, required=True, help="what to write")

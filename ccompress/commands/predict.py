@@ -1,4 +1,4 @@
-"""`ccompress predict`: the labels of texts, by the small model of a run."""
+"""`ccompress predict`: predict the labels of texts with the small model of a run."""
 
 import csv
 import io
@@ -20,18 +20,23 @@ from ccompress.errors import InputError
 if TYPE_CHECKING:
     from ccompress.deployment.model import Model
 
-_CHUNK = 1 << 20  # bytes read at a time, if there are as many
-_ROWS = 1000  # rows of a table that are answered at a time
+_CHUNK = 1 << 20  # the largest number of bytes to read at once
+_ROWS = 1000  # the number of table rows to predict at once
 
 
 class Answer(NamedTuple):
-    """A text, and label -> probability, the most probable first; without words, none."""
+    """A text with its predictions.
+
+    Attributes:
+        text: The text.
+        probabilities: Label -> probability, most probable first; empty for a text without words.
+    """
 
     text: str
     probabilities: dict[str, float]
 
     def columns(self, top: int, spec: str) -> list[str]:
-        """`top` labels, each with its probability after it; empty where there are none."""
+        """`top` labels, each followed by its probability; empty strings if there are none."""
         words = [word for label, p in self.probabilities.items() for word in (label, f"{p:{spec}}")]
         return words + [""] * (2 * top - len(words))
 
@@ -40,8 +45,9 @@ def parser() -> Arguments:
     """The arguments of the verb."""
     parser = Arguments(
         "predict",
-        "The label that the small model of a run gives each text, and its probability, as fast as "
-        "texts come. A text without words has none: empty columns, null in jsonl.",
+        "Predicts the label of each text with the small model of a run, and its probability, as "
+        "soon as the text arrives. A text without words has no label: empty columns, null in "
+        "jsonl.",
     )
     add_run(parser)
     parser.add_argument(
@@ -61,7 +67,7 @@ def parser() -> Arguments:
         type=int,
         default=1,
         metavar="N",
-        help="tell the N most probable labels (default: %(default)s)",
+        help="print the N most probable labels (default: %(default)s)",
     )
     parser.add_argument(
         "--format",
@@ -82,7 +88,7 @@ def main(arguments: Sequence[str]) -> int:
     table_file.check_delimiter(given.delimiter, "--delimiter")
     _, small = open_run(given, given.device)
     if isinstance(sys.stdout, io.TextIOWrapper) and not sys.stdout.isatty():
-        # As the input, whatever the locale is; a terminal keeps the encoding that it can show.
+        # UTF-8 like the input, whatever the locale is. A terminal keeps its own encoding.
         sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
     top = min(given.top, len(small.labels))
     render = FORMATS[given.format]
@@ -105,8 +111,8 @@ def read(
         delimiter: See `table_file.rows`.
 
     Raises:
-        InputError: The file cannot be read, has no such column, or is no table but a column is
-            named.
+        InputError: The file cannot be read, has no such column, or is not a table although a column
+            is named.
     """
     if path and table_file.is_table(path):
         rows = custom.texts(path, column or "text", "--column", delimiter)
@@ -135,7 +141,7 @@ def opened(path: Path | None) -> AbstractContextManager[BufferedIOBase]:
 
 
 def blocks(stream: BufferedIOBase, name: str) -> Iterator[list[str]]:
-    """The lines of `stream`, as many at a time as have come: none waits for a later one.
+    """The lines of `stream` in batches of those that have arrived, so that no line waits.
 
     Raises:
         InputError: A line is not UTF-8; the lines before it have been yielded.
@@ -150,7 +156,13 @@ def blocks(stream: BufferedIOBase, name: str) -> Iterator[list[str]]:
 
 
 def _decoded_lines(lines: Sequence[bytes], name: str, before: int) -> Iterator[list[str]]:
-    """`lines`, which come after `before` others, as text: all at once, if all of them are."""
+    """Lines as text, in one batch; if one is not UTF-8, those before it, and then the error.
+
+    Args:
+        lines: The lines.
+        name: The file's name, for the error.
+        before: The number of lines before these, for the error.
+    """
     good: list[str] = []
     for number, line in enumerate(lines, start=before + 1):
         try:
@@ -163,7 +175,7 @@ def _decoded_lines(lines: Sequence[bytes], name: str, before: int) -> Iterator[l
 
 def _decoded(line: bytes, name: str, number: int) -> str:
     try:
-        # -sig only at the head, where Excel and Notepad put their mark
+        # utf-8-sig only for the first line, where Excel and Notepad write a byte order mark
         return line.decode("utf-8-sig" if number == 1 else "utf-8").removesuffix("\r")
     except UnicodeDecodeError as error:
         raise InputError(f"{name} line {number} is not UTF-8: save it as UTF-8") from error
@@ -176,8 +188,8 @@ def classified(small: "Model", texts: Sequence[str], top: int) -> Iterator[Answe
 
 
 def _text(answers: Iterable[Answer], top: int) -> str:
-    # A label of a user's own may hold a tab or a line break, which part columns and lines here; so
-    # may a text from a table.
+    # A user's label or a text from a table may contain tabs and line breaks, which separate columns
+    # and lines here.
     return "".join(
         "\t".join(" ".join(word.split()) for word in answer.columns(top, ".4f"))
         + f"\t{_one_line(answer.text)}\n"

@@ -1,4 +1,4 @@
-"""`ccompress report`: every table and figure, from stored runs alone."""
+"""`ccompress report`: write all tables and figures from stored runs."""
 
 import functools
 import math
@@ -36,11 +36,11 @@ def parser() -> Arguments:
     """The arguments of the verb."""
     parser = Arguments(
         "report",
-        "Tables (Markdown, CSV) and figures (SVG, PNG) of stored runs: of an experiment or of a "
-        "folder of runs, a section for each thing that was varied.",
+        "Writes tables (Markdown, CSV) and figures (SVG, PNG) of the stored runs of an experiment "
+        "or a folder, with a section for each option that was varied.",
     )
     add_source(parser, nargs=None)
-    add_filters(parser, "; the reference stays whatever is said of methods and rates")
+    add_filters(parser, "; filters of methods and rates keep the reference")
     parser.add_argument(
         "--out",
         type=Path,
@@ -58,7 +58,7 @@ def parser() -> Arguments:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Write the report of an experiment or of a folder of runs, and print what it finds."""
+    """Write the report of an experiment or of a folder of runs, and print its main findings."""
     given = parser().read(arguments)
     if not (math.isfinite(given.within) and given.within >= 0):
         raise InputError(f"--within {given.within}: give a number of points, 0 or more")
@@ -82,9 +82,10 @@ def main(arguments: Sequence[str]) -> int:
 def build(
     runs: stored_runs.Runs, asked: list[Question], spectra_file: Path, within: float
 ) -> Parts:
-    """All parts of the report, in the order of the page; those without any data are left out.
+    """All parts of the report in the order of the page, without those that have no data.
 
-    First the question which method at which rate, then each other question, then the details.
+    The main question (which method, at which rate) is first. Then come the other questions, and
+    then the details.
     """
     main = compared(runs, asked)
     parts: Parts = [] if main.runs.empty else _main_question(main, within)
@@ -93,7 +94,7 @@ def build(
         if question.option == SCHEDULE:
             caption = "Learning rate against step: a cyclical schedule (CLR) and an annealed one."
             parts.append(Picture("schedules", caption, schedule_picture.figure))
-    # Where all runs answer other questions, the details are theirs.
+    # If all runs answer other questions, the details describe those runs.
     done = runs.done if main.runs.empty else main.runs
     cells = aggregation.summarize(done)
     parts += [tables.data(done, cells), *tables.gaps(runs, done)]
@@ -110,7 +111,7 @@ def build(
 
 
 def _main_question(main: Comparison, within: float) -> Parts:
-    """Which method, at which rate."""
+    """The parts that answer the main question: which method, at which rate?"""
     done, cells = main.runs, aggregation.summarize(main.runs)
     several = len(aggregation.rates(done)) > 1 or len(aggregation.methods(done)) > 1
     parts: Parts = []
@@ -143,7 +144,7 @@ def _provenance(done: pd.DataFrame) -> str:
 
 
 def _spectra(done: pd.DataFrame, cells: pd.DataFrame, spectra_file: Path) -> Parts:
-    """What is known of the tables' singular values."""
+    """The parts about the singular values of the tables."""
     values = spectra.read(spectra_file, done)
     energies = spectra.kept(values, done, cells)
     if energies.empty:
@@ -167,7 +168,7 @@ def _spectra(done: pd.DataFrame, cells: pd.DataFrame, spectra_file: Path) -> Par
 
 
 def _costs(done: pd.DataFrame, cells: pd.DataFrame, within: float) -> Parts:
-    """Bytes, operations, time and memory; accuracy against them."""
+    """The parts about bytes, operations, time and memory, and about accuracy against them."""
     measured = aggregation.measure(done)
     parts: Parts = [costs.sizes(cells), costs.costs(cells, measured)]
     done, cells = aggregation.drawn(done), aggregation.drawn(cells)
@@ -185,12 +186,12 @@ def _costs(done: pd.DataFrame, cells: pd.DataFrame, within: float) -> Parts:
 
 
 def _print(parts: Parts, intro: list[str]) -> None:
-    """What was run and what was found, in short, on standard output."""
-    said = ["\n".join(intro)]
+    """Print a short form of the report: what was run, and the main findings."""
+    paragraphs = ["\n".join(intro)]
     for part in parts:
         if isinstance(part, Table) and part.printed:
-            said.append(part.title)
+            paragraphs.append(part.title)
             for heading, block in part.shown.items():
-                said.append(f"{heading}\n" * bool(heading) + block.to_string(index=False))
-    said += [part.note for part in parts if isinstance(part, Table) and part.name == "summary"]
-    print("\n\n".join(said).replace("`", ""), end="\n\n")
+                paragraphs.append(f"{heading}\n" * bool(heading) + block.to_string(index=False))
+    paragraphs += [p.note for p in parts if isinstance(p, Table) and p.name == "summary"]
+    print("\n\n".join(paragraphs).replace("`", ""), end="\n\n")

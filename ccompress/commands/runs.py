@@ -1,4 +1,4 @@
-"""`ccompress runs`: what has been run, and in what the runs differ."""
+"""`ccompress runs`: list the runs and the settings in which they differ."""
 
 import csv
 import io
@@ -18,7 +18,7 @@ from ccompress.report import stored_runs
 
 Row = dict[str, Any]
 
-# What a run is, shown where runs differ in it; their options come after it.
+# The settings of a run. The table shows those in which runs differ, followed by their options.
 _SETTINGS = ["dataset", "network", "method", "rate", "schedule", "seed", "vectors", "vocab_policy"]
 _LETTERS = 7
 _RESULTS = ("test_accuracy", "achieved_reduction", "folded_bytes")
@@ -28,9 +28,9 @@ def parser() -> Arguments:
     """The arguments of the verb."""
     parser = Arguments(
         "runs",
-        "What has been run, newest first, and in what the runs differ.",
-        "`ccompress runs diff` compares two runs; `ccompress runs clean` deletes what runs share "
-        "and make again where they need it.",
+        "Lists the runs, newest first, with the settings in which they differ.",
+        "`ccompress runs diff` compares two runs. `ccompress runs clean` deletes shared files, "
+        "which a run makes again if it needs them.",
     )
     add_source(parser, nargs="?")
     add_filters(parser)
@@ -39,13 +39,13 @@ def parser() -> Arguments:
         metavar="COLUMN",
         help="order by a column of runs.csv or an option, smallest first (default: newest first)",
     )
-    parser.add_argument("--reverse", action="store_true", help="turn the order round")
+    parser.add_argument("--reverse", action="store_true", help="reverse the order")
     parser.add_argument(
         "--format",
         choices=FORMATS,
         default="table",
-        help="table: what differs, as wide as the terminal (default); csv, json: every column of "
-        "runs.csv and every option",
+        help="table: the differences, in the terminal's width (default); csv, json: every column "
+        "of runs.csv and every option",
     )
     return parser
 
@@ -68,7 +68,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _read(name: str | None) -> tuple[list[Row], Path]:
-    """The rows of an experiment or a folder, newest first, and where they are."""
+    """The rows of an experiment or a folder, newest first, and the file or folder they are in."""
     if name is None:
         return results.collect(RUNS_DIR), RUNS_DIR
     try:
@@ -83,7 +83,7 @@ def _read(name: str | None) -> tuple[list[Row], Path]:
 
 
 def ordered(rows: Sequence[Row], key: str) -> list[Row]:
-    """Rows by a column or an option, numbers by their size; those without a value come last.
+    """Sort rows by a column or an option, numbers by value; rows without a value come last.
 
     Raises:
         InputError: No row has such a column or option.
@@ -107,7 +107,7 @@ def _by_size(text: str) -> tuple[bool, float, str]:
 
 
 def _table(rows: Sequence[Row]) -> str:
-    """The runs, with the settings in which they differ; below it, what all have and what failed."""
+    """The runs with the settings in which they differ, then the common settings and failures."""
     if not rows:
         return "no runs yet"
     columns = {name: [_shown(name, row) for row in rows] for name in _settings(rows)}
@@ -120,34 +120,34 @@ def _table(rows: Sequence[Row]) -> str:
     known = [name for name in _RESULTS if any(_shown(name, row) for row in rows)]
     table |= varied | {name: [_shown(name, row) for row in rows] for name in known}
     width = terminal.width()
-    # What tells the fewest runs apart goes first.
-    telling = sorted(varied, key=lambda name: -Counter(varied[name]).most_common(1)[0][1])
-    go = ["achieved_reduction", "created", "folded_bytes", *telling]
-    text, gone = terminal.fitted(table, width, go)
-    if gone and width:
-        # The first letters of an id do for every verb.
+    # If there is no room, the columns that distinguish the fewest runs are dropped first.
+    by_value = sorted(varied, key=lambda name: -Counter(varied[name]).most_common(1)[0][1])
+    optional = ["achieved_reduction", "created", "folded_bytes", *by_value]
+    text, dropped = terminal.fitted(table, width, optional)
+    if dropped and width:
+        # Every verb accepts the first letters of an id.
         table["run_id"] = [run_id[:_LETTERS] for run_id in ids]
-        text, gone = terminal.fitted(table, width, go)
+        text, dropped = terminal.fitted(table, width, optional)
     lines = [text]
-    if told := [f"{name}={value}" for name, value in same.items() if value]:
-        lines.append(f"all: {' '.join(told)}")
-    if gone:
-        lines.append(f"no room for {', '.join(gone)}: --format csv shows every column")
+    if common := [f"{name}={value}" for name, value in same.items() if value]:
+        lines.append(f"all: {' '.join(common)}")
+    if dropped:
+        lines.append(f"no room for {', '.join(dropped)}: --format csv shows every column")
     lines += [f"{row['run_id']} failed: {row['error']}" for row in rows if row["error"]]
     return "\n".join(lines)
 
 
 def _settings(rows: Sequence[Row]) -> list[str]:
-    """The names of what the runs are, the options that one of them was given included."""
+    """The names of the settings of the runs, including options that only some of them have."""
     options = {name: None for row in rows for name in row if name not in results.COLUMNS}
     protocols = {row["protocol"] for row in rows}
     return [*_SETTINGS, *options, *["protocol"] * (len(protocols) > 1)]
 
 
 def _differ(name: str, cells: Sequence[str]) -> bool:
-    # A run that failed early does not know its vectors, nor what else came of its settings.
-    told = {cell for cell in cells if cell} if name in results.COLUMNS else set(cells)
-    return len(told) > 1
+    # The row of a run that failed early lacks its vectors and other columns. That is no difference.
+    values = {cell for cell in cells if cell} if name in results.COLUMNS else set(cells)
+    return len(values) > 1
 
 
 def _shown(name: str, row: Mapping[str, Any]) -> str:
@@ -165,7 +165,7 @@ def _shown(name: str, row: Mapping[str, Any]) -> str:
 
 
 def _when(created: str) -> str:
-    """A time of the rows, which is UTC, as the clock on the wall had it."""
+    """A time from the rows, which is UTC, as local time."""
     return datetime.fromisoformat(created).astimezone().strftime("%Y-%m-%d %H:%M")
 
 

@@ -1,4 +1,4 @@
-"""`ccompress runs clean`: delete what runs share and make again where they need it."""
+"""`ccompress runs clean`: delete shared files, which a run makes again if it needs them."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,8 +16,8 @@ def parser() -> Arguments:
     """The arguments of the verb."""
     parser = Arguments(
         "runs clean",
-        "Deletes shared and unfinished trainings, prepared data and locks, which are made again "
-        "where a run needs them. Runs are never touched, nor is what a process uses now.",
+        "Deletes shared and unfinished trainings, prepared data and locks, which are made again if "
+        "a run needs them. It never deletes runs, or files that a process uses now.",
     )
     parser.add_argument(
         "folder",
@@ -28,21 +28,21 @@ def parser() -> Arguments:
         help="a folder of runs (default: %(default)s)",
     )
     parser.add_argument(
-        "--delete", action="store_true", help="delete them (default: only say what they take)"
+        "--delete", action="store_true", help="delete them (default: only show their sizes)"
     )
     parser.add_argument(
         "--vectors",
         action="store_true",
-        help="count the user's cache of word vectors among them, which all folders of runs share",
+        help="include the user's cache of word vectors, which all folders of runs share",
     )
     return parser
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Show what can be deleted from a folder of runs; delete it if asked to."""
+    """Print what can be deleted from a folder of runs, and delete it with --delete."""
     given = parser().read(arguments)
     if not given.folder.is_dir():
-        raise InputError(f"{given.folder} is no folder of runs")
+        raise InputError(f"{given.folder} is not a folder of runs")
     free, in_use = Amount(), Amount()
     folders = {given.folder / name: what for name, what in KINDS.items()}
     if given.vectors:
@@ -57,7 +57,7 @@ def main(arguments: Sequence[str]) -> int:
         shared = clean(vectors_cache(), delete=False).free
         print(f"{VECTORS:<16}  {vectors_cache()}  {_shown(shared)}, not counted without --vectors")
     if in_use.files:
-        print(f"kept, since a process uses it now: {_shown(in_use)}")
+        print(f"kept, because a process uses it now: {_shown(in_use)}")
     done = "deleted" if given.delete else "not deleted: --delete deletes"
     print(f"{done} {_shown(free)}")
     return 0

@@ -1,4 +1,4 @@
-"""`ccompress runs diff`: in what two runs differ, and what came of it."""
+"""`ccompress runs diff`: compare the settings and the results of two runs."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -18,11 +18,11 @@ _REFERENCE = "none"
 _SETTINGS = ["dataset", "network", "method", "rate", "schedule", "seed", "vectors"]
 _SETTINGS += ["vectors_sha256", "vocab_policy", "train_size", "dev_size", "test_size"]
 _PLACE = ["protocol", "device", "threads", "versions", "git_commit"]
-# Options that columns show, and those that say where things lie and how often a run is made.
+# Options that are shown as columns, and options that do not affect a run's result.
 _NOT_SHOWN = ["rate", "seed", "vocab.policy", "device", "threads", "data.root", "runs_dir"]
 _NOT_SHOWN += ["results_dir", "experiment_name", "save_model", "force"]
 _POINTS = ("dev_accuracy", "test_accuracy", "drop")
-# result -> how it is shown
+# Result -> the function that formats it.
 _RESULTS: dict[str, Callable[[Any], str]] = {
     "rank": str,
     "bits": str,
@@ -51,8 +51,9 @@ def parser() -> Arguments:
     """The arguments of the verb."""
     parser = Arguments(
         "runs diff",
-        "The settings in which two runs differ, and their results side by side; also the drop of "
-        "each, in points, where the uncompressed network (method=none) was run with its settings.",
+        "Shows the settings in which two runs differ, and their results side by side. It includes "
+        "the drop of each, in points, if the uncompressed network (method=none) was run with its "
+        "settings.",
     )
     parser.add_argument("A", help="a run: its folder, or the first letters of its id")
     parser.add_argument("B", help="another run")
@@ -88,7 +89,7 @@ def main(arguments: Sequence[str]) -> int:
 def _read(folder: Path) -> _Run:
     row = results.read_result(folder)
     if row is None:
-        raise InputError(f"{folder} has no whole {results.RESULT}: the run is not finished")
+        raise InputError(f"{folder} has no complete {results.RESULT}: the run is not finished")
     return _Run(folder, row, _options(folder))
 
 
@@ -107,7 +108,7 @@ def _flat(value: Any, key: str) -> Iterator[tuple[str, str]]:
 
 
 def _different(a: _Run, b: _Run) -> Iterator[tuple[str, str, str]]:
-    """The settings in which the runs differ: name, value of A, value of B."""
+    """The settings in which the runs differ: name, A's value, B's value."""
     both = [
         {name: filters.plain(run.row[name]) for name in _SETTINGS}
         | run.options
@@ -121,9 +122,9 @@ def _different(a: _Run, b: _Run) -> Iterator[tuple[str, str, str]]:
 
 
 def _drop(run: _Run) -> float | None:
-    """Points that a run lies under the uncompressed network with the same settings; None without.
+    """The drop of a run, in points, from the uncompressed network with the same settings.
 
-    The reference lies in the same folder of runs.
+    The reference is looked up in the same folder of runs; None if it is not there.
     """
     alike = ("dataset", "network", "schedule", "seed", "vectors_sha256", "protocol", "test_size")
     for row in results.collect(run.folder.parent):
@@ -146,18 +147,18 @@ def _result(run: _Run, name: str) -> str:
 
 
 def _change(a: _Run, b: _Run, name: str) -> str:
-    """By how many points B differs from A."""
+    """B's value minus A's in points; empty for results that are not in points."""
     before, after = a.row[name], b.row[name]
     return f"{after - before:+.2f}" if name in _POINTS and None not in (before, after) else ""
 
 
 def _conclude(runs: Sequence[_Run]) -> None:
-    """Say what the differences are worth, and what ended a run."""
+    """Print the standard errors, missing references and the errors of failed runs."""
     for run in runs:
         if run.row["error"]:
             print(f"{run.row['run_id']} failed: {run.row['error']}")
         elif run.row["drop"] is None:
-            print(f"{run.row['run_id']}: no drop, since method=none was not run with its settings")
+            print(f"{run.row['run_id']}: no drop: method=none was not run with its settings")
     done = [run.row for run in runs if run.row["status"] == "done"]
     if done:
         errors = (results.sampling_error(row["test_accuracy"], row["test_size"]) for row in done)

@@ -1,4 +1,4 @@
-"""`ccompress shrink`: from a file of labelled texts to the small model."""
+"""`ccompress shrink`: make a small model from a file of labelled texts."""
 
 import argparse
 import math
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str]) -> int:
     print(f"{file}: texts in {chosen.text!r}, labels in {chosen.label!r}")
     task = shrink.Task(file, chosen, given.test, given.options)
     splits = task.load()
-    _tell(splits, given.test)
+    _print_splits(splits, given.test)
     candidates = task.candidates(splits)
     settings = candidates[0].settings
     words = shrink.words_with_vector(settings, splits)
@@ -61,8 +61,8 @@ def parser() -> Arguments:
     """The arguments of the verb."""
     parser = Arguments(
         "shrink",
-        "From labelled texts in a file to a small model: trains networks compressed in several "
-        "ways and a linear baseline, compares them, and names the one to take.",
+        "Makes a small model from labelled texts in a file: trains networks that are compressed in "
+        "several ways and a linear baseline, compares them, and recommends one.",
     )
     parser.add_argument(
         "file",
@@ -74,10 +74,10 @@ def parser() -> Arguments:
         "options", "options of the runs, such as vectors=glove network=lstm dataset.delimiter=';'"
     )
     parser.add_argument(
-        "--text", metavar="COLUMN", help="the column of the texts (default: a guess, said)"
+        "--text", metavar="COLUMN", help="the column of the texts (default: guess, and print it)"
     )
     parser.add_argument(
-        "--label", metavar="COLUMN", help="the column of the labels (default: a guess, said)"
+        "--label", metavar="COLUMN", help="the column of the labels (default: guess, and print it)"
     )
     parser.add_argument(
         "--test", type=Path, metavar="FILE", help="texts to test with (default: a fifth of FILE)"
@@ -105,7 +105,7 @@ def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def _delimiter(options: Sequence[str]) -> str | None:
-    """What `dataset.delimiter=` says."""
+    """The value of the option `dataset.delimiter`, if there is one."""
     for option in options:
         key, _, value = option.partition("=")
         if key == "dataset.delimiter":
@@ -113,8 +113,8 @@ def _delimiter(options: Sequence[str]) -> str | None:
     return None
 
 
-def _tell(splits: Splits, test: Path | None) -> None:
-    """Say what the texts are, and what is odd about them."""
+def _print_splits(splits: Splits, test: Path | None) -> None:
+    """Print the sizes of the splits, and what is odd about the texts."""
     sizes = {name: len(getattr(splits, name)) for name in ("train", "dev", "test")}
     counts = ", ".join(f"{count:,} {name}" for name, count in sizes.items())
     print(f"{sum(sizes.values()):,} texts, {len(set(splits.train.labels))} classes: {counts}")
@@ -185,9 +185,9 @@ def _conclude(models: pd.DataFrame, tested: int, within: float) -> None:
     one = models[models["chosen"]].iloc[0]
     print(f"-> is the smallest within {within:g} of the reference on dev; test had no say")
     linear = models[
-        (models["method"] == BASELINE) & (models["dev_accuracy"] >= one["dev_accuracy"])
+        (models["method"] == BASELINE) & (models["dev_accuracy"] >= chosen["dev_accuracy"])
     ]
-    if not linear.empty and (small := linear.iloc[0])["file_bytes"] < one["file_bytes"]:
+    if not linear.empty and (small := linear.iloc[0])["file_bytes"] < chosen["file_bytes"]:
         print(
             f"but {small['model']}, is as good on dev in {results.size(small['file_bytes'])}: here "
             "single words and pairs of them tell the classes"

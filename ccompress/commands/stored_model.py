@@ -1,4 +1,4 @@
-"""The arguments by which verbs name a stored model, and the model that they name."""
+"""The arguments with which verbs name a stored model, and the loading of that model."""
 
 import argparse
 from pathlib import Path
@@ -28,8 +28,8 @@ def add_run(parser: Arguments) -> None:
         metavar="PACKAGE",
         action="append",
         default=[],
-        help="a package, not ccompress's, that the model may use, such as that of a network or a "
-        "tokenizer of your own; may be given several times",
+        help="a package outside ccompress that the model may use, for example that of your own "
+        "network or tokenizer; may be given several times",
     )
 
 
@@ -43,7 +43,7 @@ def add_delimiter(parser: argparse.ArgumentParser) -> None:
 
 
 def add_device(parser: Arguments) -> None:
-    """Add the argument that says where a model works."""
+    """Add the argument for the device of a model."""
     parser.add_argument(
         "--device", default="auto", help="auto (default: a GPU if there is one), cpu, cuda, cuda:N"
     )
@@ -51,8 +51,8 @@ def add_device(parser: Arguments) -> None:
 
 
 def open_run(given: argparse.Namespace, device: str) -> tuple[Path, "Model"]:
-    """The model that the arguments of `add_run` name: its file, and itself."""
-    # torch takes seconds to import, which --help does without
+    """The file of the model that the arguments of `add_run` name, and the model."""
+    # The import of torch takes seconds, and --help does not need it.
     import torch
 
     from ccompress.deployment import model
@@ -67,10 +67,14 @@ def open_run(given: argparse.Namespace, device: str) -> tuple[Path, "Model"]:
 
 
 def file_of(run: str, runs_dir: Path) -> Path:
-    """The model file that `run` means: that file, or the one in the run's folder.
+    """The model file that a user names.
+
+    Args:
+        run: The file itself, its folder, or the first letters of the run's id.
+        runs_dir: The folder that holds the runs.
 
     Raises:
-        InputError: There is none, or more than one.
+        InputError: No file or more than one file fits.
     """
     from ccompress.deployment.model import FILE  # needs torch
 

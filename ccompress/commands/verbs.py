@@ -1,4 +1,4 @@
-"""The verbs, and the modules that do what they say."""
+"""The verbs and the modules that execute them."""
 
 import importlib
 from collections.abc import Sequence
@@ -9,13 +9,13 @@ from ccompress.errors import InputError, nearest
 
 
 class Verb(Protocol):
-    """What the module of a verb has."""
+    """The functions in the module of a verb."""
 
     def parser(self) -> Arguments:
-        """Its arguments."""
+        """The arguments of the verb."""
 
     def main(self, arguments: Sequence[str]) -> int:
-        """Do what the arguments say; the exit code."""
+        """Execute the verb and return the exit code."""
 
 
 # verb -> module
@@ -34,7 +34,7 @@ VERBS = {
 
 
 def find(words: Sequence[str]) -> tuple[Verb, Sequence[str]]:
-    """The module of the verb that `words` begin with, and its arguments.
+    """The module of the verb at the start of `words`, and the arguments of the verb.
 
     Raises:
         InputError: There is no such verb.

@@ -1,4 +1,4 @@
-"""The arguments by which verbs name stored runs: an experiment or a folder, and filters."""
+"""The arguments with which verbs name stored runs: an experiment or a folder, and filters."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +9,7 @@ from ccompress.experiment.results import RUNS
 
 
 def add_source(parser: Arguments, nargs: Literal["?"] | None) -> None:
-    """Add the argument that says where runs are; `nargs` is that of argparse."""
+    """Add the argument for the place of the runs; `nargs` is passed on to argparse."""
     parser.add_argument(
         "source",
         nargs=nargs,
@@ -21,7 +21,7 @@ def add_source(parser: Arguments, nargs: Literal["?"] | None) -> None:
 
 
 def add_filters(parser: Arguments, more: str = "") -> None:
-    """Add the argument that says which runs of them."""
+    """Add the argument that filters the runs."""
     parser.add_overrides(
         "filters",
         "which runs: a column of runs.csv or an option, such as dataset=sst2 rate=0.5,0.9 "
@@ -30,5 +30,5 @@ def add_filters(parser: Arguments, more: str = "") -> None:
 
 
 def experiments(before: Sequence[str]) -> list[str]:
-    """The experiments that have rows here."""
+    """The experiments that have rows in this folder."""
     return [path.parent.name for path in Path("results").glob(f"*/{RUNS}")]

@@ -209,7 +209,7 @@ def test_fetch_leaves_what_an_experiment_finds_as_published(
     for experiment in ("paper", "vocabulary", "glove100"):
         assert main(["fetch", experiment, "--root", str(real_data)]) == 0
     assert fetched == []
-    assert "paper: all that it reads is there" in capsys.readouterr().out
+    assert "paper: everything that it reads is in" in capsys.readouterr().out
     for folder in real_data.iterdir():
         (tmp_path / folder.name).symlink_to(folder)
     (tmp_path / "trec").unlink()

@@ -162,7 +162,7 @@ def test_diff_shows_settings_and_results_side_by_side_with_the_drop(ccompress, f
 def test_diff_says_where_there_is_no_drop(ccompress, folder):
     said = ccompress("runs", "diff", "11", str(folder / "results/runs/33aa00000000")).stdout
     assert re.search(r"(?m)^network.hidden +300 +50$", said)
-    assert "33aa00000000: no drop, since method=none was not run with its settings" in said
+    assert "33aa00000000: no drop: method=none was not run with its settings" in said
     said = ccompress("runs", "diff", "44", "00").stdout
     assert "44aa00000000 failed: Diverged: step 7" in said
 
@@ -173,7 +173,7 @@ def test_diff_refuses_what_cannot_be_compared(ccompress, folder):
         ("11", "11aa", "11 and 11aa are the same run, 11aa00000000"),
         ("11", "55", "no run '55' in results/runs: `ccompress runs` lists them"),
         ("44", "11", "'44' is the beginning of 2 runs: 44aa00000000, 44ff00000000"),
-        ("44ff", "11", "44ff00000000 has no whole result.json: the run is not finished"),
+        ("44ff", "11", "44ff00000000 has no complete result.json: the run is not finished"),
     ):
         done = ccompress("runs", "diff", a, b)
         assert done.returncode == 2

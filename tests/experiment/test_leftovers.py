@@ -73,7 +73,7 @@ def test_the_verb(ccompress, folder, tmp_path):
     assert names(folder) == FILES.keys()
     with FileLock(folder.parent / ".locks" / "0a1b2c3d4e5f.lock"):
         done = ccompress("runs", "clean", "runs", "--delete")
-    assert "kept, since a process uses it now: 1 file, 0 kB" in done.stdout
+    assert "kept, because a process uses it now: 1 file, 0 kB" in done.stdout
     assert done.stdout.endswith("deleted 9 files, 608 kB\n")
     assert names(folder) == set()
     assert names(folder.parent / ".locks") == {"0a1b2c3d4e5f.lock"}
@@ -84,7 +84,7 @@ def test_the_verb(ccompress, folder, tmp_path):
 def test_the_verb_refuses_what_is_no_folder_of_runs(ccompress):
     done = ccompress("runs", "clean", "nowhere")
     assert done.returncode == 2
-    assert done.stderr == "ccompress: nowhere is no folder of runs\n"
+    assert done.stderr == "ccompress: nowhere is not a folder of runs\n"
 
 
 def test_the_cache_of_vectors_is_shown_and_deleted_on_request_only(ccompress, folder):
