@@ -24,6 +24,8 @@ from ccompress.commands.verbs import VERBS
 from ccompress.locate import locate, path_of
 
 ROOT = Path(__file__).parents[1]
+# A program that `ccompress export` copies beside the model; it cannot be imported here.
+PROGRAM = "onnx_predict.py"
 # A Markdown link with its text and its target, but not a picture.
 LINK = re.compile(r"(?<!!)\[([^\]]+)\]\(([^)\s]+)\)")
 
@@ -178,7 +180,8 @@ def packages() -> list[Path]:
 
 def room(folder: Path) -> str:
     """The page of a folder of the package: its purpose and each of its modules."""
-    files = sorted(path for path in folder.rglob("*.py") if path.name != "__init__.py")
+    others = ("__init__.py", PROGRAM)
+    files = sorted(path for path in folder.rglob("*.py") if path.name not in others)
     modules = [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in files]
     parts = [f"# {folder.name}\n", autodoc(f"automodule:: ccompress.{folder.name}", ":no-members:")]
     for module in modules:

@@ -114,7 +114,7 @@ def compress(
             the table's dtype.
         method: The name of a method of the command line that starts from a trained table.
         name: The embedding's path, as in `module.named_modules()`; a pattern for several, such as
-            "*.word_embeddings"; or a function of a path and a module that returns whether to
+            `"*.word_embeddings"`; or a function of a path and a module that returns whether to
             compress it. It may be omitted if the module has one embedding only.
         worse_than_zeros: Whether to accept a compressed table whose distance from the old table in
             the Frobenius norm is larger than that of a table of zeros. Quantization to 1 bit often

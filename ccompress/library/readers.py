@@ -55,13 +55,13 @@ class Reader(nn.Module):
 
 
 class EmbeddingReader(Reader):
-    """Takes the place of a `torch.nn.Embedding` that shares its table, scales it, or its gradient.
+    """Replaces a `torch.nn.Embedding` that shares its table or scales its vectors or gradients.
 
     Args:
-        table: the compressed table.
-        owns: whether the table's tensors are among those of this module.
-        scale: what vectors are multiplied by, as by the `ScaledWordEmbedding`s of transformers.
-        scale_grad_by_freq: as of `torch.nn.Embedding`.
+        table: The compressed table.
+        owns: Whether the table's tensors belong to this module.
+        scale: The factor of all vectors, as in the ScaledWordEmbedding classes of transformers.
+        scale_grad_by_freq: See `torch.nn.Embedding`.
     """
 
     def __init__(

@@ -113,10 +113,10 @@ def _named(module: nn.Module, tables: list[Table], name: str) -> Table:
 
 
 def scale_of(module: nn.Module) -> float | None:
-    """What a module multiplies the vectors of its table by; None if it is no such embedding.
+    """The factor by which a module multiplies the vectors of its table; None if it is unknown.
 
-    Beside `nn.Embedding` itself these are the `...ScaledWordEmbedding`s of transformers, subclasses
-    that do nothing else.
+    It is known for `nn.Embedding` and for the ScaledWordEmbedding classes of transformers, which
+    are subclasses that do nothing else.
     """
     kind = type(module)
     if kind is nn.Embedding:
