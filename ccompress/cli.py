@@ -237,7 +237,7 @@ def _reference(
     if not settings.quiet:
         print(f"the reference, run {run_id}; reference=skip leaves it out", flush=True)
     try:
-        trained = _shown(whole, reference.overrides_of(overrides))
+        trained = _with_progress(uncompressed, reference.overrides_of(overrides))
     except (Diverged, MissingData, OutOfMemory) as error:  # the run itself is done
         return None, f"none: {error}"
     return trained, f"run {run_id}"

@@ -182,7 +182,7 @@ def _conclude(models: pd.DataFrame, tested: int, within: float) -> None:
     from ccompress.report import model_sizes
 
     print(f"\n{model_sizes.shown(models, tested)}\n")
-    one = models[models["chosen"]].iloc[0]
+    chosen = models[models["chosen"]].iloc[0]
     print(f"-> is the smallest within {within:g} of the reference on dev; test had no say")
     linear = models[
         (models["method"] == BASELINE) & (models["dev_accuracy"] >= chosen["dev_accuracy"])
