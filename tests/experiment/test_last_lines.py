@@ -127,14 +127,14 @@ def test_a_committed_row_is_a_reference(ccompress, tiny, tmp_path):
 def test_a_reference_that_diverges_takes_nothing_from_the_run(
     ccompress, tiny, tmp_path, monkeypatch
 ):
-    shown = cli._shown
+    shown = cli._with_progress
 
     def diverging(settings, overrides):
         if settings.names["method"] == "none":
             raise Diverged("the loss was nan")
         return shown(settings, overrides)
 
-    monkeypatch.setattr(cli, "_shown", diverging)
+    monkeypatch.setattr(cli, "_with_progress", diverging)
     done = ccompress(*tiny, COMPARED, "method=in_training_svd", "rate=0.74")
     assert done.returncode == 0, done.stderr
     assert fact(done.stdout, "reference") == "none: the loss was nan"
