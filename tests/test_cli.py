@@ -1,17 +1,13 @@
 import importlib.metadata
-import os
 import shlex
 import signal
 import subprocess
 import sys
-import venv
-import zipfile
 from pathlib import Path
 
 import pytest
 import tiny_data
 import torch
-from hatchling.builders.sdist import SdistBuilder
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.errors import MissingConfigException
 
@@ -356,56 +352,3 @@ def test_signals_end_at_once_with_a_clear_line(started, tmp_path, tiny, sent, co
     assert "the same command continues" in errors
     assert "Traceback" not in errors
     assert not list((tmp_path / "results").glob("runs/*/result.json"))
-
-
-def test_the_wheel_runs_from_any_folder(tmp_path):
-    wheels = tmp_path / "wheels"
-    pip = [sys.executable, "-m", "pip", "--quiet"]
-    build = [*pip, "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", wheels, ROOT]
-    subprocess.run(build, check=True)
-    (wheel,) = wheels.glob("ccompress-*.whl")
-    with zipfile.ZipFile(wheel) as archive:
-        names = archive.namelist()
-    shipped = {name.removeprefix("ccompress/") for name in names if "/conf/" in name}
-    assert shipped == {str(path.relative_to(ROOT)) for path in (ROOT / "conf").rglob("*.yaml")}
-    assert {"hydra_plugins/ccompress_sweeper.py", "ccompress/data/datasets/books.txt"} <= set(names)
-    assert not [name for name in names if "imdb-glove.300d" in name]
-
-    # An empty environment that sees the dependencies of this one, but not this source tree: a
-    # path file gives a folder without its own path files, by which editable installs are found.
-    environment = tmp_path / "environment"
-    venv.create(environment, with_pip=False, symlinks=True)
-    site = next(environment.glob("lib/python*/site-packages"))
-    dependencies = Path(pytest.__file__).parents[1]
-    (site / "dependencies.pth").write_text(f"{dependencies}\n")
-    subprocess.run([*pip, "install", "--no-deps", "--target", site, wheel], check=True)
-    elsewhere = tmp_path / "elsewhere"
-    elsewhere.mkdir()
-    overrides = tiny_data.write(tmp_path / "data")
-    code = "import sys; from ccompress.cli import main; main()"
-
-    def run(*arguments):
-        return subprocess.run(
-            [environment / "bin" / "python", "-c", code, *arguments],
-            cwd=elsewhere,
-            env={key: value for key, value in os.environ.items() if key != "PYTHONPATH"},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-
-    done = run("-m", "seed=0,1", *overrides)
-    assert done.returncode == 0, done.stderr
-    assert len(list(elsewhere.glob("results/runs/*/result.json"))) == 2
-    lost = run("-m", "+experiment=paper", "dataset=sst2")
-    assert lost.returncode == 2
-    for way in ("clone the repository", "vectors=glove300"):
-        assert way in lost.stderr
-    assert len(lost.stderr.strip().splitlines()) == 1, lost.stderr
-
-
-def test_the_vectors_stay_out_of_the_sdist(tmp_path):
-    sdist = SdistBuilder(str(ROOT))
-    names = [str(file.relative_path) for file in sdist.recurse_included_files()]
-    assert "results/vectors/README.md" in names
-    assert "results/vectors/imdb-glove.300d.txt.gz" not in names

@@ -183,7 +183,7 @@ def _conclude(models: pd.DataFrame, tested: int, within: float) -> None:
 
     print(f"\n{model_sizes.shown(models, tested)}\n")
     chosen = models[models["chosen"]].iloc[0]
-    print(f"-> is the smallest within {within:g} of the reference on dev; test had no say")
+    print(f"-> is the smallest within {within:g} of the reference on dev; chosen without test")
     linear = models[
         (models["method"] == BASELINE) & (models["dev_accuracy"] >= chosen["dev_accuracy"])
     ]
