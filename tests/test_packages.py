@@ -12,11 +12,6 @@ from hatchling.builders.sdist import SdistBuilder
 ROOT = Path(__file__).parents[1]
 
 
-@pytest.fixture
-def tiny(tmp_path):
-    return tiny_data.write(tmp_path / "data")
-
-
 def test_the_wheel_runs_from_any_folder(tmp_path):
     wheels = tmp_path / "wheels"
     pip = [sys.executable, "-m", "pip", "--quiet"]
