@@ -219,7 +219,7 @@ BAD_FOR_HYDRA = [
     (["--experimental-rerun", "nothing.pickle"], "nothing.pickle does not exist"),
     (["hydra.sweeper=null", "-m"], "sweeper is not configured"),
     (["-m", "seed=interval(0,1)"], "seed=interval(0,1): a sweep takes single values, such as seed"),
-    (["-m", "hydra.sweeper.max_batch_size=0"], "it is at least 1"),
+    (["-m", "hydra.sweeper.max_batch_size=0"], "it must be at least 1"),
     (["hydra.run.dir=elsewhere"], "give runs_dir=FOLDER"),
     (["-m", "hydra.sweep.dir=elsewhere"], "give runs_dir=FOLDER"),
     (["+hydra.sweep.subdir=elsewhere", "-m"], "give runs_dir=FOLDER"),
@@ -313,7 +313,7 @@ TEXTS = {
     "no columns": (b"words,class\na b,x\n", "text"),
     "empty text": (b"text,label\nw1,class 0\n,class 1\n", "3"),
     "one class": (b"text,label\nw1,class 0\nw2,class 0\n", "one class"),
-    "not UTF-8": ("text,label\nw1,class 0\nm\xfcde,class 1\n".encode("latin-1"), "UTF-8"),
+    "damaged UTF-8": ("text,label\nmüde,class 0\nw1 ü".encode()[:-1] + b",class 1\n", "UTF-8"),
 }
 
 

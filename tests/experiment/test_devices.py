@@ -124,7 +124,7 @@ def test_a_sweep_goes_on_after_a_run_that_is_out_of_memory(monkeypatch, tmp_path
     code, output, errors = called(*tiny, *SIZES)
     assert code == 1
     assert "2 of 3 runs are done" in output
-    assert "out of memory: the GPU has none for 2.00 GiB more; a smaller" in errors
+    assert "out of memory: the GPU has none for 2.00 GiB more; use a smaller" in errors
     assert statuses(tmp_path) == {"8": "done", "9": "failed", "10": "done"}
 
 

@@ -174,7 +174,7 @@ def test_a_process_that_is_killed_goes_on_and_says_from_where(
     # Both attempts are in the log, and nothing of the unfinished training is left.
     said = (folder / log.FILE).read_text()
     assert said.count(f"epoch {last}/8") == 2
-    assert "goes on from" in said
+    assert "continues after epoch" in said
     assert not list((runs / ".stages").glob("*unfinished*"))
 
 

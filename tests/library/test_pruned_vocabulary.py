@@ -117,7 +117,8 @@ def test_ones_own_texts_are_read_as_before(make):
 def test_keep_is_the_number_of_tokens_at_most_the_most_frequent_first(make):
     tokenizer = make()
     rows = tokenizer.get_vocab_size()
-    least = len(ccompress.prune_vocabulary(Network(rows), make(), torch.zeros(rows)).kept)
+    # Trained once: WordPiece's trainer breaks ties as it likes.
+    least = len(ccompress.prune_vocabulary(Network(rows), tokenizer, torch.zeros(rows)).kept)
     keep = least + 20
     report = ccompress.prune_vocabulary(Network(rows), tokenizer, ALL, keep=keep)
     assert least < len(report.kept) <= keep

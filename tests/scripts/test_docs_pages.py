@@ -21,6 +21,8 @@ def pages(tmp_path_factory):
 def test_every_module_is_on_the_page_of_its_room(pages):
     for path in (docs_pages.ROOT / "ccompress").glob("*/**/*.py"):
         room, *rest = path.relative_to(docs_pages.ROOT / "ccompress").with_suffix("").parts
+        if path.name == docs_pages.PROGRAM:
+            continue  # a script that export copies, no module of the API
         name = ".".join(["ccompress", room, *rest]).removesuffix(".__init__")
         if rest[-1] != "__init__" or len(rest) == 1:
             assert f".. automodule:: {name}\n" in pages[f"api/{room}.md"]
