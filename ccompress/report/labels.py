@@ -36,7 +36,14 @@ def options(line: str) -> dict[str, str]:
     except ValueError as error:
         raise InputError(f"overrides={line!r} is not a command line: {error}") from error
     pairs = (word.lstrip("+~").partition("=") for word in words)
-    return {key: plain(value) for key, equals, value in pairs if equals and key not in _NOT_OPTIONS}
+    given = {key: _unquoted(value) for key, equals, value in pairs if equals}
+    return {key: plain(value) for key, value in given.items() if key not in _NOT_OPTIONS}
+
+
+def _unquoted(value: str) -> str:
+    """The text that Hydra reads in a quoted value: `"a.csv"` and `a.csv` are the same file."""
+    quoted = re.fullmatch(r"(['\"])(.*)\1", value, re.DOTALL)
+    return quoted[2].replace(f"\\{quoted[1]}", quoted[1]) if quoted else value
 
 
 def short(key: str) -> str:
