@@ -306,16 +306,19 @@ def _refuse_other_protocols(path: Path) -> None:
 def _keep_runs(path: Path, jobs: Sequence[Job], rows: Rows, before: Rows) -> None:
     """Add rows to runs.csv; a newer result replaces an older one of the same run or command line.
 
-    A finished row changes only in its command line, until its run is run again.
+    A finished row changes only in its command line, until its run is run again. So does the row of
+    a run that is refused again for the same reason.
     """
     old = results.read_runs(path)
-    stored = {row["run_id"]: row for row in old if row["status"] == "done"}
+    stored = {row["run_id"]: row for row in old}
     new = []
     for run_id in (job.settings.run_id for job in jobs):
         if run_id in rows:
             row = rows[run_id]
-            finished = stored.get(run_id, row) if run_id in before else row
-            new.append({**finished, "overrides": row["overrides"]})
+            known = stored.get(run_id, row)
+            refused = is_refusal(row["error"] or "") and known["error"] == row["error"]
+            kept_row = known if refused or (run_id in before and _is_done(known)) else row
+            new.append({**kept_row, "overrides": row["overrides"]})
     same = {row[key] for row in new for key in ("run_id", "overrides")}
     kept = [row for row in old if not {row["run_id"], row["overrides"]} & same]
     results.write_runs(path, kept + new)

@@ -106,6 +106,23 @@ def test_a_finished_row_and_its_file_stay_as_they_are(ccompress, tiny, tmp_path)
     assert "12345" not in set(forced["folded_bytes"])
 
 
+def test_a_rate_that_is_refused_again_leaves_the_file_as_it_is(ccompress, tiny, tmp_path):
+    grid = [*tiny, "-m", "method=none,quantization", "rate=0.5,0.99", "experiment_name=mine"]
+    grid += ["save_model=false", "train.epochs=1"]
+    assert ccompress(*grid).returncode == 1
+    path = tmp_path / "results" / "mine" / "runs.csv"
+    rows = pd.read_csv(path, dtype=str, keep_default_na=False)
+    assert list(rows["status"]).count("failed") == 1
+    # As if another machine had written it, some time ago and with fewer columns.
+    earlier = rows.drop(columns=["tokens_with_vector"]).assign(created="2026-01-01T00:00:00+00:00")
+    earlier.to_csv(path, index=False)
+    before = path.read_bytes()
+    again = ccompress(*grid)
+    assert again.returncode == 1
+    assert "2 finished before, 1 to do" in again.stdout
+    assert path.read_bytes() == before
+
+
 def test_combinations_that_cannot_be_composed_are_bad_input(ccompress, tiny):
     done = ccompress(*tiny, "-m", "method=none,quantisation")
     assert done.returncode == 2
