@@ -184,3 +184,35 @@ def test_what_is_wrong_is_one_line(folder, capsys, arguments, complaint):
     assert cli.command(["shrink", *arguments]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert complaint in line
+
+
+def sizes(reference: float, linear: float) -> pd.DataFrame:
+    """A baseline, one compressed model, which is chosen, and the reference."""
+    names = ("method", "model", "file_bytes", "dev_accuracy", "test_accuracy")
+    table = pd.DataFrame(
+        [
+            (command.BASELINE, f"{command.BASELINE}, 80 features", 4200, linear, linear),
+            ("quantization", "quantization 0.9", 118_000, reference - 1, reference - 1),
+            ("none", "none", 173_000, reference, reference),
+        ],
+        columns=names,
+    )
+    drops = {"dev_drop": reference - table["dev_accuracy"], "chosen": [False, True, False]}
+    return table.assign(**drops, test_drop=0.0)
+
+
+@pytest.mark.parametrize(
+    ("reference", "linear", "said", "warned"),
+    [
+        (69.1, 100.0, "is 31.9 points better on dev in 4.2 kB", "30.9 points under the linear"),
+        (90.0, 89.0, "is as good on dev in 4.2 kB", None),
+        (90.0, 70.0, None, None),
+    ],
+)
+def test_a_linear_model_that_is_better_is_said_to_be_and_so_is_a_reference_that_learnt_little(
+    capsys, reference, linear, said, warned
+):
+    command._conclude(sizes(reference, linear), 100, 1.0)
+    printed = " ".join(capsys.readouterr().out.split())
+    assert (said or "points better") in printed if said else "on dev in" not in printed
+    assert (warned in printed) if warned else ("has learnt too little" not in printed)
