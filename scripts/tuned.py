@@ -48,7 +48,7 @@ on test between `{first}` and `{earlier}`, with the 95 % interval over seeds and
 
 {answer}
 
-{count} cells (data set and network) of 10 are complete: {cells}. Each method, the reference
+Complete so far: {count} of 10 cells (data set and network), {cells}. Each method, the reference
 included, chooses its upper learning rate of CALR among {grid}, on dev, by successive halving over
 the seeds: all run on seed 0, the better half on the next seed, and so on, the last two on all
 {seeds} seeds; the better of the two is taken. Vectors: {vectors}; `books` is synthetic.
