@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from ccompress.experiment import results
 from ccompress.report.document import markdown
 
 ROOT = Path(__file__).parents[1]
@@ -53,7 +54,7 @@ def accuracies(runs: Path) -> pd.DataFrame:
 
 def read(runs: Path) -> pd.DataFrame:
     """The finished runs of a file, with the upper learning rate in the column `upper`."""
-    frame = pd.read_csv(runs)
+    frame = pd.read_csv(runs).reindex(columns=list(results.COLUMNS))  # older rows lack some
     frame["upper"] = [upper_rate(line) for line in frame["overrides"]]
     return frame[frame["status"] == "done"]
 

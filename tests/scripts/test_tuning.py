@@ -61,3 +61,17 @@ def test_each_method_reads_test_at_its_rate_against_the_reference_at_its_own():
     assert list(own_rates.shared_rates(methods)) == [0.002, 0.002]  # conf/train/trec_dan.yaml
     with pytest.raises(KeyError):
         own_rates.at(runs[runs["seed"].ne(1) | runs["method"].ne("none")], rates)
+
+
+def test_the_page_of_own_rates_is_what_its_rows_give(tmp_path, monkeypatch, capsys):
+    committed = own_rates.RUNS
+    runs = tmp_path / "own_rates" / committed.name
+    runs.parent.mkdir()
+    runs.write_bytes(committed.read_bytes())
+    monkeypatch.setattr(own_rates, "RUNS", runs)
+    own_rates.main()
+    page = committed.with_name("README.md").read_text(encoding="utf-8")
+    assert runs.with_name("README.md").read_text(encoding="utf-8") == page
+    assert capsys.readouterr().out.strip() == page.strip()
+    for figure in committed.parent.glob("figures/*.svg"):
+        assert (runs.parent / "figures" / figure.name).is_file()
