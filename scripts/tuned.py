@@ -32,7 +32,7 @@ from ccompress.report.statistics import (
     t_interval,
 )
 from ccompress.report.stored_runs import REFERENCE
-from ccompress.report.style import method_styles
+from ccompress.report.style import COLOURS, method_styles
 from ccompress.report.summary import p_value
 from ccompress.report.tables import interval, percent
 
@@ -59,7 +59,7 @@ the seeds: all run on seed 0, the better half on the next seed, and so on, the l
 
 *Points under the reference, mean of the complete cells, with the 95 % interval over seeds and
 test items. Left: against the share of the table that is removed. Right: against the share of the
-network, as it is deployed (folded).*
+network, as it is deployed (folded). An arrow marks a mean that lies under the panel.*
 
 ## What each method loses
 
@@ -95,7 +95,8 @@ rate.
 
 def main() -> None:
     """Write the page and its figures, and print the page."""
-    taken = at_choices(read(RUNS))
+    runs = read(RUNS)
+    taken = at_choices(runs)
     sizes = taken.set_index("run_id")["test_size"].astype(int).to_dict()  # failed runs have none
     correct = items.read_correct(RUNS.with_name(results.CORRECT), sizes)
     drops, against = losses(taken, correct), differences(taken, correct)
@@ -105,7 +106,6 @@ def main() -> None:
     ):
         write_figure(RUNS.parent / "figures", Picture(name, "", draw))
     cells = taken[CELL].drop_duplicates().to_numpy()
-    runs = read(RUNS)
     page = PAGE.format(
         answer=answer(against),
         count=len(cells),
@@ -280,7 +280,7 @@ def shown_differences(against: pd.DataFrame) -> pd.DataFrame:
             "equivalent": p_value(line.equivalent),
             "cells differ": p_value(line.differ),
             "lowest to highest": f"{line.lowest:+.1f} to {line.highest:+.1f}",
-            "detectable": f"{line.detectable:.1f}",
+            "detectable": "—" if math.isnan(line.detectable) else f"{line.detectable:.1f}",
             "cells": line.n,
         }
         for line in against.itertuples()
@@ -315,20 +315,18 @@ def drop_figure(drops: pd.DataFrame) -> Figure:
     deepest = _deepest(estimate.mean for estimate in drops["seeds"])
     parts = {"achieved_reduction": "of the table", "folded_reduction": "of the network, folded"}
     for ax, (column, name) in zip(axes, parts.items(), strict=True):
+        below = 0  # means that lie under the panel
         for method, style in styles.items():
             line = drops[drops["method"] == method].sort_values(column)
             means = np.array([estimate.mean for estimate in line["seeds"]])
             edges = np.array([[e.mean - e.low, e.high - e.mean] for e in line["seeds"]]).T
-            shown = means <= deepest
             left = 1 - line[column].to_numpy()
-            ax.errorbar(
-                left[shown],
-                means[shown],
-                yerr=edges[:, shown],
-                elinewidth=0.8,
-                label=method,
-                **style.line(),
-            )
+            ax.errorbar(left, means, yerr=edges, elinewidth=0.8, label=method, **style.line())
+            for place, mean in zip(left, means, strict=True):
+                if mean > deepest:
+                    at = {"x": place, "y": deepest - 0.1 - 0.4 * below, "ha": "right"}
+                    ax.text(**at, s=f"{mean:.1f} ↓ ", color=style.colour, fontsize=7)
+                    below += 1
         ax.axhline(0, color="black", linewidth=0.8)
         ax.axhline(1, color="black", linewidth=0.8, linestyle=(0, (1, 2)))
         ax.set_xscale("log")
@@ -355,7 +353,7 @@ def cells_figure(taken: pd.DataFrame) -> Figure:
     drawn = Figure(figsize=(7.0, 3.2), layout="constrained")
     ax = drawn.subplots()
     places = range(len(apart.columns))
-    colours = dict(zip(sorted(taken["dataset"].unique()), _COLOURS, strict=False))
+    colours = dict(zip(sorted(taken["dataset"].unique()), COLOURS, strict=False))
     for (data, network), line in apart.iterrows():
         ax.plot(
             places,
@@ -375,9 +373,6 @@ def cells_figure(taken: pd.DataFrame) -> Figure:
     ax.set_ylabel("Points, during minus before")
     drawn.legend(loc="outside right upper", frameon=False)
     return drawn
-
-
-_COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00"]  # Okabe and Ito 2008
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Which rank or how many bits a rate leaves of a table, in exact arithmetic. Imports no torch."""
 
+from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 
@@ -140,13 +141,8 @@ def row_quantized_bits(rows: int, dim: int, rate: float, width: int = 32) -> int
         InputError: if the rate leaves no bit.
     """
     number = width // 8  # bytes
-    budget = kept_fraction(rate) * number * rows * dim
-    sizes = {b: rows * (bytes_per_row(b, dim) + 4) + number for b in range(1, 9)}
-    fitting = [b for b, size in sizes.items() if size <= budget]
-    if not fitting:
-        largest = _largest_rate(rows, dim, sizes[1], number)
-        raise no_room(rate, f"no bit for {rows} x {dim} beside its scales", largest)
-    return fitting[-1]
+    sizes = [rows * (bytes_per_row(b, dim) + 4) + number for b in range(1, 9)]
+    return _most_bits(sizes, rows, dim, rate, number, "beside its scales")
 
 
 def codebook_bits(rows: int, dim: int, rate: float, width: int = 32) -> int:
@@ -161,14 +157,25 @@ def codebook_bits(rows: int, dim: int, rate: float, width: int = 32) -> int:
         InputError: if the rate leaves no bit.
     """
     number = width // 8  # bytes
+    bits = range(1, LARGEST_CODEBOOK + 1)
+    sizes = [rows * bytes_per_row(b, dim) + number * 2**b for b in bits]
+    return _most_bits(sizes, rows, dim, rate, number, "and its codebook")
+
+
+def _most_bits(
+    sizes: Sequence[int], rows: int, dim: int, rate: float, number: int, extras: str
+) -> int:
+    """The most bits whose bytes fit into (1-p) V d `number`; `sizes` has those of 1, 2, … bits.
+
+    Raises:
+        InputError: if not even 1 bit fits; `extras` are what is stored beside the bits.
+    """
     budget = kept_fraction(rate) * number * rows * dim
-    most = LARGEST_CODEBOOK
-    sizes = {b: rows * bytes_per_row(b, dim) + number * 2**b for b in range(1, most + 1)}
-    fitting = [b for b, size in sizes.items() if size <= budget]
-    if not fitting:
-        largest = _largest_rate(rows, dim, sizes[1], number)
-        raise no_room(rate, f"no bit for {rows} x {dim} and its codebook", largest)
-    return fitting[-1]
+    bits = sum(size <= budget for size in sizes)  # the sizes rise
+    if not bits:
+        largest = _largest_rate(rows, dim, sizes[0], number)
+        raise no_room(rate, f"no bit for {rows} x {dim} {extras}", largest)
+    return bits
 
 
 def subvectors(rows: int, dim: int, rate: float, width: int = 32) -> int:

@@ -20,7 +20,7 @@ from ccompress.report.provenance import shown_name, vectors_of
 # The colours of Okabe and Ito (2008), which colour-blind readers can distinguish. Their yellow is
 # too pale for a line on paper, so the wine red of Tol (2021) replaces it. Markers and dashes
 # distinguish the methods without colours.
-_COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#882255"]
+COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#882255"]
 _MARKERS = ["o", "s", "^", "D", "v", "P", "X", "<", ">", "*", "p"]
 _DASHES: list[Any] = ["-", (0, (5, 1.5)), (0, (5, 1.5, 1, 1.5)), (0, (1, 1.2)), (0, (8, 2))]
 REFERENCE_COLOUR = "#000000"
@@ -94,17 +94,17 @@ def method_styles(methods: Sequence[str]) -> dict[str, MethodStyle]:
     for name in methods:
         if name in places:
             continue
-        others = range(first, first + len(_COLOURS) + len(methods))
+        others = range(first, first + len(COLOURS) + len(methods))
         variant_of = [i for i, known in enumerate(KNOWN_METHODS) if name.startswith(f"{known},")]
         free = [i for i in (*variant_of, *others) if i not in places.values()]
-        colours = {i % len(_COLOURS) for i in places.values()}
-        places[name] = next((i for i in free if i % len(_COLOURS) not in colours), free[0])
+        colours = {i % len(COLOURS) for i in places.values()}
+        places[name] = next((i for i in free if i % len(COLOURS) not in colours), free[0])
     return {name: _style(places[name]) for name in methods}
 
 
 def _style(i: int) -> MethodStyle:
     return MethodStyle(
-        colour=_COLOURS[i % len(_COLOURS)],
+        colour=COLOURS[i % len(COLOURS)],
         marker=_MARKERS[i % len(_MARKERS)],
         filled=i % 2 == 0,
         dashes=_DASHES[i % len(_DASHES)],
