@@ -68,8 +68,10 @@ def _folder(small: "Model", out: Path) -> str:
 
     write_onnx_folder(small, out)
     bytes_ = (out / "model.onnx").stat().st_size
+    ngrams = "; predict.py adds the n-grams of a text to its words" if small.ngrams > 1 else ""
     return (
-        f"written: {out}: model.onnx ({size(bytes_)}), tokenizer.json, labels.json, predict.py\n"
+        f"written: {out}: model.onnx ({size(bytes_)}), tokenizer.json, labels.json, "
+        f"predict.py{ngrams}\n"
         f"with onnxruntime and tokenizers alone: python {out / 'predict.py'} < texts.txt"
     )
 

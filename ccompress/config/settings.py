@@ -88,6 +88,11 @@ class Settings:
     sources: Mapping[str, str]
 
     @property
+    def ngrams(self) -> int:
+        """The most words of an n-gram that the network reads: its option `ngrams`, or 1."""
+        return int(self.resolved["network"].get("ngrams", 1))
+
+    @property
     def data_identity(self) -> dict[str, Any]:
         """Everything that the prepared data depend on."""
         return {
@@ -95,6 +100,8 @@ class Settings:
             "vectors": self._described("vectors"),
             "vocab": self.resolved["vocab"],
             **self._sources("dataset", "tokenizer", "vectors"),
+            # Younger than most runs, as `precision` is.
+            **({} if self.ngrams == 1 else {"ngrams": self.ngrams}),
         }
 
     @property

@@ -80,6 +80,7 @@ def prepare(
     policy: str,
     max_size: int,
     min_count: int,
+    longest: int = 1,
     root: Path,
     cache: Path,
     vectors_cache: Path,
@@ -95,6 +96,7 @@ def prepare(
         policy: Vocabulary policy, `train` or `train+vectors`.
         max_size: Most rows of the table.
         min_count: Training words seen fewer times become `<unk>`.
+        longest: Most words of an n-gram that gets a row; 1: only words do.
         root: The data root.
         cache: Folder of stored results, made when it is not there.
         vectors_cache: Folder of whole sets of vectors, of which a result holds the rows it uses.
@@ -110,7 +112,9 @@ def prepare(
     def make() -> Prepared:
         splits = dataset.load(root)
         word_vectors = vectors.load(root, vectors_cache, splits.train.tokens)
-        vocab = vocabulary.build(splits.train.tokens, word_vectors, policy, max_size, min_count)
+        vocab = vocabulary.build(
+            splits.train.tokens, word_vectors, policy, max_size, min_count, longest
+        )
         return _prepared(splits, word_vectors, vocab)
 
     prepared = storage.made_once(path, make, _packed, _unpacked)
@@ -124,6 +128,7 @@ def _prepared(splits: Splits, word_vectors: WordVectors, vocab: vocabulary.Vocab
     import torch
 
     table, known = vocabulary.embedding_table(vocab, word_vectors, _VECTORS_SEED)
+    words = np.where(vocab.is_ngram, 0, vocab.counts)  # how often training reads each word
     labels = sorted(set(splits.train.labels))
     number = {label: index for index, label in enumerate(labels)}
 
@@ -142,7 +147,7 @@ def _prepared(splits: Splits, word_vectors: WordVectors, vocab: vocabulary.Vocab
         counts=torch.from_numpy(vocab.counts),
         train_rows=vocab.train_rows,
         with_vector=int(known.sum()),
-        tokens_with_vector=float(vocab.counts[known].sum() / vocab.counts.sum()),
+        tokens_with_vector=float(words[known].sum() / words.sum()),
         vectors_sha256=word_vectors.sha256,
         labels=labels,
         splits={name: encode(getattr(splits, name)) for name in ("train", "dev", "test")},

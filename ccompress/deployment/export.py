@@ -6,7 +6,8 @@ of the table. A sentence that is shorter than the longest is padded at its end w
 classes). Both input sizes may change from call to call and are at least 1.
 
 `write_onnx_folder` writes the program with its tokenizer. Beside a single file, a JSON file holds
-the tokenizer's name, the word of each row and the labels.
+the tokenizer's name, the word or n-gram of each row and the labels. A network that reads n-grams
+gets their rows after those of the words, as `ccompress.data.text.vocabulary.encode` gives them.
 
 A factorised table is exported folded. A quantized table is exported packed: the program reads the
 rows as bytes and then unpacks them. In ONNX it unpacks with shifts and masks, or with
@@ -95,6 +96,7 @@ def described(small: Model) -> dict[str, Any]:
         "padding": PAD,
         "unknown": UNK,
         "words": small.words,
+        "ngrams": small.ngrams,
     }
 
 

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from ccompress.data.batches import Encoded
-from ccompress.data.text import tokenizers
-from ccompress.data.text.vocabulary import PAD, UNK, rows_by_word
+from ccompress.data.text import tokenizers, vocabulary
+from ccompress.data.text.vocabulary import PAD, rows_by_word
 from ccompress.deployment import file_contents
 from ccompress.deployment.file_contents import Contents
 from ccompress.errors import InputError
@@ -60,6 +60,11 @@ class Model:
     tokenizer: str
     config: Mapping[str, Any]
 
+    @property
+    def ngrams(self) -> int:
+        """The most words of an n-gram that the network reads; 1: it reads words alone."""
+        return int(self.config["network"].get("ngrams", 1))
+
     @functools.cached_property
     def _rows(self) -> dict[str, int]:
         return rows_by_word(self.words)
@@ -69,9 +74,8 @@ class Model:
         return tokenizers.get(self.tokenizer)
 
     def encode(self, text: str) -> list[int]:
-        """The table row of each word of a text; for a text without words, the row of `<pad>`."""
-        rows = self._rows
-        return [rows.get(token, UNK) for token in self._tokenize(text)] or [PAD]
+        """The rows of a text's words and n-grams; for a text without words, that of `<pad>`."""
+        return vocabulary.encode(self._tokenize(text), self._rows, self.ngrams) or [PAD]
 
     def predict(self, texts: Sequence[str], top: int | None = None) -> list[Prediction]:
         """Predict the label of each text, with probabilities.

@@ -64,11 +64,12 @@ def written(name: str, words: Sequence[str]) -> str:
     """The contents of a `tokenizer.json` that gives rows of the table, as `Model.encode` does.
 
     Of several texts the shorter ones are filled up at their end with 0, the row of `<pad>`. A text
-    without words has no tokens.
+    without words has no tokens. The file holds n-grams, too, but as words with spaces, which no
+    text has: the program that reads it looks them up (`ccompress.deployment.onnx_predict`).
 
     Args:
         name: The tokenizer, a name known to `ccompress.data.text.tokenizers.get`.
-        words: The word of each row.
+        words: The word or n-gram of each row.
 
     Raises:
         InputError: The tokenizer is a function of one's own.

@@ -175,6 +175,7 @@ def prepare(settings: Settings, vectors: Path | None = None) -> Prepared:
         policy=settings.vocab.policy,
         max_size=settings.vocab.max_size,
         min_count=settings.vocab.min_count,
+        longest=settings.ngrams,
         root=settings.root,
         cache=settings.runs_dir / ".prepared",
         vectors_cache=vectors or vectors_cache(),

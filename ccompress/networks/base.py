@@ -11,7 +11,8 @@ The embedding is any module that turns word ids (n,) into vectors (n, width).
 
 import copy
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from torch import Tensor, nn
 
@@ -32,6 +33,8 @@ class Network(nn.Module, ABC):
     """
 
     embedding: nn.Module
+    # Options that came after results were committed: see `Method.later_options`.
+    later_options: ClassVar[Mapping[str, Any]] = {}
 
     def __init__(self, embedding: nn.Module, width: int, classes: int) -> None:
         super().__init__()

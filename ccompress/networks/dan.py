@@ -1,6 +1,8 @@
 """The deep averaging network (Iyyer et al. 2015)."""
 
 import itertools
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -21,7 +23,12 @@ class DAN(Network):
         layers: Number of ReLU layers.
         word_dropout: Probability that a token is left out, in training.
         dropout: Probability that a hidden unit is zeroed, in training.
+        ngrams: Most words of an n-gram. With 2, a pair of words that occurs twice in training has a
+            row of its own (`ccompress.data.text.vocabulary`), and the network reads it as one more
+            word of the sentence.
     """
+
+    later_options: ClassVar[Mapping[str, Any]] = {"ngrams": 1}
 
     def __init__(
         self,
@@ -33,8 +40,9 @@ class DAN(Network):
         layers: int = 2,
         word_dropout: float = 0.3,
         dropout: float = 0.0,
+        ngrams: int = 1,
     ) -> None:
-        check_sizes(hidden=hidden, layers=layers)
+        check_sizes(hidden=hidden, layers=layers, ngrams=ngrams)
         check_probabilities(word_dropout=word_dropout, dropout=dropout)
         super().__init__(embedding, width, classes)
         self.word_dropout = word_dropout

@@ -9,10 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from builders import encoded
 from small_model import LABELS, OPTIONS, store, words
 
 from ccompress import cli, storage
 from ccompress.commands.export import SUFFIXES, main
+from ccompress.data.batches import evaluation_batches
 from ccompress.data.text.tokenizers import TOKENIZERS
 from ccompress.deployment import export, model
 from ccompress.errors import InputError
@@ -152,6 +154,48 @@ def test_an_exported_folder_answers_as_predict_does_without_this_package(
     labels = [row["label"] for row in expected]
     assert [label for label, _ in ast.literal_eval(done.stdout.partition("] ")[0] + "]")] == labels
     assert done.stdout.strip().endswith("[(None, None), (None, None)]")
+
+
+@pytest.fixture
+def of_pairs(tmp_path):
+    """The file of a network that reads pairs and triples of words, of which some have rows."""
+    described = {"_target_": "ccompress.networks.DAN", "hidden": 6, "ngrams": 3}
+    path, net = store(tmp_path, described, "mixed", 60)
+    names = [*words(40), *(f"w{i} w{i + 1}" for i in range(2, 20)), "w5 w6 w7", "w6 w6 w6"]
+    config = {"network": described}
+    model.save(path, model.Model(net, names, LABELS, "whitespace", config))
+    return path
+
+
+def test_onnx_reads_ngrams_as_predict_does_without_this_package(
+    of_pairs, tmp_path, capsys, elsewhere
+):
+    small = model.load(of_pairs)
+    place = {word: row for row, word in enumerate(small.words)}
+    read = [small.words[row] for row in small.encode("w5 w6 w7 never w7 w8 <pad> w39")]
+    single = ["w5", "w6", "w7", "<unk>", "w7", "w8", "<unk>", "w39"]
+    assert read == [*single, "w5 w6", "w6 w7", "w7 w8", "w5 w6 w7"]
+    assert small.encode("w6 w6 w6") == [place["w6"]] * 3 + [place["w6 w6 w6"]]
+
+    assert cli.command(["export", str(of_pairs), "--format", "onnx"]) == 0
+    assert "predict.py adds the n-grams" in capsys.readouterr().out
+    texts = ["w5 w6 w7 never w7 w8 <pad> w39", "w6 w6 w6 w6", "", "w2", "w9 w10"]
+    file = tmp_path / "texts.txt"
+    file.write_text("\n".join(texts), encoding="utf-8")
+    assert cli.command(["predict", str(of_pairs), str(file), "--format", "jsonl"]) == 0
+    expected = [json.loads(line)["probability"] for line in capsys.readouterr().out.splitlines()]
+    call = f"import sys; sys.path.insert(0, {str(tmp_path / 'onnx')!r}); import predict; "
+    done = elsewhere("-c", f"{call}print([p for _, p in predict.predict({texts!a})])")
+    assert done.returncode == 0, done.stderr
+    given = ast.literal_eval(done.stdout)
+    assert given == [p and pytest.approx(p, abs=1e-5) for p in expected]
+    words_alone = small.network(next(iter(evaluation_batches(small_split(small, "w9", "w10")))))
+    assert words_alone.softmax(1).max().item() != pytest.approx(expected[4], abs=1e-3)
+
+
+def small_split(small, *words):
+    rows = [small.words.index(word) for word in words]
+    return encoded([rows])
 
 
 def test_a_tokenizer_of_ones_own_leaves_the_file_with_its_words(tmp_path, capsys):
