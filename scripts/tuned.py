@@ -1,8 +1,8 @@
 #!/usr/bin/env python
-"""The comparison in which every method has a learning rate of its own, as a page.
+"""Write the page of the comparison in which every method has its own learning rate.
 
 Each method, the reference included, chooses its upper learning rate on dev by successive halving
-over the seeds (`ccompress.experiment.halving`). Test is read at the chosen rates only.
+over the seeds (`ccompress.experiment.halving`). The script reads test at the chosen rates only.
 
     ccompress -m +experiment=tuned   # the trainings
     scripts/tuned.py                 # the tables and figures, results/tuned/README.md
@@ -125,7 +125,7 @@ def main() -> None:
 
 
 def read(path: Path) -> pd.DataFrame:
-    """All runs, with the upper learning rate as `upper`; one that failed scores minus infinity."""
+    """All runs, with the upper learning rate as `upper`; failed runs score minus infinity."""
     frame = pd.read_csv(path, dtype={"run_id": str})
     frame["upper"] = [choose_rates.upper_rate(line) for line in frame["overrides"]]
     frame["score"] = frame["dev_accuracy"].where(frame["status"] == "done", -math.inf)
@@ -133,9 +133,10 @@ def read(path: Path) -> pd.DataFrame:
 
 
 def choices(runs: pd.DataFrame) -> pd.DataFrame:
-    """The rate that each data set, network, method and rate chooses; of finished cells only.
+    """The learning rate of each data set, network, method and rate, for finished cells only.
 
-    A cell is finished where its chosen rates, the reference's included, have run on every seed.
+    A cell is finished if its chosen learning rates, including the reference's, have run on every
+    seed.
     """
     seeds = runs["seed"].nunique()
     lines = []
@@ -153,7 +154,7 @@ def choices(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def at_choices(runs: pd.DataFrame) -> pd.DataFrame:
-    """The runs at the chosen rates, with their `drop` in points and the `reference` paired with."""
+    """The runs at the chosen rates, with their `drop` in points and the run id of `reference`."""
     chosen = runs.merge(choices(runs), on=[*CELL, "method", "rate", "upper"])
     key = [*CELL, "seed"]
     of_reference = chosen[chosen["method"] == REFERENCE].set_index(key)
@@ -166,7 +167,7 @@ def at_choices(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def losses(taken: pd.DataFrame, correct: dict[str, Floats]) -> pd.DataFrame:
-    """A line a rate and method: sizes, and the mean drop with its intervals."""
+    """One line per rate and method: its sizes, and its mean drop with intervals."""
     lines = []
     groups = taken.groupby(["rate", "method"])
     cells = itertools.product(aggregation.rates(taken), aggregation.methods(taken))
@@ -180,7 +181,7 @@ def losses(taken: pd.DataFrame, correct: dict[str, Floats]) -> pd.DataFrame:
 
 
 def differences(taken: pd.DataFrame, correct: dict[str, Floats]) -> pd.DataFrame:
-    """A line a rate and other method: the first method's accuracy minus the other's, and tests."""
+    """One line per rate and other method: `FIRST`'s accuracy minus the other's, with tests."""
     lines = []
     first = taken[taken["method"] == FIRST]
     others = [method for method in aggregation.methods(taken) if method != FIRST]
@@ -215,8 +216,8 @@ def estimates(
     """The mean of paired differences over cells, with the intervals of three questions.
 
     Args:
-        runs: One line a cell and seed.
-        pairs: For each line, the runs whose correctness is subtracted, the first minus the second.
+        runs: One line per cell and seed.
+        pairs: The two runs of each line; the second is subtracted from the first.
         correct: Which test items each run classified correctly.
         points: For each line, the difference of the two accuracies.
     """
@@ -233,8 +234,8 @@ def estimates(
 
 
 def answer(against: pd.DataFrame) -> str:
-    """What the comparison with the earlier method says: a line a rate."""
-    said = []
+    """The result of the comparison with `EARLIER`, one line per rate."""
+    sentences = []
     for line in against[against["other"] == EARLIER].itertuples():
         mean = line.seeds
         if line.equivalent < 0.05:
@@ -245,11 +246,11 @@ def answer(against: pd.DataFrame) -> str:
             verdict = f"`{EARLIER}` is better"
         else:
             verdict = "neither is shown to be better"
-        said.append(
+        sentences.append(
             f"- {percent(line.rate)} of the table removed: {verdict}, {interval(mean)}; "
             f"{line.lowest:+.1f} to {line.highest:+.1f} in single cells."
         )
-    return "\n".join(said)
+    return "\n".join(sentences)
 
 
 def shown_losses(drops: pd.DataFrame) -> pd.DataFrame:
@@ -288,7 +289,7 @@ def shown_differences(against: pd.DataFrame) -> pd.DataFrame:
 
 
 def by_cell(taken: pd.DataFrame) -> pd.DataFrame:
-    """A line a cell and method, a column a rate: its drop and its learning rate."""
+    """One line per cell and method, one column per rate: the drop and the learning rate."""
     lines = []
     for (data, network), cell in taken.groupby(CELL):
         for method in [REFERENCE, *aggregation.methods(cell)]:
@@ -308,14 +309,14 @@ def _edges(estimate: Estimate) -> str:
 
 
 def drop_figure(drops: pd.DataFrame) -> Figure:
-    """The mean drop of each method against what it removes of the table and of the network."""
+    """The mean drop of each method against the share of the table or network that it removes."""
     styles = method_styles(aggregation.methods(drops))
     drawn = Figure(figsize=(7.0, 3.0), layout="constrained")
     axes = drawn.subplots(1, 2, sharey=True)
     deepest = _deepest(estimate.mean for estimate in drops["seeds"])
     parts = {"achieved_reduction": "of the table", "folded_reduction": "of the network, folded"}
     for ax, (column, name) in zip(axes, parts.items(), strict=True):
-        below = 0  # means that lie under the panel
+        below = 0  # the number of means below the panel
         for method, style in styles.items():
             line = drops[drops["method"] == method].sort_values(column)
             means = np.array([estimate.mean for estimate in line["seeds"]])
@@ -342,12 +343,12 @@ def drop_figure(drops: pd.DataFrame) -> Figure:
 
 
 def _deepest(means: Iterable[float]) -> float:
-    """Where the figure of drops ends: at what is lost at most, but at 6 points."""
+    """The lower end of the figure of drops: the largest mean, but at most 6 points."""
     return min(6.0, max(means) + 0.5)
 
 
 def cells_figure(taken: pd.DataFrame) -> Figure:
-    """The difference between compressing during and before training, a line a cell."""
+    """The difference between compression during and before training, one line per cell."""
     accuracy = taken.pivot_table("test_accuracy", [*CELL, "rate"], "method")
     apart = (accuracy[FIRST] - accuracy[EARLIER]).dropna().unstack("rate")
     drawn = Figure(figsize=(7.0, 3.2), layout="constrained")

@@ -1,4 +1,4 @@
-"""What a key that is not known may have meant."""
+"""Suggests what an unknown key may have meant."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -9,7 +9,7 @@ from ccompress.config import files
 from ccompress.config.schema import GROUPS, keys
 from ccompress.errors import closest
 
-# As other programs name these.
+# The names of these options in other programs.
 _LEARNING_RATE = ("lr", "learning_rate", "max_lr", "base_lr", "step_lr")
 _OPTIMIZER = ("optimizer", "optim", "weight_decay", "momentum", "betas", "beta1", "beta2", "eps")
 
@@ -19,17 +19,17 @@ _FIXED = (
 
 
 def hint(key: str, known: Iterable[str] = ()) -> str:
-    """What `key` may have meant, in brackets after a blank, or "".
+    """A suggestion in brackets after a space, or "" if there is none.
 
     Args:
-        key: A key that is not known, such as `network.hiden`.
-        known: Names that its section or group has, as far as the caller knows them: `hidden`.
+        key: An unknown key, such as `network.hiden`.
+        known: The names in its section or group, such as `hidden`, if the caller knows them.
     """
-    said = _meant(key, known)
-    return f" ({said})" if said else ""
+    suggestion = _suggestion(key, known)
+    return f" ({suggestion})" if suggestion else ""
 
 
-def _meant(key: str, known: Iterable[str]) -> str:
+def _suggestion(key: str, known: Iterable[str]) -> str:
     group, _, name = key.rpartition(".")
     words = key.lower().replace("-", "_").split(".")
     if words[-1] in _LEARNING_RATE:
@@ -45,7 +45,7 @@ def _meant(key: str, known: Iterable[str]) -> str:
     by_name: defaultdict[str, list[str]] = defaultdict(list)
     for each in (*keys(), *choices):
         by_name[each.rpartition(".")[2]].append(each)
-    # Within the group first, by what follows its name: all of its keys begin alike.
+    # Look in the group first. Compare names without the group, which all keys of the group share.
     within = [each for each, owners in by_name.items() if f"{group}.{each}" in owners]
     if near := closest(name, within):
         return f"did you mean {group}.{near}?"
@@ -54,7 +54,7 @@ def _meant(key: str, known: Iterable[str]) -> str:
 
 
 def _choices() -> dict[str, list[str]]:
-    """Key of each option of a group -> the choices of that group that have it."""
+    """The key of each option -> the choices of its group that have this option."""
     choices: defaultdict[str, list[str]] = defaultdict(list)
     for group in GROUPS:
         for choice in files.options(group):

@@ -1,9 +1,10 @@
-"""What a model file holds, and the bytes of its parts.
+"""The contents of a model file, and the bytes of its parts.
 
-It is a safetensors file. The network's tensors stand under their own names, the embedding's under
-`embedding.`. Beside them stand the words (`ccompress.deployment.row_order`), and as compressed JSON
-what the network and its embedding are made from, the labels and the tokenizer. Nothing else of a
-run's configuration is needed to read raw text, and none is stored.
+It is a safetensors file. The network's tensors have their own names, and those of the embedding
+begin with `embedding.`. Another tensor holds the words (`ccompress.deployment.row_order`). The last
+one is compressed JSON: the arguments that build the network and its embedding, the labels, and the
+tokenizer. Reading raw text needs nothing else from a run's configuration, so nothing else is
+stored.
 """
 
 import json
@@ -21,23 +22,24 @@ from ccompress.deployment import row_order
 from ccompress.errors import InputError
 from ccompress.networks.base import Network
 
-# Raised whenever the file changes in such a way that an earlier ccompress cannot read it.
+# Raise it if the file changes so that an earlier ccompress cannot read it.
 _FORMAT = "2"
-# The first: words and all else as JSON in the file's own metadata, rows in the order of training.
+# In the first format, the words and everything else are JSON in the file's own metadata, and the
+# rows are in the order of training.
 _FIRST_FORMAT = "1"
 _ABOUT = ".about"
 _VOCABULARY = (row_order.WORDS, row_order.RUNS)
 
 
 class FileBytes(NamedTuple):
-    """The bytes of a model file by part.
+    """The number of bytes of each part of a model file.
 
     Attributes:
         table: The tensors of the embedding.
-        rest: Those of all other layers.
+        rest: The tensors of all other layers.
         vocabulary: The words of the rows.
-        metadata: All else: the labels, what the network is made from, the names, types and shapes
-            of the tensors, the checksum.
+        metadata: Everything else: the labels, the arguments that build the network, the names,
+            types and shapes of the tensors, and the checksum.
     """
 
     table: int
@@ -48,7 +50,7 @@ class FileBytes(NamedTuple):
 
 @dataclass(frozen=True)
 class Contents:
-    """All that a model file holds, to be written or counted."""
+    """The contents of a model file, before or after it is written."""
 
     tensors: Mapping[str, "Tensor | np.ndarray[Any, Any]"]
 
@@ -61,7 +63,7 @@ class Contents:
         storage.save(path, self.tensors, self._metadata)
 
     def file_bytes(self) -> FileBytes:
-        """The bytes that the file has, or would have, by part."""
+        """The number of bytes of each part, as in the written file."""
         parts = dict.fromkeys(FileBytes._fields, 0)
         for name, tensor in self.tensors.items():
             parts[_part(name)] += tensor.nbytes
@@ -82,13 +84,13 @@ def _part(name: str) -> str:
 def pack(
     network: Network, words: list[str], rest: Mapping[str, Tensor], about: Mapping[str, Any]
 ) -> Contents:
-    """The contents of the file of a network.
+    """The contents of the model file of a network.
 
     Args:
-        network: As it is shipped (`ccompress.networks.rest`).
+        network: The network as it is shipped (`ccompress.networks.rest`).
         words: The word of each row of its embedding.
-        rest: Its tensors but for the embedding's, as they are stored.
-        about: Plain values, from which `ccompress.deployment.model.load` makes it again.
+        rest: The stored tensors of all layers except the embedding.
+        about: Plain values, from which `ccompress.deployment.model.load` builds the network again.
     """
     rows = row_order.ordered(network.embedding, words)
     embedding = {f"embedding.{name}": tensor for name, tensor in rows.state.items()}
@@ -98,12 +100,12 @@ def pack(
 
 
 class Read(NamedTuple):
-    """What a model file holds, read.
+    """The contents of a model file that was read.
 
     Attributes:
-        tensors: Those of the network, by name.
+        tensors: The tensors of the network, by name.
         words: The word of each row of its embedding.
-        about: As it was given to `pack`.
+        about: The plain values that `pack` was given.
     """
 
     tensors: dict[str, Tensor]
@@ -115,8 +117,9 @@ def read(path: Path) -> Read:
     """Read a model file of this or an earlier version.
 
     Raises:
-        InputError: There is no such file, it is damaged, no model, or of a later version.
-        ValueError: Its parts are not what they should be; of it `json.JSONDecodeError` is one.
+        InputError: There is no such file, or it is damaged, is no model, or is of a later version.
+        ValueError: Its parts cannot be read or do not fit together. This includes
+            `json.JSONDecodeError`.
         KeyError: A part is missing.
     """
     try:
@@ -131,12 +134,12 @@ def read(path: Path) -> Read:
         return _of_first_format(tensors, metadata)
     if metadata["format"] != _FORMAT:
         raise InputError(f"{path} was written by another version of ccompress: update this one")
-    beside = {name: tensors.pop(name).numpy() for name in (*_VOCABULARY, _ABOUT) if name in tensors}
+    others = {name: tensors.pop(name).numpy() for name in (*_VOCABULARY, _ABOUT) if name in tensors}
     try:
-        about = json.loads(zlib.decompress(beside[_ABOUT].tobytes()))
+        about = json.loads(zlib.decompress(others[_ABOUT].tobytes()))
     except zlib.error as error:
         raise ValueError(f"{_ABOUT}: {error}") from error
-    return Read(tensors, row_order.words_of_rows(beside), about)
+    return Read(tensors, row_order.words_of_rows(others), about)
 
 
 def _of_first_format(tensors: dict[str, Tensor], metadata: Mapping[str, str]) -> Read:

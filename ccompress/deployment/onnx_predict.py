@@ -1,6 +1,8 @@
-"""The label of each text and its probability, from the files beside this one.
+"""Predict the label of each text, and its probability, with the model in this folder.
 
-Needs onnxruntime and tokenizers. Run it on a text a line: python predict.py < texts.txt
+It needs onnxruntime and tokenizers. Run it on a file with one text per line:
+
+    python predict.py < texts.txt
 """
 
 import json
@@ -20,18 +22,18 @@ SESSION = onnxruntime.InferenceSession(FOLDER / "model.onnx")
 
 
 def predict(texts: list[str]) -> list[tuple[str | None, float | None]]:
-    """The label and the probability of each text; of one without words, None and None."""
+    """The label and the probability of each text; None and None for a text without words."""
     rows = [encoding.ids + ngrams(encoding.tokens) for encoding in TOKENIZER.encode_batch(texts)]
     padded = np.zeros((len(rows), max(1, *map(len, rows))), np.int64)
     for i, row in enumerate(rows):
         padded[i, : len(row)] = row
     (probabilities,) = SESSION.run(None, {"tokens": padded})
     best = [(LABELS[p.argmax()], float(p.max())) for p in probabilities]
-    return [said if row else (None, None) for row, said in zip(rows, best, strict=True)]
+    return [answer if row else (None, None) for row, answer in zip(rows, best, strict=True)]
 
 
 def ngrams(words: list[str]) -> list[int]:
-    """The rows of the n-grams of a text that have one; the tokenizer gives those of its words."""
+    """The rows of a text's n-grams, which the tokenizer does not give."""
     runs = (
         " ".join(words[begin : begin + length])
         for length in range(2, LONGEST + 1)
@@ -44,5 +46,5 @@ if __name__ == "__main__":
     with open(0, encoding="utf-8-sig") as texts, open(1, "w", encoding="utf-8") as answers:
         for line in texts:
             [(label, probability)] = predict([line])
-            said = {"label": label, "probability": probability, "text": line.rstrip("\n")}
-            print(json.dumps(said, ensure_ascii=False), file=answers, flush=True)
+            answer = {"label": label, "probability": probability, "text": line.rstrip("\n")}
+            print(json.dumps(answer, ensure_ascii=False), file=answers, flush=True)

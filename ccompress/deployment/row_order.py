@@ -1,9 +1,9 @@
-"""The words of a model file, and the order of the table's rows that lets them take least room.
+"""The words of a model file, and the order of the table's rows in which the words take least space.
 
-A sorted list of words compresses best, so the rows of the table stand in the order of their words.
-An embedding may allow that within runs of rows only, as the tiers of mixed precision. Then each
-word has the number of its run beside it. For imdb, words and runs take 103 kB; a sorted list for
-each run would take 121 kB.
+A sorted list of words compresses best, so the rows of the table are in the order of their words.
+Some embeddings allow this order only within runs of rows, such as the tiers of mixed precision.
+Then the file also stores the number of each word's run. For imdb, words and runs take 103 kB; a
+separate sorted list for each run would take 121 kB.
 """
 
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ from ccompress.data.text import word_list
 from ccompress.data.text.vocabulary import SPECIAL
 from ccompress.embeddings.base import CompressedEmbedding
 
-# No name of a tensor in a network's state begins with a point.
+# No tensor in a network's state has a name that begins with a dot.
 WORDS, RUNS = ".words", ".runs"
 
 _MOST_RUNS = np.iinfo(np.uint8).max
@@ -29,8 +29,8 @@ class Ordered(NamedTuple):
     """The embedding and the words of a model file.
 
     Attributes:
-        state: The state of the embedding, rows in the order of the file.
-        words: The words as tensors, to be stored beside it.
+        state: The state of the embedding, with its rows in the order of the file.
+        words: The tensors that hold the words.
     """
 
     state: dict[str, Tensor]
@@ -41,16 +41,16 @@ def ordered(embedding: nn.Module, words: list[str]) -> Ordered:
     """Put the rows in the order of their words, as far as the embedding allows.
 
     Args:
-        embedding: What the network reads.
-        words: The word of each row, `<pad>` and `<unk>` first; these stay where they are.
+        embedding: The embedding of the network.
+        words: The word of each row. `<pad>` and `<unk>` come first and stay there.
     """
-    own = words[len(SPECIAL) :]
+    ordinary = words[len(SPECIAL) :]
     runs = _runs(embedding)
     if runs is None or runs[-1] > _MOST_RUNS:
-        return Ordered(embedding.state_dict(), {WORDS: word_list.pack(own)})
+        return Ordered(embedding.state_dict(), {WORDS: word_list.pack(ordinary)})
     run = runs.numpy()[len(SPECIAL) :]
-    alphabetical = np.array(sorted(range(len(own)), key=own.__getitem__), np.int64)
-    tensors = {WORDS: word_list.pack([own[i] for i in alphabetical])}
+    alphabetical = np.array(sorted(range(len(ordinary)), key=ordinary.__getitem__), np.int64)
+    tensors = {WORDS: word_list.pack([ordinary[i] for i in alphabetical])}
     sorted_runs = run[alphabetical]
     if run.any():
         tensors[RUNS] = word_list.compressed(sorted_runs.astype(np.uint8).tobytes())
@@ -60,10 +60,10 @@ def ordered(embedding: nn.Module, words: list[str]) -> Ordered:
 
 
 def words_of_rows(tensors: Mapping[str, Bytes]) -> list[str]:
-    """The word of each row, from the tensors that `ordered` gave.
+    """The word of each row, from the tensors that `ordered` returned.
 
     Raises:
-        ValueError: They do not fit together.
+        ValueError: The tensors do not fit together.
     """
     words = word_list.unpack(tensors[WORDS])
     if RUNS in tensors:

@@ -1,12 +1,13 @@
-"""Our tokenizers for the `tokenizers` library, which many languages have: a `tokenizer.json`.
+"""Writes our tokenizers as `tokenizer.json` for the `tokenizers` library of many languages.
 
-Both do the same: substitutions, then a pattern that finds the tokens. Only the names of classes of
-characters differ between Python and the library's engine, Oniguruma.
+Our tokenizers and the library do the same: they make substitutions, and then a pattern finds the
+tokens. Only the names of character classes differ between Python and the library's engine,
+Oniguruma.
 
-The only known differences are characters that one of the two does not know yet, because its version
-of Unicode is older: Python 3.11 has version 14. Each assigned character of that version, between
-letters, digits and marks, and each of 135,646 real texts (trec, snips, clinc150, sst2, books, and
-imdb, whole) give the same rows with both, for each tokenizer.
+The only known differences concern characters that one of the two does not know yet, because its
+version of Unicode is older. Python 3.11 has version 14. For each tokenizer, both give the same rows
+for each assigned character of that version, between letters, digits and marks. They also give the
+same rows for each of the 135,646 texts of trec, snips, clinc150, sst2, books and imdb.
 """
 
 import re
@@ -22,9 +23,9 @@ if TYPE_CHECKING:
 
 Substitution = tuple[str | re.Pattern[str], str]
 
-# The characters themselves: by \xa0 Oniguruma means a byte.
+# These are the characters themselves, because Oniguruma reads \xa0 as a byte.
 _SPACE = "\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
-# Python's classes, and what Oniguruma has to be told: its \w has marks and lacks fractions, its \s
+# Python's classes -> the same for Oniguruma, whose \w includes marks but no fractions, and whose \s
 # lacks the separators of ASCII.
 _CLASSES = {
     r"[^\W\d_]": r"[\p{L}\p{Nl}\p{No}]",
@@ -33,10 +34,10 @@ _CLASSES = {
     r"\s": f"[{_SPACE}]",
     r"\S": f"[^{_SPACE}]",
 }
-# str.lower makes ς of a Σ that ends a word; the library, which looks at each letter alone, σ.
+# str.lower turns a Σ at the end of a word into ς. The library lowers each letter alone, into σ.
 _FINAL_SIGMA = r"(?<=\p{Cased}\p{Case_Ignorable}*)Σ(?!\p{Case_Ignorable}*\p{Cased})"
 
-# Each tokenizer, of lower-cased text: substitutions one after another, and what a token is.
+# The steps of each tokenizer, on lower-cased text: substitutions in order, and the token's pattern.
 _STEPS: dict[str, tuple[Sequence[Substitution], re.Pattern[str]]] = {
     "treebank": (tokenizers.TREEBANK_SUBSTITUTIONS, tokenizers.TREEBANK_TOKEN),
     "basic_english": (
@@ -56,23 +57,23 @@ _STEPS: dict[str, tuple[Sequence[Substitution], re.Pattern[str]]] = {
 
 
 def can_hold(name: str) -> bool:
-    """Whether a `tokenizer.json` can hold a tokenizer: any but a function of one's own."""
+    """Whether a `tokenizer.json` can hold a tokenizer; it cannot hold a user's own function."""
     return name in _STEPS
 
 
 def written(name: str, words: Sequence[str]) -> str:
     """The contents of a `tokenizer.json` that gives rows of the table, as `Model.encode` does.
 
-    Of several texts the shorter ones are filled up at their end with 0, the row of `<pad>`. A text
-    without words has no tokens. The file holds n-grams, too, but as words with spaces, which no
-    text has: the program that reads it looks them up (`ccompress.deployment.onnx_predict`).
+    In a batch, shorter texts are padded at their end with 0, the row of `<pad>`. A text without
+    words has no tokens. The file also holds the n-grams, as words with spaces, which the tokenizer
+    never gives. The program that reads it looks them up (`ccompress.deployment.onnx_predict`).
 
     Args:
-        name: The tokenizer, a name known to `ccompress.data.text.tokenizers.get`.
+        name: The name of the tokenizer, as `ccompress.data.text.tokenizers.get` knows it.
         words: The word or n-gram of each row.
 
     Raises:
-        InputError: The tokenizer is a function of one's own.
+        InputError: The tokenizer is a user's own function.
         ImportError: The library is not installed.
     """
     from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers
@@ -90,13 +91,14 @@ def written(name: str, words: Sequence[str]) -> str:
             normalizers.Lowercase(),
             *(
                 normalizers.Replace(
-                    found if isinstance(found, str) else _translated(found, Regex), replacement
+                    pattern if isinstance(pattern, str) else _translated(pattern, Regex),
+                    replacement,
                 )
-                for found, replacement in substitutions
+                for pattern, replacement in substitutions
             ),
         ]
     )
-    # Inverted, it is the rest that is removed.
+    # Inverted, it removes everything except the tokens.
     tokenizer.pre_tokenizer = pre_tokenizers.Split(
         _translated(token, Regex), "removed", invert=True
     )
@@ -105,10 +107,10 @@ def written(name: str, words: Sequence[str]) -> str:
 
 
 def _translated(pattern: re.Pattern[str], make: "Callable[[str], Regex]") -> "Regex":
-    """A pattern of Python as Oniguruma has to be told it."""
+    """A pattern of Python in the syntax of Oniguruma."""
     text = pattern.pattern
     if pattern.flags & re.VERBOSE:
-        text = re.sub(r"\s+#.*|\s+", "", text)  # no pattern of ours means a space or # by itself
+        text = re.sub(r"\s+#.*|\s+", "", text)  # no pattern of ours contains a literal space or #
     for ours, theirs in _CLASSES.items():
         text = text.replace(ours, theirs)
     return make(text)

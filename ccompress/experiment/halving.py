@@ -100,9 +100,12 @@ def rounds(
                 # A run that failed, such as one that diverged, scores minus infinity.
                 scores = {name: each for name, each in scores.items() if -math.inf not in each}
                 remaining[cell] = best(scores, count)
-        now = seeds[done : done + further]
+        next_seeds = seeds[done : done + further]
         yield [
-            cells[cell][name][seed] for cell in cells for name in remaining[cell] for seed in now
+            cells[cell][name][seed]
+            for cell in cells
+            for name in remaining[cell]
+            for seed in next_seeds
         ]
         done += further
 

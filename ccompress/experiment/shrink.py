@@ -15,12 +15,12 @@ from ccompress.config.settings import Settings, digest
 from ccompress.data.base import Splits
 from ccompress.data.columns import Columns
 from ccompress.errors import InputError
-from ccompress.experiment import results
+from ccompress.experiment import launching, results
 from ccompress.experiment.run import finished, prepare, run
 from ccompress.training.trainer import EpochRow
 
 REFERENCE = "none"
-# What is tried with the reference's network: from a quarter of the table to a hundredth of it.
+# Tried with the reference's network: rates that leave from a quarter to a hundredth of the table.
 SWEEP = {
     REFERENCE: ("0",),
     "quantization": ("0.75", "0.875"),
@@ -28,8 +28,8 @@ SWEEP = {
     "in_training_svd_int8": ("0.9", "0.95", "0.975"),
     "in_training_svd_mixed": ("0.975", "0.99"),
 }
-# Where the table is that small, most of a file is something else. So the methods that leave least
-# of the table are tried with less of the rest, too: layers in few bits, fewer of them, fewer words.
+# If the table is small, most of a file is something else. So the methods that leave the least of
+# the table are also tried with a smaller rest: layers in few bits, fewer layers, fewer words.
 SMALLER: tuple[dict[str, Any], ...] = (
     {"rest": "int8"},
     {"rest": "int8", "network.hidden": 50, "network.layers": 1},
@@ -40,7 +40,7 @@ SWEEP_OF_SMALLER = {
     "in_training_svd_mixed": ("0.975", "0.99"),
 }
 
-_TELLING = 5  # epochs after which the time left is told
+_EPOCHS_TO_ESTIMATE = 5  # after as many epochs the remaining time is printed
 _DIM = 100
 _SMALL = 2000  # with fewer training texts than this, batches are small
 _MANY_WORDS = 5000  # with more training words than this, words that occur once get no vector
@@ -97,7 +97,7 @@ class Task:
                     try:
                         settings.method.size_for(data.counts, data.table.shape[1], settings.rate)
                     except InputError:
-                        continue  # the table is too small for it
+                        continue  # the table is too small for this rate
                     candidates.append(Candidate(settings, overrides, smaller))
         return candidates
 
@@ -106,7 +106,7 @@ class Task:
         return [*self._data(), *chosen, *self.options, f"method={method}", f"rate={rate}"]
 
     def _defaults(self, splits: Splits) -> dict[str, Any]:
-        """Options that suit the texts, but for those that the user has chosen."""
+        """Options that suit the texts, without those that the user has chosen."""
         words = {word for tokens in splits.train.tokens for word in tokens}
         few = len(splits.train) < _SMALL
         defaults = {
@@ -118,7 +118,7 @@ class Task:
             "train.epochs": 30 if few else 15,
             "train.upper.calr": 0.004,
         }
-        # Another kind of vectors or of network has options of its own.
+        # Other vectors and networks have other options.
         return {
             key: value
             for key, value in defaults.items()
@@ -126,16 +126,16 @@ class Task:
         }
 
     def _variants(self, reference: Settings) -> Iterator[dict[str, Any]]:
-        """Options of the reference's network, none, and of those that are smaller than it."""
+        """No options, for the reference's network; then the options of each smaller network."""
         rows = len(prepare(reference).table)
-        has = {f"network.{option}" for option in reference.resolved["network"]}
+        network_options = {f"network.{option}" for option in reference.resolved["network"]}
         variants: list[dict[str, Any]] = [{}]
         for smaller in SMALLER:
             fitting = {
                 key: value
                 for key, value in smaller.items()
                 if key not in self._chosen
-                and (not key.startswith("network.") or key in has)
+                and (not key.startswith("network.") or key in network_options)
                 and (key != "vocab.max_size" or value < rows)
             }
             if fitting not in variants:
@@ -160,7 +160,7 @@ def words_with_vector(settings: Settings, splits: Splits) -> set[str]:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A run, the overrides that give it, and which of them make its network a smaller one."""
+    """A run, its overrides, and those of them that make its network smaller."""
 
     settings: Settings
     overrides: list[str]
@@ -168,14 +168,14 @@ class Candidate:
 
     @property
     def name(self) -> str:
-        """What tells it from the others."""
+        """A name that distinguishes it from the other candidates."""
         method, rate = self.settings.names["method"], self.settings.rate
         smaller = [f"{key.split('.')[-1]}={value}" for key, value in self.smaller.items()]
         return " ".join([f"{method} {rate:g}" if rate else method, *smaller])
 
 
 def sweep(candidates: Sequence[Candidate]) -> list[dict[str, Any]]:
-    """Run what is not finished; the rows, in order. One that fails does not stop the others.
+    """Run all unfinished candidates; return all rows, in order. A failed run stops no other run.
 
     Raises:
         InputError: The reference failed, or the runs folder cannot be written.
@@ -194,21 +194,23 @@ def sweep(candidates: Sequence[Candidate]) -> list[dict[str, Any]]:
 
 
 def _attempt(candidate: Candidate, on_epoch: Callable[[EpochRow], None]) -> dict[str, Any]:
-    """The row of a run, which says so where it failed."""
+    """Run a candidate; return its row, which records the error of a failed run.
+
+    Raises:
+        InputError: The run was refused before it began, so there is no row.
+        DiskFull: The row cannot be written.
+    """
     settings = candidate.settings
     line = results.command_line(candidate.overrides, [], settings.method.uses_rate)
-    try:
-        return run(settings, line, on_epoch)
-    except Exception:
-        # Whatever it was, its row says so; on a full disk there is none.
-        row = results.read_result(settings.folder)
-        if row is None:
-            raise
-        return row
+    outcome = launching.guarded(lambda: run(settings, line, on_epoch))
+    row = outcome if "run_id" in outcome else results.read_result(settings.folder)
+    if row is None:
+        raise InputError(f"{candidate.name}: {outcome['error']}")
+    return row
 
 
 def _epochs(candidates: Sequence[Candidate]) -> list[int]:
-    """How many epochs each trains: what runs share is trained by the first of them."""
+    """How many epochs each run trains. The first of several runs trains what they share."""
     epochs, seen = [], set()
     for settings in (candidate.settings for candidate in candidates):
         reference = digest(settings.reference_identity)
@@ -232,7 +234,7 @@ def _progress(
     began, trained, runs = time.monotonic(), 0, 0
 
     def left(done: int) -> str:
-        # The first epoch, in which torch is loaded, says nothing of the others.
+        # The first epoch also loads torch, so it does not count.
         seconds = (time.monotonic() - began) / max(done - 1, 1) * (sum(epochs) - done)
         return f"about {seconds:.0f} s" if seconds < 100 else f"about {seconds / 60:.0f} min"
 
@@ -244,7 +246,7 @@ def _progress(
             bar.update()
             if trained == 1:
                 began = time.monotonic()
-            if trained == _TELLING and not (terminal or quiet):
+            if trained == _EPOCHS_TO_ESTIMATE and not (terminal or quiet):
                 print(f"{len(epochs)} runs, {sum(epochs)} epochs: {left(trained)}", flush=True)
 
         def on_run(candidate: Candidate, row: dict[str, Any]) -> None:
@@ -253,11 +255,11 @@ def _progress(
             done = sum(epochs[:runs])
             bar.update(done - bar.n)
             failed = row["status"] == "failed"
-            said = f"failed: {row['error']}" if failed else f"dev {row['dev_accuracy']:.1f} %"
-            bar.set_postfix_str(f"{candidate.name}: {said}")
+            outcome = f"failed: {row['error']}" if failed else f"dev {row['dev_accuracy']:.1f} %"
+            bar.set_postfix_str(f"{candidate.name}: {outcome}")
             if not (terminal or quiet):
                 print(
-                    f"[{runs}/{len(epochs)}] {candidate.name}: {said}; {left(done)} left",
+                    f"[{runs}/{len(epochs)}] {candidate.name}: {outcome}; {left(done)} left",
                     flush=True,
                 )
 
@@ -267,8 +269,8 @@ def _progress(
 def smallest(rows: Sequence[dict[str, Any]], within: float) -> dict[str, Any]:
     """The run with the smallest file whose drop from the reference on dev is at most `within`.
 
-    Drops count in tenths, as they are shown. Test has no part in the choice. Of equal files the one
-    that is best on dev.
+    Drops are rounded to tenths, as they are shown. Test plays no part in the choice. Among files of
+    equal size, the run with the best accuracy on dev is chosen.
     """
     done = [row for row in rows if row["status"] == "done"]
     whole = rows[0]["dev_accuracy"]

@@ -1,6 +1,7 @@
 """Compressed networks in files."""
 
 import copy
+import itertools
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -24,20 +25,21 @@ M = TypeVar("M", bound=nn.Module)
 
 
 def save(module: nn.Module, path: str | Path) -> None:
-    """Stores a network with all that `compress` did to it, for `restore`.
+    """Store a network, and what `compress` did to it, for `restore`.
 
     A model of transformers is stored by its own `save_pretrained`, so that `from_pretrained` reads
-    it. Any other network becomes one safetensors file of its state, which also says which tables
-    are compressed and how. Tensors that are shared are stored once. Nothing is pickled.
+    it. Any other network becomes one safetensors file with its state and a description of its
+    compressed tables. Shared tensors are stored once. Nothing is pickled.
 
     Args:
-        module: the network.
-        path: a folder, which is made if it is not there, or for a network that is not of
-            transformers a file that ends in `.safetensors`.
+        module: The network.
+        path: A folder, which is made if it does not exist. A network that is not a model of
+            transformers may also be stored in a file that ends in `.safetensors`.
 
     Raises:
-        InputError: if a table is still in training (see `finish`), or the path is no such one.
-        OSError: if the file cannot be written.
+        InputError: A table is still in training (see `finish`), or the path is a file and the
+            network is a model of transformers.
+        OSError: The file cannot be written.
     """
     path = storage.expanded(path)
     description = described(module)
@@ -48,25 +50,27 @@ def save(module: nn.Module, path: str | Path) -> None:
         return
     file = _file(path)
     state = module.state_dict()
-    kept = {name: tensor.contiguous() for name, tensor in state.items() if not _twin(state, name)}
+    kept = {
+        name: tensor.contiguous() for name, tensor in state.items() if not _is_copy(state, name)
+    }
     with storage.replacing(file) as temporary:
         save_file(kept, temporary, {_KEY: json.dumps(description), "format": "pt"})
 
 
 def restore(model: M | Callable[[], M], path: str | Path) -> M:
-    """Reads a network that `save`, or the `save_pretrained` of a compressed model, stored.
+    """Read a network that `save`, or the `save_pretrained` of a compressed model, stored.
 
     Args:
-        model: a class of transformers, such as `AutoModel`; or a network made as the stored one
-            was before it was compressed, or what makes such a network when it is called.
-        path: the folder or the file.
+        model: One of three things: a class of transformers, such as `AutoModel`; a network made
+            like the stored one before its compression; or a function that makes such a network.
+        path: The folder or the file.
 
     Returns:
-        The network. One that was given is changed in place.
+        The network. If `model` is a network, it is changed in place and returned.
 
     Raises:
-        InputError: if there is no such file, it is damaged, or it does not fit the network; the
-            message names the tensor. A network that was given is then as it was.
+        InputError: There is no such file, it is damaged, or it does not fit the network. The
+            message names the tensor, and a given network stays unchanged.
 
     Example::
 
@@ -77,7 +81,7 @@ def restore(model: M | Callable[[], M], path: str | Path) -> M:
     path = storage.expanded(path)
     from_pretrained = getattr(model, "from_pretrained", None)
     if isinstance(model, type) and from_pretrained is not None:
-        from ccompress.library import transformers  # noqa: F401 - which registers the form
+        from ccompress.library import transformers  # noqa: F401 - its import registers the form
 
         if not path.is_dir():
             raise InputError(f"there is no folder {path}")
@@ -87,7 +91,7 @@ def restore(model: M | Callable[[], M], path: str | Path) -> M:
     module: M = model if isinstance(model, nn.Module) else model()  # type: ignore[assignment]
     _refuse_misfit(module, description, state, _file(path))
     restructure(module, description)
-    module.load_state_dict(state, strict=False)  # what is shared was stored once
+    module.load_state_dict(state, strict=False)  # shared tensors are stored under one name only
     return module
 
 
@@ -95,16 +99,11 @@ def _file(path: Path) -> Path:
     return path if path.suffix == ".safetensors" else path / _FILE
 
 
-def _twin(state: dict[str, Tensor], name: str) -> str | None:
-    """The first tensor of a state that is the same as one, under another name."""
+def _is_copy(state: dict[str, Tensor], name: str) -> bool:
+    """Whether an earlier name in the state belongs to the same tensor."""
     tensor = state[name]
-    for other, earlier in state.items():
-        if other == name:
-            return None
-        same = earlier.untyped_storage().data_ptr() == tensor.untyped_storage().data_ptr()
-        if same and tensor.numel() and earlier.is_set_to(tensor):
-            return other
-    raise AssertionError(name)
+    earlier = itertools.takewhile(lambda other: other != name, state)
+    return tensor.numel() > 0 and any(state[other].is_set_to(tensor) for other in earlier)
 
 
 def _read(path: Path) -> tuple[Description, dict[str, Tensor]]:
@@ -127,8 +126,8 @@ def _read(path: Path) -> tuple[Description, dict[str, Tensor]]:
 def _refuse_misfit(
     module: nn.Module, description: Description, state: dict[str, Tensor], path: Path
 ) -> None:
-    """Refuse a state that the network would not have after it is restructured."""
-    # A copy without numbers: each tensor is already copied, says deepcopy's memo, to one on meta.
+    """Refuse a state that does not fit the network after its restructuring."""
+    # A copy of the network without numbers: deepcopy's memo gives an empty copy of each tensor.
     tensors = {id(t): t for t in (*module.parameters(), *module.buffers())}
     memo = {key: _without_numbers(tensor) for key, tensor in tensors.items()}
     skeleton = copy.deepcopy(module, memo)

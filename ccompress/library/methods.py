@@ -1,4 +1,4 @@
-"""The compressed forms of a trained table: the methods of the command line that start from one."""
+"""The methods of the command line that start from a trained table, as functions of that table."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -18,20 +18,20 @@ from ccompress.embeddings.row_quantized import RowQuantizedEmbedding
 from ccompress.errors import InputError
 from ccompress.numerics import allocation, rates
 
-# How often each row is read (V,), or texts as ids of rows, of which it is counted.
+# How often each row is read (V,); or texts, given as the ids of the rows that they read.
 Counts = Tensor | Iterable[Tensor | Sequence[int]]
 
 
 @dataclass(frozen=True)
 class Given:
-    """What a method starts from.
+    """The input of a method.
 
     Attributes:
         table: E (V, d).
-        rate: p, the fraction of its bytes to remove.
-        padding_idx: the row that is padding.
-        sparse: whether the gradient of the table is sparse.
-        counts: how often each row is read (V,); of no meaning to methods that do not count.
+        rate: p, the fraction of the table's bytes to remove.
+        padding_idx: The row of padding, if there is one.
+        sparse: Whether the gradient of the table is sparse.
+        counts: How often each row is read (V,). Only the methods in `COUNTING` use it.
     """
 
     table: Tensor
@@ -48,14 +48,17 @@ class Given:
 
     @property
     def width(self) -> int:
-        """Bits of a number."""
+        """The number of bits of each number in the table."""
         return 8 * self.table.element_size()
 
     @property
     def zeros(self) -> int | None:
-        """The row of padding if it is zeros: a frozen embedding reads such a row as zeros."""
+        """The row of padding, if it is zero; a frozen embedding reads that row as zeros."""
         row = self.padding_idx
         return None if row is None or self.table[row].any() else row
+
+
+Method = Callable[[Given], CompressedEmbedding]
 
 
 def _low_rank(given: Given) -> CompressedEmbedding:
@@ -80,47 +83,42 @@ def _mixed(given: Given) -> CompressedEmbedding:
     table, counts = given.table, given.counts
     tier = torch.from_numpy(allocation.tiers(counts.cpu().numpy())).to(table.device)
     order = ReorderedEmbedding.order(tier)
-    padding_idx = inside = given.zeros
+    padding_idx = sorted_padding_idx = given.zeros
     if padding_idx is not None:
-        inside = int((order == padding_idx).nonzero())
+        sorted_padding_idx = int((order == padding_idx).nonzero())
+    # The tier of each row takes four bits.
     budget = int(rates.kept_fraction(given.rate) * table.nbytes) - (len(table) + 1) // 2
     inner = FakeQuantizedLowRankEmbedding.from_table(
-        table[order], counts.to(table.device)[order], budget, inside
+        table[order], counts.to(table.device)[order], budget, sorted_padding_idx
     )
     inner.sparse = given.sparse
     return ReorderedEmbedding.over(inner, tier, padding_idx)
 
 
-def _quantized(given: Given) -> CompressedEmbedding:
-    bits = rates.quantized_bits(*given.size, given.width)
-    return QuantizedEmbedding.from_table(given.table, bits, given.zeros)
+def _frozen(
+    from_table: Callable[[Tensor, int, int | None], CompressedEmbedding],
+    size: Callable[[int, int, float, int], int],
+) -> Method:
+    """A method that freezes the table.
 
-
-def _row_quantized(given: Given) -> CompressedEmbedding:
-    bits = rates.row_quantized_bits(*given.size, given.width)
-    return RowQuantizedEmbedding.from_table(given.table, bits, given.zeros)
-
-
-def _codebook(given: Given) -> CompressedEmbedding:
-    bits = rates.codebook_bits(*given.size, given.width)
-    return CodebookEmbedding.from_table(given.table, bits, given.zeros)
-
-
-def _product(given: Given) -> CompressedEmbedding:
-    parts = rates.subvectors(*given.size, given.width)
-    return ProductQuantizedEmbedding.from_table(given.table, parts, given.zeros)
+    Args:
+        from_table: Makes the embedding, given the table, its size and the row of padding.
+        size: Gives the bits per number, or the codes per row, for V, d, p and the bits of each
+            number in the table.
+    """
+    return lambda given: from_table(given.table, size(*given.size, given.width), given.zeros)
 
 
 # By their names on the command line.
-METHODS: dict[str, Callable[[Given], CompressedEmbedding]] = {
+METHODS: dict[str, Method] = {
     "in_training_svd": _low_rank,
     "in_training_svd_weighted": _weighted,
     "in_training_svd_int8": _int8,
     "in_training_svd_mixed": _mixed,
-    "quantization": _quantized,
-    "row_quantization": _row_quantized,
-    "codebook_quantization": _codebook,
-    "product_quantization": _product,
+    "quantization": _frozen(QuantizedEmbedding.from_table, rates.quantized_bits),
+    "row_quantization": _frozen(RowQuantizedEmbedding.from_table, rates.row_quantized_bits),
+    "codebook_quantization": _frozen(CodebookEmbedding.from_table, rates.codebook_bits),
+    "product_quantization": _frozen(ProductQuantizedEmbedding.from_table, rates.subvectors),
 }
 COUNTING = ("in_training_svd_weighted", "in_training_svd_mixed")
 _OTHERS = {
@@ -133,10 +131,10 @@ _OTHERS = {
 
 
 def check(method: str, counts: Counts | None) -> None:
-    """Refuse a method that is not known here, and counts without use.
+    """Check a method's name, and that counts are given if and only if the method uses them.
 
     Raises:
-        InputError: see there.
+        InputError: The method is not known here, lacks its counts, or does not use them.
     """
     if method not in METHODS:
         why = f" ({_OTHERS[method]})" if method in _OTHERS else ""
@@ -155,11 +153,11 @@ def counted(counts: Counts, rows: int) -> Tensor:
     """How often each row is read (V,), int64.
 
     Args:
-        counts: that, of shape (V,), or tensors or lists of ids, of any shape.
+        counts: The counts themselves (V,), or tensors or lists of ids, of any shape.
         rows: V.
 
     Raises:
-        InputError: if it is neither, or an id is no row.
+        InputError: The counts have another shape or are negative, or an id is no row.
     """
     if isinstance(counts, Tensor):
         if counts.shape != (rows,) or (counts < 0).any():

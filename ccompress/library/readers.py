@@ -1,8 +1,8 @@
-"""What reads a compressed table where more than `torch.nn.Embedding` alone read the old one.
+"""Modules that read a compressed table in place of those that read the old one.
 
 Several modules of a network may read one table: the embeddings of an encoder and of a decoder, and
 the layer of scores at the end (tied weights). One of them owns the compressed table. The others
-hold it in a tuple, so that its tensors stand once among those of the network.
+hold it in a tuple, so that the network lists its tensors only once.
 """
 
 from collections.abc import Iterator
@@ -19,8 +19,8 @@ class Reader(nn.Module):
     """A module that reads a compressed table.
 
     Args:
-        table: the compressed table.
-        owns: whether the table's tensors are among those of this module.
+        table: The compressed table.
+        owns: Whether the table's tensors belong to this module.
     """
 
     def __init__(self, table: CompressedEmbedding, owns: bool) -> None:
@@ -50,7 +50,7 @@ class Reader(nn.Module):
             self.weight = no_weight(table)
 
     def extra_repr(self) -> str:
-        """What `print` shows of a table that another module owns."""
+        """The class of the table for `print`, if another module owns the table."""
         return "" if "embedding" in self._modules else f"shared {type(self.table).__name__}"
 
 
@@ -85,12 +85,12 @@ class EmbeddingReader(Reader):
 
 
 class BagReader(Reader):
-    """Takes the place of a `torch.nn.EmbeddingBag`, all of whose options it has.
+    """Replaces a `torch.nn.EmbeddingBag` and keeps all of its options.
 
     Args:
-        table: the compressed table.
-        owns: whether the table's tensors are among those of this module.
-        bag: the old module, whose options are copied.
+        table: The compressed table.
+        owns: Whether the table's tensors belong to this module.
+        bag: The old module, whose options are copied.
     """
 
     def __init__(self, table: CompressedEmbedding, owns: bool, bag: nn.EmbeddingBag) -> None:
@@ -102,20 +102,20 @@ class BagReader(Reader):
 
     def forward(
         self,
-        input: Tensor,  # noqa: A002 - the name that EmbeddingBag has
+        input: Tensor,  # noqa: A002 - the name in EmbeddingBag
         offsets: Tensor | None = None,
         per_sample_weights: Tensor | None = None,
     ) -> Tensor:
-        """The bags' vectors (bags, d); all arguments as of `torch.nn.EmbeddingBag`."""
+        """The bags' vectors (bags, d); see `torch.nn.EmbeddingBag` for the arguments."""
         table, factor = self.table, None
         linear = self.mode != "max" and not self.scale_grad_by_freq
         if linear and isinstance(table, FactorisedEmbedding):
-            vectors, factor = table.read_factors(input)  # a sum of rows of A needs one product
+            vectors, factor = table.read_factors(input)  # one product with B after the sums
         else:
             vectors = table(input)
         if self.scale_grad_by_freq:
             vectors = _gradient_by_frequency(vectors, input)
-        # torch's own function sums them: token i reads row i, and padding the row after the last
+        # torch's own function sums them: token i reads row i, and padding reads an added last row.
         rows = vectors.flatten(0, -2)
         places = torch.arange(input.numel(), device=input.device).view_as(input)
         if self.padding_idx is not None:
@@ -136,11 +136,11 @@ class BagReader(Reader):
 
 
 class ScoresReader(Reader):
-    """Takes the place of a `torch.nn.Linear` whose weight is the table: scores for its rows.
+    """Replaces a `torch.nn.Linear` whose weight is the table; it gives a score for each row.
 
     Args:
-        table: the compressed table.
-        bias: of shape (V,), or None.
+        table: The compressed table.
+        bias: The bias (V,), or None.
     """
 
     def __init__(self, table: CompressedEmbedding, bias: nn.Parameter | None) -> None:
@@ -150,10 +150,10 @@ class ScoresReader(Reader):
         self.register_parameter("bias", bias)
 
     def take(self, table: CompressedEmbedding) -> None:
-        """See `Reader`; scores of rows that are new have a bias of 0."""
+        """See `Reader`; the scores of new rows have a bias of 0."""
         super().take(table)
         self.out_features = table.num_embeddings
-        if self.bias is not None:  # in place: another module may have the same bias
+        if self.bias is not None:  # in place, because another module may share the bias
             self.bias.data = F.pad(self.bias.data, (0, self.out_features - len(self.bias)))
 
     def forward(self, states: Tensor) -> Tensor:
@@ -163,27 +163,27 @@ class ScoresReader(Reader):
 
 
 def table_of(module: nn.Module) -> CompressedEmbedding | None:
-    """The compressed table that a module is or reads, if any."""
+    """The compressed table that a module is, or reads; None if there is none."""
     if isinstance(module, Reader):
         return module.table
     return module if isinstance(module, CompressedEmbedding) else None
 
 
 def compressed_places(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    """Each place in a network that owns a compressed table: its path, and what is there."""
+    """The path and the module of each place in a network that owns a compressed table."""
     inside: tuple[str, ...] = ()
     for path, child in module.named_modules():
         owner = isinstance(child, CompressedEmbedding) or "embedding" in child._modules
         if table_of(child) is not None and owner and not path.startswith(inside):
-            inside += (f"{path}." if path else "",)  # parts of a compressed table are such too
+            inside += (f"{path}." if path else "",)  # its parts may be compressed tables themselves
             yield path, child
 
 
 def no_weight(table: CompressedEmbedding) -> Tensor:
-    """A tensor of shape (V, 0) with the type and device of a table's numbers.
+    """A tensor of shape (V, 0) with the dtype and device of a table's numbers.
 
-    It stands where the weight stood. So what reads the number of rows, the type or the device of
-    the weight goes on, and what would multiply by it fails.
+    It replaces the weight. Code that reads the number of rows, the dtype or the device of the
+    weight still works, and code that multiplies by the weight fails.
     """
     tensors: list[Tensor] = [*table.parameters(), *table.buffers()]
     numbers = next(tensor for tensor in tensors if tensor.is_floating_point())
@@ -191,7 +191,7 @@ def no_weight(table: CompressedEmbedding) -> Tensor:
 
 
 def _gradient_by_frequency(vectors: Tensor, indices: Tensor) -> Tensor:
-    """The same vectors; the gradient of each is divided by how often its index occurs."""
+    """The same vectors, with each gradient divided by the frequency of its index."""
     _, place, counts = torch.unique(indices, return_inverse=True, return_counts=True)
     share = counts.to(vectors.dtype).reciprocal()[place].unsqueeze(-1)
     values = vectors.detach()

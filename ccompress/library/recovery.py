@@ -24,7 +24,7 @@ from ccompress.schedules.scheduler import CALR
 OUTPUTS = ("last", "pooled")
 LOSSES = ("mse", "cosine")
 _SECONDS = 60.0  # a killed process loses no more of its training than this
-_GROUP = 32  # batches among whose texts those of a batch are chosen by length
+_GROUP = 32  # texts are sorted by length within as many batches
 _KEY = "recovery"
 
 Output = str | Callable[[Any, Any], Tensor]
@@ -32,7 +32,7 @@ Output = str | Callable[[Any, Any], Tensor]
 
 @dataclass(frozen=True)
 class _Plan:
-    """What a recovery does; one that is resumed must have the same."""
+    """The settings of a recovery, which must be the same when it is resumed."""
 
     examples: int
     epochs: int
@@ -54,10 +54,11 @@ class _Plan:
         return self.epochs * self.steps_per_epoch
 
     def batches(self, epoch: int, lengths: Sequence[int]) -> list[list[int]]:
-        """The examples of each step of an epoch; those of a step have similar lengths.
+        """The examples of each step of an epoch.
 
-        So little of a batch is padding. They are drawn at random, sorted within groups of some
-        batches, and the batches are then drawn at random.
+        The examples of a step have similar lengths, so that a batch holds little padding. All
+        examples are shuffled, sorted by length within groups of `_GROUP` batches, and the batches
+        are shuffled again.
         """
         generator = torch.Generator().manual_seed((self.seed << 20) + epoch)
         drawn = torch.randperm(self.examples, generator=generator).tolist()
@@ -94,31 +95,31 @@ def recover(
 
     It needs texts but no labels. The learning rate is `CALR`, over the whole training, of an AdamW
     without weight decay. Dropout stays off, because the teacher's outputs have none. Parameters
-    without `requires_grad` stay as they are, so frozen tables do, while the rest of the network
-    adapts to them.
+    without `requires_grad`, such as frozen tables, do not change; the rest of the network adapts
+    to them.
 
     Args:
         model: The compressed network.
         teacher: The network before it was compressed: `copy.deepcopy(model)` before `compress`.
         data: Texts, if there is a tokenizer; otherwise the network's inputs: batches as mappings of
             keyword arguments or as tensors. It must have a length and be indexed by number.
-        tokenizer: A tokenizer of transformers, which must know padding. It truncates texts to the
-            length that the tokenizer says, 512 at most.
+        tokenizer: A tokenizer of transformers with a padding token. Texts are truncated to its
+            maximal length, and to 512 tokens at most.
         epochs: How often all data are read.
         batch_size: Texts per step. Without a tokenizer each step reads one batch of `data`.
         lower: The learning rate at which a cycle begins and ends.
-        upper: The highest learning rate. The nearer the compressed network is to the teacher at the
-            start, the lower it must be: on all-MiniLM-L6-v2, 5e-4 for `in_training_svd` at 0.9, and
-            2e-5 for `in_training_svd_mixed` at 0.95, which higher rates make worse.
+        upper: The highest learning rate. It must be lower if the compressed network is nearer to
+            the teacher at the start. On all-MiniLM-L6-v2, 5e-4 suits `in_training_svd` at 0.9, and
+            2e-5 suits `in_training_svd_mixed` at 0.95, which higher rates make worse.
         cycles: The number of cycles.
         output: Which outputs are compared: "last", the last hidden states where the attention mask
             is 1 (or the output itself, if it is a tensor); "pooled", their mean over each text; or
             a function of the output and the inputs that returns a tensor.
-        loss: "mse", the mean square of the differences; or "cosine", 1 less the mean cosine.
-        embeddings_only: Whether to train the compressed embeddings alone.
-        seed: The order of the data derives from it.
-        checkpoint: A safetensors file from which an interrupted training goes on, if the same call
-            is made again. It is written once a minute and at the end.
+        loss: "mse", the mean squared difference; or "cosine", 1 minus the mean cosine similarity.
+        embeddings_only: Whether to train only the compressed embeddings.
+        seed: It determines the order of the data.
+        checkpoint: A safetensors file. It is written once a minute and at the end. The same call,
+            made again after an interruption, continues from it.
         progress: Whether to show a progress bar.
 
     Returns:
@@ -187,8 +188,8 @@ def _trained(model: nn.Module, embeddings_only: bool) -> dict[str, nn.Parameter]
         if parameter.requires_grad and (not embeddings_only or name.startswith(tuple(places)))
     }
     if not trained:
-        what = "compressed embedding that trains" if embeddings_only else "parameter that trains"
-        raise InputError(f"the model has no {what}")
+        kind = "compressed embedding" if embeddings_only else "parameter"
+        raise InputError(f"the model has no {kind} that trains")
     for path, module in model.named_modules():
         if getattr(module, "sparse", False):
             raise InputError(f"{path!r} has sparse gradients, which AdamW cannot use: sparse=False")
@@ -317,16 +318,16 @@ def _resumed(
     trained: Mapping[str, nn.Parameter],
     optimizer: torch.optim.Optimizer,
 ) -> list[float]:
-    """The losses of a stored training, which goes on; its parameters and states are put back."""
+    """Restore the parameters and optimizer states of a stored training; return its losses."""
     try:
         with safe_open(path, framework="pt") as file:
-            told = json.loads((file.metadata() or {}).get(_KEY, "{}"))
+            stored = json.loads((file.metadata() or {}).get(_KEY, "{}"))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, ValueError, OSError) as error:
         raise InputError(f"{path} is damaged: {error}; delete it to begin anew") from error
     shapes = {name: tensors.get(f"parameter.{name}", torch.empty(0)).shape for name in trained}
     same = shapes == {name: parameter.shape for name, parameter in trained.items()}
-    if told.get("plan") != asdict(plan) or not same:
+    if stored.get("plan") != asdict(plan) or not same:
         raise InputError(f"{path} belongs to another training: give another file, or delete it")
     for name, parameter in trained.items():
         parameter.copy_(tensors.pop(f"parameter.{name}"))
@@ -338,5 +339,5 @@ def _resumed(
         }
         if state:
             optimizer.state[parameter] = state
-    losses: list[float] = told["losses"]
+    losses: list[float] = stored["losses"]
     return losses

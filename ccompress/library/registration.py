@@ -1,4 +1,4 @@
-"""Models of transformers among one's modules; transformers itself is imported for these alone."""
+"""Recognizes models of transformers, and imports transformers only for them."""
 
 from torch import nn
 
@@ -13,9 +13,9 @@ def is_pretrained(module: nn.Module | type[nn.Module]) -> bool:
 
 
 def adopt(module: nn.Module) -> None:
-    """Let the models of transformers in a network know which of their tables are compressed.
+    """Tell the models of transformers in a network which of their tables are compressed.
 
-    After it their `save_pretrained` stores that too, and `from_pretrained` knows the form.
+    Then their `save_pretrained` stores that too, and `from_pretrained` reads it.
     """
     if any(is_pretrained(part) for part in module.modules()):
         from ccompress.library import transformers

@@ -1,4 +1,4 @@
-"""A fresh network made like a compressed one."""
+"""Gives a fresh network the structure of a compressed one."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,17 +14,17 @@ from ccompress.library.tables import Table, can_be_read, put, tables_of
 def restructure(
     module: nn.Module, structure: Mapping[str, Tensor] | Mapping[str, Mapping[str, Any]]
 ) -> None:
-    """Give a fresh network, in place, the compressed tables that another has.
+    """Give a fresh network, in place, the compressed tables of another network.
 
-    After it `module.load_state_dict` takes the state of that network.
+    Then `module.load_state_dict` accepts the state of the other network.
 
     Args:
-        module: a network made as the other one was, before it was compressed.
-        structure: the other's state dict, or what `ccompress.described` says of it.
+        module: A network made like the other one before its compression.
+        structure: The other network's state dict, or the result of `ccompress.described` for it.
 
     Raises:
-        InputError: if the state dict comes from no compressed network, or the fresh network has no
-            such embedding or one of another size. The network is then as it was.
+        InputError: The state dict belongs to no compressed network, or the fresh network lacks an
+            embedding or has one of another size. The network then stays unchanged.
 
     Example:
         >>> import torch, ccompress
@@ -32,7 +32,7 @@ def restructure(
         ...     return torch.nn.Sequential(torch.nn.Embedding(1000, 64), torch.nn.Linear(64, 2))
         >>> small = network()
         >>> _ = ccompress.compress(small, rate=0.9)
-        >>> state = small.state_dict()  # as it may come from a file
+        >>> state = small.state_dict()  # usually read from a file
         >>> again = network()
         >>> ccompress.restructure(again, state)
         >>> again.load_state_dict(state)
@@ -63,10 +63,10 @@ def _fitting(
             kind = type(reader).__name__
             raise InputError(f"{name!r} is a {kind}, which cannot read the compressed {path!r}")
     new = built(path, description, table.embedding.weight)
-    here, stored = tuple(table.embedding.weight.shape), (new.num_embeddings, new.embedding_dim)
-    if here != stored:
+    shape, stored = tuple(table.embedding.weight.shape), (new.num_embeddings, new.embedding_dim)
+    if shape != stored:
         raise InputError(
             f"{path!r} has {stored[0]} x {stored[1]} numbers in what was stored and "
-            f"{here[0]} x {here[1]} here: make the network with the sizes that it was stored with"
+            f"{shape[0]} x {shape[1]} here: make the network with the sizes that it was stored with"
         )
     return table, new

@@ -1,8 +1,8 @@
-"""What `compress` made of a network, as a description, and a fresh network made like it.
+"""Descriptions of compressed networks, from which a fresh network gets the same structure.
 
-A description says, for the path of each compressed table, the class of its form and the arguments
-of its constructor; it is plain JSON. The same stands in the network's own state, as a buffer
-`structure` of bytes beside each compressed table: so a state dict says by itself what it fits.
+A description is plain JSON. For the path of each compressed table it names the class of the table
+and the arguments of its constructor. The network's own state holds the same, as bytes in a buffer
+`structure` beside each compressed table. So a state dict itself says which network it fits.
 """
 
 import inspect
@@ -18,7 +18,7 @@ from ccompress.embeddings.base import MARKS, CompressedEmbedding
 from ccompress.errors import InputError
 from ccompress.library.readers import compressed_places, no_weight, table_of
 
-# The path of each compressed table -> the class of its form and its constructor's arguments.
+# The path of each compressed table -> its class, and the arguments of the constructor.
 Description = dict[str, dict[str, Any]]
 
 _WEIGHT, _KEY = MARKS
@@ -26,10 +26,10 @@ _KINDS = {name: getattr(embeddings, name) for name in embeddings.__all__}
 
 
 def described(module: nn.Module) -> Description:
-    """Which tables of a network are compressed, and how: plain JSON, for `restructure`.
+    """The description of a network's compressed tables, plain JSON, for `restructure`.
 
     Raises:
-        InputError: if a table has no form yet that can be stored (see `ccompress.finish`).
+        InputError: A table is still in training (see `ccompress.finish`).
     """
     return {path: _described(path, place) for path, place in compressed_places(module)}
 
@@ -45,7 +45,7 @@ def _described(path: str, place: nn.Module) -> dict[str, Any]:
 
 
 def _arguments(table: nn.Module) -> dict[str, Any] | None:
-    """The class and the constructor's arguments of a table; None if it has no stored form."""
+    """The class of a table and its constructor's arguments; None if the table cannot be stored."""
     kind = type(table)
     if _KINDS.get(kind.__name__) is not kind:
         return None
@@ -62,10 +62,10 @@ def _arguments(table: nn.Module) -> dict[str, Any] | None:
 
 
 def mark(place: nn.Module) -> None:
-    """Put what a state dict says of a compressed table into the module that owns it.
+    """Add the description of a compressed table to the state of the module that owns the table.
 
-    `weight`, of shape (V, 0), makes it an error to load the state into an uncompressed network,
-    where the table would otherwise be drawn afresh.
+    Also add `weight`, of shape (V, 0). With it, loading the state into an uncompressed network is
+    an error; otherwise that network would silently keep its random table.
     """
     table = table_of(place)
     assert table is not None
@@ -80,28 +80,33 @@ def read_description(state: Mapping[str, Tensor]) -> Description:
     """The description that a state dict holds.
 
     Raises:
-        InputError: if it holds none, or one that is damaged.
+        InputError: There is no description, or it is damaged.
     """
-    found = {}
+    description = {}
     for key, tensor in state.items():
         path, _, name = key.rpartition(".")
         if name == _KEY and tensor.dtype == torch.uint8:
             try:
-                found[path] = dict(json.loads(bytes(tensor.tolist())))
+                description[path] = dict(json.loads(bytes(tensor.tolist())))
             except ValueError as error:
                 raise InputError(f"{key!r} of the state dict is damaged: {error}") from error
-    if not found:
+    if not description:
         raise InputError(
             f"the state dict holds no table that ccompress.compress made: no key ends in .{_KEY}"
         )
-    return found
+    return description
 
 
 def built(path: str, description: Mapping[str, Any], weight: Tensor) -> CompressedEmbedding:
-    """A compressed table as described, with a weight's type and device, its numbers to be loaded.
+    """A compressed table as described, whose numbers are still to be loaded.
+
+    Args:
+        path: The path of the table, for messages.
+        description: The class and the constructor's arguments.
+        weight: The old weight, which gives dtype, device and `requires_grad`.
 
     Raises:
-        InputError: if this version knows no such form.
+        InputError: This version does not know the class or one of its arguments.
     """
     kind = _KINDS.get(description.get("kind", ""))
     if kind is None:

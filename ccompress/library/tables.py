@@ -1,4 +1,4 @@
-"""The embedding tables of a network: what reads each, and what takes their place."""
+"""The embedding tables of a network, the modules that read them, and their replacement."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from ccompress.library.readers import (
 )
 from ccompress.library.structure import mark
 
-# Which embeddings: a path, a pattern of paths, or what tells it of a path and a module.
+# Chooses embeddings: a path, a pattern of paths, or a predicate of a path and a module.
 Name = str | Callable[[str, nn.Module], bool]
 
 
@@ -28,9 +28,9 @@ class Table:
     """One table of a network.
 
     Attributes:
-        name: the path of the first embedding that reads it.
-        embedding: that embedding.
-        readers: all modules whose weight it is, by their paths, that embedding first.
+        name: The path of the first embedding that reads it.
+        embedding: That embedding.
+        readers: All modules that have it as their weight, by their paths; that embedding is first.
     """
 
     name: str
@@ -43,7 +43,7 @@ class Table:
 
 
 def tables_of(module: nn.Module) -> list[Table]:
-    """All tables of a network that are not compressed."""
+    """All uncompressed tables of a network."""
     readers: dict[int, dict[str, nn.Module]] = {}
     for path, child in module.named_modules():
         weight = child._parameters.get("weight")
@@ -51,7 +51,7 @@ def tables_of(module: nn.Module) -> list[Table]:
             readers.setdefault(id(weight), {})[path] = child
     tables = []
     for group in readers.values():
-        # stable: embeddings come before layers of scores
+        # The sort is stable, and puts embeddings before layers of scores.
         ordered = dict(sorted(group.items(), key=lambda item: not _is_embedding(item[1])))
         name, first = next(iter(ordered.items()))
         if _is_embedding(first):
@@ -61,10 +61,10 @@ def tables_of(module: nn.Module) -> list[Table]:
 
 
 def chosen(module: nn.Module, name: Name | None) -> list[Table]:
-    """The tables that a name, a pattern or a predicate means; without one the only table.
+    """The tables that a name, a pattern or a predicate chooses; without a name, the only table.
 
     Raises:
-        InputError: if there is none, or there are several and no name.
+        InputError: No table is chosen, or there are several and no name.
     """
     tables = tables_of(module)
     if name is None:
@@ -78,7 +78,7 @@ def chosen(module: nn.Module, name: Name | None) -> list[Table]:
         return tables
     if isinstance(name, str) and not any(sign in name for sign in "*?["):
         return [_named(module, tables, name)]
-    meant = [
+    fitting = [
         table
         for table in tables
         if any(
@@ -87,25 +87,25 @@ def chosen(module: nn.Module, name: Name | None) -> list[Table]:
             if _is_embedding(reader)
         )
     ]
-    if not meant:
+    if not fitting:
         raise InputError(f"name={name!r} fits none of {', '.join(map(str, tables)) or 'nothing'}")
-    return meant
+    return fitting
 
 
 def _named(module: nn.Module, tables: list[Table], name: str) -> Table:
     try:
-        found = module.get_submodule(name)
+        submodule = module.get_submodule(name)
     except AttributeError:
         known = [path for table in tables for path in table.readers if path]
         raise InputError(
             f"the module has no submodule {name!r}{nearest(name, known)}; its embeddings are "
             f"{', '.join(table.name for table in tables if table.name) or 'none'}"
         ) from None
-    if _is_embedding(found):
+    if _is_embedding(submodule):
         for table in tables:
-            if any(reader is found for reader in table.readers.values()):
+            if any(reader is submodule for reader in table.readers.values()):
                 return table
-    kind = type(found)
+    kind = type(submodule)
     raise InputError(
         f"{name!r} is of class {kind.__module__}.{kind.__qualname__}: only nn.Embedding and "
         f"nn.EmbeddingBag can be compressed"
@@ -115,8 +115,8 @@ def _named(module: nn.Module, tables: list[Table], name: str) -> Table:
 def scale_of(module: nn.Module) -> float | None:
     """The factor by which a module multiplies the vectors of its table; None if it is unknown.
 
-    It is known for `nn.Embedding` and for the ScaledWordEmbedding classes of transformers, which
-    are subclasses that do nothing else.
+    It is known for `nn.Embedding`, and for its subclasses ScaledWordEmbedding in transformers,
+    which change nothing else.
     """
     kind = type(module)
     if kind is nn.Embedding:
@@ -134,7 +134,7 @@ def can_be_read(module: nn.Module) -> bool:
 
 
 def put(module: nn.Module, table: Table, new: CompressedEmbedding) -> None:
-    """Let all that reads a table read its compressed form."""
+    """Replace all modules that read a table by modules that read its compressed form."""
     places = {
         id(reader): _reader(reader, new, owns=reader is table.embedding).train(reader.training)
         for reader in table.readers.values()
@@ -144,7 +144,7 @@ def put(module: nn.Module, table: Table, new: CompressedEmbedding) -> None:
 
 
 def exchange(module: nn.Module, old: CompressedEmbedding, new: CompressedEmbedding) -> None:
-    """Let all that reads a compressed table read another."""
+    """Let all modules that read the compressed table `old` read `new`."""
     for child in list(module.modules()):
         if isinstance(child, Reader) and child.table is old:
             child.take(new)

@@ -1,4 +1,4 @@
-"""A tokenizer of the `tokenizers` library with a part of its vocabulary."""
+"""Prunes the vocabulary of a tokenizer of the `tokenizers` library."""
 
 import json
 import tempfile
@@ -23,10 +23,10 @@ _MODELS = ("WordPiece", "BPE", "Unigram")
 
 
 def backend_of(tokenizer: Any) -> Tokenizer:
-    """The tokenizer of the `tokenizers` library that `tokenizer` is or, in transformers, wraps.
+    """The tokenizer of the `tokenizers` library: `tokenizer` itself, or the one that it wraps.
 
     Raises:
-        InputError: It is no such tokenizer, or has a model of another kind.
+        InputError: There is no such tokenizer, or its model is of another kind.
     """
     backend = getattr(tokenizer, "backend_tokenizer", tokenizer)
     if not isinstance(backend, Tokenizer):
@@ -58,9 +58,9 @@ def _ids(backend: Tokenizer, texts: list[str]) -> Tensor:
 
 
 def indispensable(backend: Tokenizer) -> set[int]:
-    """The ids without which some texts could not be read: special tokens, bytes and characters.
+    """The ids of special tokens, bytes and characters, which keep every text readable.
 
-    Characters are those of ASCII and, for a tokenizer of bytes, the 256 that stand for bytes.
+    The characters are those of ASCII and, for a tokenizer of bytes, the 256 that stand for bytes.
     """
     described = json.loads(backend.to_str())
     vocabulary = backend.get_vocab(with_added_tokens=True)
@@ -79,7 +79,7 @@ def indispensable(backend: Tokenizer) -> set[int]:
 
 
 def parts(backend: Tokenizer) -> dict[int, list[int]]:
-    """Each id that byte-pair encoding merges from others -> these, whatever merge makes it."""
+    """Each id that byte-pair encoding makes by merging -> the ids that its merges join."""
     model = json.loads(backend.to_str())["model"]
     merged: dict[int, list[int]] = {}
     if model["type"] == "BPE":
@@ -91,9 +91,13 @@ def parts(backend: Tokenizer) -> dict[int, list[int]]:
 
 
 def closed(merged: Mapping[int, list[int]], kept: Iterable[int]) -> set[int]:
-    """The ids with all that they are made from, step by step (`parts`).
+    """The kept ids and, recursively, all ids from which they are merged.
 
-    Text whose tokens are all kept is then cut exactly as before: each merge that was made is there.
+    A text whose tokens are all kept is then cut exactly as before, because no merge is missing.
+
+    Args:
+        merged: See `parts`.
+        kept: The ids to keep.
     """
     waiting = list(kept)
     ids = set(waiting)
@@ -105,7 +109,7 @@ def closed(merged: Mapping[int, list[int]], kept: Iterable[int]) -> set[int]:
 
 
 def pruned(tokenizer: Any, new_ids: Mapping[int, int]) -> Any:
-    """The same kind of tokenizer with the tokens of `new_ids` alone, old id -> new id."""
+    """The same kind of tokenizer with only the tokens in `new_ids`, old id -> new id."""
     backend = backend_of(tokenizer)
     described = json.loads(backend.to_str())
     _prune_model(described["model"], new_ids)
@@ -140,14 +144,14 @@ def _prune_model(model: dict[str, Any], new_ids: Mapping[int, int]) -> None:
 
 
 def _merges(model: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """The merges, which older files write with a space between the two parts."""
+    """The merges as pairs; older files write each as one text with a space between the parts."""
     merges = model["merges"]
     pairs = (m.split(" ", 1) if isinstance(m, str) else m for m in merges)
     return [(left, right) for left, right in pairs]
 
 
 def _renumber(processor: dict[str, Any], new_ids: Mapping[int, int]) -> None:
-    """Put new ids into what adds special tokens to a text."""
+    """Replace the old ids in a post-processor, which adds special tokens to a text."""
     for part in processor.get("processors", ()):
         _renumber(part, new_ids)
     for name in ("sep", "cls"):
@@ -160,11 +164,11 @@ def _renumber(processor: dict[str, Any], new_ids: Mapping[int, int]) -> None:
 
 
 def _wrapped(tokenizer: Any, text: str, new_ids: Mapping[int, int]) -> Any:
-    """The tokenizer of transformers around a changed one, read from a folder as any other."""
+    """A tokenizer of transformers around the changed one, read from a temporary folder."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         tokenizer.save_pretrained(folder)
-        for path in folder.iterdir():  # other forms of the whole vocabulary
+        for path in folder.iterdir():  # other files repeat the whole vocabulary
             if path.name not in ("tokenizer_config.json", "special_tokens_map.json"):
                 path.unlink()
         (folder / "tokenizer.json").write_text(text, encoding="utf-8")

@@ -1,12 +1,12 @@
-"""Compressed models of transformers: `save_pretrained` and `from_pretrained` as for any other.
+"""Makes `save_pretrained` and `from_pretrained` of transformers work for compressed models.
 
-To import this module registers the form "ccompress" with transformers, as a quantization method.
-`compress` and `restore` import it where they meet a model of transformers, so this line is needed
-only where `from_pretrained` comes first::
+Importing this module registers "ccompress" with transformers as a quantization method. `compress`
+and `restore` import it when they get a model of transformers. So you need this line only in a
+program that calls `from_pretrained` before them::
 
     import ccompress.library.transformers
 
-What is compressed stands in the model's config.json, under `quantization_config`.
+The model's config.json describes the compressed tables under `quantization_config`.
 """
 
 from collections.abc import Iterable
@@ -32,11 +32,11 @@ _METHOD = "ccompress"
 
 @register_quantization_config(_METHOD)
 class CompressionConfig(QuantizationConfigMixin):
-    """What a config.json says of a compressed model.
+    """The description of a compressed model in its config.json.
 
     Args:
-        tables: see `ccompress.described`.
-        unfinished: why the model cannot be stored yet, if it cannot.
+        tables: See `ccompress.described`.
+        unfinished: The reason why the model cannot be stored yet; empty if it can.
     """
 
     quant_method: Any
@@ -66,18 +66,20 @@ class CompressionQuantizer(HfQuantizer):
     def _process_model_after_weight_loading(self, model: Any, **options: Any) -> None:
         for path, place in compressed_places(model):
             tensors = place.state_dict(keep_vars=True)
-            # transformers 5 marks what it has loaded; 4 tells what is missing, see below
+            # transformers 5 marks loaded tensors; 4 calls `update_missing_keys` instead
             loaded = [hasattr(tensor, "_is_hf_initialized") for tensor in tensors.values()]
             if any(loaded):
                 names = [f"{path}.{name}" for name in tensors]
-                _refuse_missing(n for n, there in zip(names, loaded, strict=True) if not there)
+                _refuse_missing(
+                    n for n, is_loaded in zip(names, loaded, strict=True) if not is_loaded
+                )
             table = table_of(place)
             assert table is not None
             table.lay_out()
         for module in model.modules():
             if isinstance(module, Reader):
                 module.take(module.table)
-        model.is_quantized = False  # it may be cast and trained as any other
+        model.is_quantized = False  # it may be cast and trained like any other model
         adopt(model)
 
     def update_missing_keys(self, model: Any, missing_keys: list[str], prefix: str) -> list[str]:
@@ -87,10 +89,10 @@ class CompressionQuantizer(HfQuantizer):
         return missing_keys
 
     def is_serializable(self, safe_serialization: bool | None = None) -> bool:
-        """Whether it can be stored.
+        """Always true.
 
         Raises:
-            InputError: if it cannot yet.
+            InputError: The model cannot be stored yet.
         """
         if self.quantization_config.unfinished:
             raise InputError(self.quantization_config.unfinished)
@@ -98,12 +100,12 @@ class CompressionQuantizer(HfQuantizer):
 
     @property
     def is_trainable(self) -> bool:
-        """Always: factors train on, and other forms are frozen."""
+        """Always true: factors can be trained further, and other tables are frozen."""
         return True
 
     @property
     def is_qat_trainable(self) -> bool:
-        """As `is_trainable`; without it the Trainer wants adapters."""
+        """Always true; otherwise the Trainer demands adapters."""
         return True
 
 
@@ -112,20 +114,20 @@ def adopt(module: nn.Module) -> None:
     known: set[int] = set()
     for part in module.modules():
         if isinstance(part, PreTrainedModel) and any(compressed_places(part)):
-            _adopt(part, tell=id(part.config) not in known)
-            known.add(id(part.config))  # a part of this model may have the same
+            _adopt(part, describe=id(part.config) not in known)
+            known.add(id(part.config))  # a part of this model may share its configuration
 
 
-def _adopt(model: Any, tell: bool) -> None:
-    if tell:
-        config = _told(model)
+def _adopt(model: Any, describe: bool) -> None:
+    if describe:
+        config = _configuration(model)
         model.config.quantization_config = config.to_dict()
         model.hf_quantizer = CompressionQuantizer(config)
     model.resize_token_embeddings = MethodType(_resize_token_embeddings, model)
     _untie(model)
 
 
-def _told(model: nn.Module) -> CompressionConfig:
+def _configuration(model: nn.Module) -> CompressionConfig:
     try:
         return CompressionConfig(described(model))
     except InputError as error:
@@ -133,7 +135,7 @@ def _told(model: nn.Module) -> CompressionConfig:
 
 
 def _path_in(model: Any, path: str, known: Iterable[str]) -> str:
-    """A path as it is in a model with a head more, or less, than the one that was stored."""
+    """The path of a table in a model that may have a head, while the stored model may have none."""
     prefix = f"{model.base_model_prefix}."
     for candidate in (path, path.removeprefix(prefix), prefix + path):
         if candidate in known:
@@ -142,19 +144,19 @@ def _path_in(model: Any, path: str, known: Iterable[str]) -> str:
 
 
 def _tie(model: Any) -> None:
-    """Let modules share the parameters that they will share: this tells which read one table."""
+    """Tie the weights now, which shows which modules read one table."""
     tied = getattr(model, "all_tied_weights_keys", None)
     if tied is None:  # transformers 4
         model.tie_weights()
         return
-    for target, source in tied.items():  # transformers 5, which ties nothing while it loads
+    for target, source in tied.items():  # transformers 5 ties nothing before it has loaded
         path, _, name = target.rpartition(".")
         setattr(model.get_submodule(path), name, model.get_parameter(source))
 
 
 def _untie(model: Any) -> None:
-    """Take the tables that are compressed out of the lists of weights that transformers ties."""
-    gone = {
+    """Remove the compressed tables from the list of weights that transformers ties."""
+    compressed = {
         f"{path}.weight"
         for path, child in model.named_modules(remove_duplicate=False)
         if table_of(child) is not None
@@ -164,7 +166,7 @@ def _untie(model: Any) -> None:
         model.all_tied_weights_keys = {
             target: source
             for target, source in tied.items()
-            if target not in gone and source not in gone
+            if target not in compressed and source not in compressed
         }
         return
     # transformers 4: patterns of weights that need not be stored
@@ -191,10 +193,10 @@ def _resize_token_embeddings(
     pad_to_multiple_of: int | None = None,
     mean_resizing: bool = True,
 ) -> Any:
-    """As `PreTrainedModel.resize_token_embeddings`, of a compressed table.
+    """Replaces `PreTrainedModel.resize_token_embeddings` if the table is compressed.
 
-    New rows of factors are the mean of the old ones. Other forms are frozen: of these no row can be
-    added.
+    New rows of factor A are the mean of the old rows. Other tables are frozen and cannot be
+    resized.
     """
     embeddings = model.get_input_embeddings()
     table = table_of(embeddings)

@@ -1,4 +1,4 @@
-"""A vocabulary without the tokens that one's own texts never use."""
+"""Prunes the vocabulary of a model to the tokens that your own texts use."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -55,19 +55,20 @@ def prune_vocabulary(
     """Remove rows of an embedding table, in place, whose tokens your own texts do not use.
 
     Tokens are renumbered in the order of their old ids: in the tokenizer, in all layers that share
-    the table or score its rows, and in the configuration of a model of transformers. Texts whose
-    tokens are all kept give exactly the same tokens and outputs as before. Other texts are cut into
-    smaller tokens; special tokens, bytes and the characters of ASCII are always kept.
+    the table or score its rows, and in the configuration of a model of transformers. A text whose
+    tokens are all kept has exactly the same tokens and outputs as before. Other texts are cut into
+    smaller tokens. Special tokens, bytes and the characters of ASCII are always kept.
 
     Prune before `compress`, and make optimizers after it.
 
     Args:
         model: The network.
-        tokenizer: Its tokenizer: of the tokenizers library (WordPiece, BPE or Unigram), or a fast
-            one of transformers.
+        tokenizer: Its tokenizer, from the tokenizers library (WordPiece, BPE or Unigram) or a fast
+            one from transformers.
         texts: Texts of the language or domain that the model is for; or how often each token
             occurs, a tensor of shape (V,).
-        keep: How many tokens to keep, the most frequent first. By default all that occur.
+        keep: The largest number of tokens to keep, the most frequent first. By default all tokens
+            of the texts are kept.
         name: The embedding's path. It may be omitted for a model of transformers, and if the
             network has one embedding only.
         folder: Where to save the model and the tokenizer, if anywhere.
@@ -128,7 +129,7 @@ def _counts(backend: Any, texts: Iterable[str] | Tensor, rows: int) -> Tensor:
 
 
 def _kept(model: nn.Module, backend: Any, counts: Tensor, keep: int | None, table: Table) -> Tensor:
-    """The old ids of the kept tokens, rising."""
+    """The old ids of the kept tokens, in rising order."""
     needed = tokenizers.indispensable(backend) | set(_special_ids(model).values())
     padding_idx = table.embedding.padding_idx
     if padding_idx is not None:
@@ -151,7 +152,7 @@ def _kept(model: nn.Module, backend: Any, counts: Tensor, keep: int | None, tabl
 
 
 def _special_ids(model: Any) -> dict[tuple[int, str], int]:
-    """The ids that the configurations of a model name, by the configuration and the name."""
+    """The ids in the configurations of a model, by the configuration's place and the name."""
     return {
         (place, name): value
         for place, config in enumerate(_configs(model))
@@ -164,9 +165,9 @@ def _configs(model: Any) -> list[Any]:
     if not is_pretrained(model):
         return []
     parts = [part for part in model.modules() if is_pretrained(part)]
-    found = [config for p in parts for config in (p.config, getattr(p, "generation_config", None))]
-    found += [model.config.get_text_config()]
-    return list({id(config): config for config in found if config is not None}.values())
+    configs = [c for p in parts for c in (p.config, getattr(p, "generation_config", None))]
+    configs += [model.config.get_text_config()]
+    return list({id(config): config for config in configs if config is not None}.values())
 
 
 def _renumber_config(model: Any, new_ids: dict[int, int]) -> None:
@@ -182,7 +183,7 @@ def _renumber_config(model: Any, new_ids: dict[int, int]) -> None:
 
 
 def _shrink(model: Any, table: Table, kept: Tensor) -> None:
-    """Leave the kept rows of a table, in all that reads it or scores its rows."""
+    """Keep only the given rows of a table, in all modules that read it or score its rows."""
     old = table.embedding.weight
     rows = kept.to(old.device)
     weight = nn.Parameter(old[rows], old.requires_grad)
@@ -197,7 +198,7 @@ def _shrink(model: Any, table: Table, kept: Tensor) -> None:
         if isinstance(reader, nn.Linear):
             reader.out_features = len(kept)
             if reader.bias is not None and len(reader.bias) == len(old):
-                reader.bias.data = reader.bias[rows]  # in place: another module may have it too
+                reader.bias.data = reader.bias[rows]  # in place: another module may share it
         else:
             reader.num_embeddings = len(kept)
             if reader.padding_idx is not None:

@@ -17,15 +17,15 @@ class Rows(NamedTuple):
     """Rounded rows.
 
     Attributes:
-        multiples: Whole numbers, in float32, of the shape that the weights have.
-        steps: One a row, in float32 with 8 significant bits (rows,).
+        multiples: Whole numbers in float32, with the shape of the weights.
+        steps: The step of each row (rows,), in float32 with 8 significant bits.
     """
 
     multiples: Tensor
     steps: Tensor
 
     def values(self) -> Tensor:
-        """The numbers that are stood for."""
+        """The rounded numbers, multiples times steps."""
         return self.multiples * _aligned(self.steps, self.multiples)
 
 
@@ -38,19 +38,19 @@ def round_rows(weights: Tensor, bits: int) -> Rows:
 
 
 def _aligned(steps: Tensor, weights: Tensor) -> Tensor:
-    """Steps (rows,) in as many dimensions as the weights (rows, ...)."""
+    """Steps (rows,) with as many dimensions as the weights (rows, ...)."""
     return steps.reshape(-1, *[1] * (weights.dim() - 1))
 
 
 def packed(rows: Rows) -> tuple[Tensor, Tensor]:
-    """Rows as they are stored.
+    """Rows in their stored form.
 
-    The multiples of a layer are far from equally frequent: Huffman's code, of zlib, takes 7.4 of 8
-    bits for each number of clinc150's network, and 3.2 of 4.
+    Some multiples are much more frequent than others. For clinc150's network, the Huffman code of
+    zlib needs 7.4 instead of 8 bits per number, and 3.2 instead of 4.
 
     Returns:
-        The multiples, a signed byte each, as a raw deflate stream: uint8 (bytes,). And the steps as
-        int16 (rows,), see `halves`.
+        A raw deflate stream of the multiples, one signed byte each, as uint8 (bytes,); and the
+        steps as int16 (rows,), see `halves`.
     """
     code = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS, 9, zlib.Z_HUFFMAN_ONLY)
     numbers = rows.multiples.to(torch.int8).cpu().numpy().tobytes()
@@ -59,10 +59,10 @@ def packed(rows: Rows) -> tuple[Tensor, Tensor]:
 
 
 def unpacked(stream: Tensor, steps: Tensor, shape: torch.Size) -> Tensor:
-    """The weights, of this shape, that `packed` stored.
+    """The weights that `packed` stored, in the given shape.
 
     Raises:
-        ValueError: The stream is damaged, or it or the steps are not as long as the shape wants.
+        ValueError: The stream is damaged, or the stream or the steps do not fit the shape.
     """
     try:
         numbers = zlib.decompress(stream.numpy().tobytes(), -zlib.MAX_WBITS)
@@ -75,7 +75,7 @@ def unpacked(stream: Tensor, steps: Tensor, shape: torch.Size) -> Tensor:
 
 
 def halves(numbers: Tensor) -> Tensor:
-    """The nearest bfloat16 of each number, as the int16 of the same bits: numpy lacks bfloat16."""
+    """The nearest bfloat16 of each number, as int16 with the same bits; numpy lacks bfloat16."""
     return numbers.bfloat16().view(torch.int16)
 
 
@@ -85,7 +85,7 @@ def whole(stored: Tensor) -> Tensor:
 
 
 class _ThroughRounding(torch.autograd.Function):
-    """Rounded weights, whose gradient passes as if they were not rounded (Bengio et al. 2013)."""
+    """Rounds weights, and passes the gradient as if they were not rounded (Bengio et al. 2013)."""
 
     @staticmethod
     def forward(_: Any, weights: Tensor, bits: int) -> Tensor:
@@ -97,11 +97,11 @@ class _ThroughRounding(torch.autograd.Function):
 
 
 def through_rounding(tensor: Tensor, bits: int) -> Tensor:
-    """As `rounded`; the gradient passes as if nothing were rounded."""
+    """The same as `rounded`, but the gradient passes as if nothing were rounded."""
     result: Tensor = _ThroughRounding.apply(tensor, bits)  # type: ignore[no-untyped-call]
     return result
 
 
 def rounded(tensor: Tensor, bits: int) -> Tensor:
-    """A tensor of a layer as it is shipped: rows of `bits` bits, and a vector in bfloat16."""
+    """A layer's tensor as it is shipped: a vector in bfloat16, others in `bits` bits per number."""
     return tensor.bfloat16().float() if tensor.dim() < 2 else round_rows(tensor, bits).values()

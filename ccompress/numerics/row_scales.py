@@ -18,15 +18,15 @@ _PARTS = torch.linspace(1.0, 0.3, 36, dtype=torch.float64)
 
 @torch.no_grad()
 def quantize_rows(table: Tensor, bits: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Round each row to 2^b values, evenly spaced over the part of its range that suits it best.
+    """Round each row to 2^b values, evenly spaced over the part of its range that fits it best.
 
-    Index q of row i stands for (lower_i + q step_i) m, where m is the largest magnitude in the
-    table: so lower_i and step_i are of a size that float16 holds. The range of a row is shrunk
-    about its middle by steps of 2 %, to 30 % at least, and the one of least squared error is taken.
-    Errors are computed with the rounded lower_i and step_i that are stored.
+    Index q of row i represents (lower_i + q step_i) m, where m is the largest magnitude in the
+    table. The factor m keeps lower_i and step_i in the range of float16. The range of a row is
+    shrunk around its middle in steps of 2 %, down to 30 %, and the range with the least squared
+    error is chosen. The error is that of the stored, rounded lower_i and step_i.
 
     Args:
-        table: of shape (V, d), any floating dtype.
+        table: The table (V, d), in any floating dtype.
         bits: b, 1 to 8.
 
     Returns:
@@ -34,7 +34,7 @@ def quantize_rows(table: Tensor, bits: int) -> tuple[Tensor, Tensor, Tensor, Ten
         in the table's dtype.
 
     Raises:
-        InputError: if the table is empty or holds NaN or infinity.
+        InputError: The table is empty or holds NaN or infinity.
     """
     refuse_unusable(table)
     indices = torch.empty(table.shape, dtype=torch.uint8, device=table.device)
@@ -72,9 +72,13 @@ def _nearest(rows: Tensor, lower: Tensor, step: Tensor, bits: int) -> Tensor:
 
 
 def dequantize_rows(indices: Tensor, lower: Tensor, step: Tensor, largest: Tensor) -> Tensor:
-    """The values of `indices` (..., d) in rows of these `lower` and `step` (...).
+    """The values that indices represent; see `quantize_rows`.
 
-    They have the dtype of the scalar `largest`: see `quantize_rows`.
+    Args:
+        indices: The indices (..., d).
+        lower: The lowest value of each row (...).
+        step: The distance between the values of each row (...).
+        largest: m, a scalar. The values have its dtype.
     """
     low, width = (scale.to(largest.dtype).unsqueeze(-1) for scale in (lower, step))
     values: Tensor = (low + indices * width) * largest
