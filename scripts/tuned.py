@@ -38,20 +38,23 @@ from ccompress.report.tables import interval, percent
 
 RUNS = Path(__file__).parents[1] / "results" / "tuned" / "runs.csv"
 CELL = ["dataset", "network"]
+CELLS = 10  # of the whole experiment
 MARGIN = 0.5  # points; stated before the runs were made
 FIRST, EARLIER = "in_training_svd", "pre_training_svd"
 
 PAGE = """# Every method at a learning rate of its own
+
+{scope}
 
 **When does compressing during training win over compressing before it, and by how much?** Points
 on test between `{first}` and `{earlier}`, with the 95 % interval over seeds and test items:
 
 {answer}
 
-Complete so far: {count} of 10 cells (data set and network), {cells}. Each method, the reference
-included, chooses its upper learning rate of CALR among {grid}, on dev, by successive halving over
-the seeds: all run on seed 0, the better half on the next seed, and so on, the last two on all
-{seeds} seeds; the better of the two is taken. Vectors: {vectors}; `books` is synthetic.
+Each method, the reference included, chooses its upper learning rate of CALR on dev, among {grid},
+by successive halving over the seeds: all run on seed 0, the better half on the next seed, and so
+on, the last two on all {seeds} seeds; the better of the two is taken. Vectors: {vectors}; `books`
+is synthetic.
 `ccompress -m +experiment=tuned` runs it, `scripts/tuned.py` writes this page from `runs.csv` and
 `correct.csv.xz`.
 
@@ -105,11 +108,9 @@ def main() -> None:
         ("cells", functools.partial(cells_figure, taken)),
     ):
         write_figure(RUNS.parent / "figures", Picture(name, "", draw))
-    cells = taken[CELL].drop_duplicates().to_numpy()
     page = PAGE.format(
+        scope=scope(taken),
         answer=answer(against),
-        count=len(cells),
-        cells=", ".join(f"{shown_name(data)} {network}" for data, network in cells),
         grid=", ".join(f"{upper:g}" for upper in sorted(runs["upper"].unique())),
         seeds=taken["seed"].nunique(),
         vectors=", ".join(sorted(taken["vectors"].unique())),
@@ -233,6 +234,18 @@ def estimates(
     }
 
 
+def scope(taken: pd.DataFrame) -> str:
+    """Which cells are complete, said first as long as some are not."""
+    cells = taken[CELL].drop_duplicates().to_numpy()
+    names = ", ".join(f"{shown_name(data)} {network}" for data, network in cells)
+    if len(cells) == CELLS:
+        return f"{CELLS} cells (data set and network): {names}."
+    return (
+        f"**Not finished: {len(cells)} of {CELLS} cells (data set and network) are complete: "
+        f"{names}. Nothing below holds for the others.**"
+    )
+
+
 def answer(against: pd.DataFrame) -> str:
     """The result of the comparison with `EARLIER`, one line per rate."""
     sentences = []
@@ -246,9 +259,11 @@ def answer(against: pd.DataFrame) -> str:
             verdict = f"`{EARLIER}` is better"
         else:
             verdict = "neither is shown to be better"
+        spread = (
+            f"; {line.lowest:+.1f} to {line.highest:+.1f} in single cells" if line.n > 1 else ""
+        )
         sentences.append(
-            f"- {percent(line.rate)} of the table removed: {verdict}, {interval(mean)}; "
-            f"{line.lowest:+.1f} to {line.highest:+.1f} in single cells."
+            f"- {percent(line.rate)} of the table removed: {verdict}, {interval(mean)}{spread}."
         )
     return "\n".join(sentences)
 
