@@ -54,7 +54,7 @@ def trained_embedding(kind: str, table: torch.Tensor) -> nn.Module:
     return NoCompression().compress(table, 0.0, counts)
 
 
-def trainer(
+def new_trainer(
     name: str = "dan",
     seed: int = 0,
     rows: int = 50,

@@ -43,8 +43,8 @@ def ccompress(tmp_path: Path) -> Callable[..., Completed]:
                 code = cli.command(list(arguments))
             except SystemExit as end:
                 code = int(end.code or 0)
-        said = [stream.buffer.getvalue().decode() for stream in (stdout, stderr)]
-        return subprocess.CompletedProcess(arguments, code, *said)
+        outputs = [stream.buffer.getvalue().decode() for stream in (stdout, stderr)]
+        return subprocess.CompletedProcess(arguments, code, *outputs)
 
     return run
 

@@ -63,9 +63,9 @@ def store(
 ) -> tuple[Path, Network]:
     """Write a network of random weights as a run would; its file and itself, in evaluation mode."""
     described = OPTIONS[network] if isinstance(network, str) else network
-    made = embedding(table, rows) if isinstance(table, str) else table
+    stored_table = embedding(table, rows) if isinstance(table, str) else table
     torch.manual_seed(1)
-    net = model.build(model.factory(Network, described), made, len(LABELS))
+    net = model.build(model.factory(Network, described), stored_table, len(LABELS))
     path = folder / model.FILE
     model.save(path, Model(net, words(rows), LABELS, "whitespace", {"network": described}))
     return path, net.eval()

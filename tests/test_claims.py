@@ -60,8 +60,8 @@ def drop(experiment: str, method: str, rate: float, **where: Any) -> tuple[float
 
 def ahead(experiment: str, other: str, rate: float) -> tuple[float, float, float]:
     """Points of in_training_svd above another method, mean of the cells, estimated over seeds."""
-    apart = accuracies(experiment, SVD, rate) - accuracies(experiment, other, rate)
-    return estimate(apart.mean())
+    difference = accuracies(experiment, SVD, rate) - accuracies(experiment, other, rate)
+    return estimate(difference.mean())
 
 
 def best_other(experiment: str, rate: float) -> tuple[float, float, float]:
@@ -81,7 +81,7 @@ def with_own_rates(method: str, rate: float) -> tuple[float, float, float]:
     frame["upper"] = frame["overrides"].str.extract(r"schedule\.upper=(\S+)").astype(float)
     frame = frame[frame["seed"].isin(range(5))]
 
-    def own(name: str, at: float) -> pd.DataFrame:
+    def at_chosen_rate(name: str, at: float) -> pd.DataFrame:
         runs = frame[(frame["method"] == name) & (frame["rate"] == at)]
         dev = runs.pivot_table("dev_accuracy", CELL, "upper")
         smallest = {
@@ -91,10 +91,10 @@ def with_own_rates(method: str, rate: float) -> tuple[float, float, float]:
         chosen = runs[runs["upper"] == taken]
         return chosen.pivot(index=CELL, columns="seed", values="test_accuracy")
 
-    return estimate((own("none", 0.0) - own(method, rate)).mean())
+    return estimate((at_chosen_rate("none", 0.0) - at_chosen_rate(method, rate)).mean())
 
 
-def apart(experiment: str, first: dict[str, str], second: dict[str, str]) -> tuple[float, ...]:
+def difference(experiment: str, first: dict[str, str], second: dict[str, str]) -> tuple[float, ...]:
     """Accuracy of the runs of `first` minus those of `second`, mean of the cells, over seeds."""
     tables = [
         rows(experiment, **where).pivot(index=CELL, columns="seed", values="test_accuracy")
@@ -228,16 +228,18 @@ CLAIMS = [
         "results/schedules/README.md",
         "| `none` | {:.2f} [{:.2f}, {:.2f}], not significant | {:.2f} [{:.2f}, {:.2f}], not",
         lambda: (
-            *apart("schedules", *({"method": "none", "schedule": s} for s in ("calr", "clr"))),
-            *apart("schedules", *({"method": "none", "schedule": s} for s in ("calr", "fixed"))),
+            *difference("schedules", *({"method": "none", "schedule": s} for s in ("calr", "clr"))),
+            *difference(
+                "schedules", *({"method": "none", "schedule": s} for s in ("calr", "fixed"))
+            ),
         ),
     ),
     Claim(
         "results/schedules/README.md",
         "| `in_training_svd` | {:.2f} [{:.2f}, {:.2f}], p = 0.010 | {:.2f} [{:.2f}, {:.2f}], not",
         lambda: (
-            *apart("schedules", *({"method": SVD, "schedule": s} for s in ("calr", "clr"))),
-            *apart("schedules", *({"method": SVD, "schedule": s} for s in ("calr", "fixed"))),
+            *difference("schedules", *({"method": SVD, "schedule": s} for s in ("calr", "clr"))),
+            *difference("schedules", *({"method": SVD, "schedule": s} for s in ("calr", "fixed"))),
         ),
     ),
     *(

@@ -143,12 +143,12 @@ BAD = [
 ]
 
 
-@pytest.mark.parametrize(("arguments", "said"), BAD, ids=lambda value: str(value))
-def test_bad_input_is_one_line_and_exit_code_2(ccompress, tiny, tmp_path, arguments, said):
+@pytest.mark.parametrize(("arguments", "message"), BAD, ids=lambda value: str(value))
+def test_bad_input_is_one_line_and_exit_code_2(ccompress, tiny, tmp_path, arguments, message):
     verb = arguments[0].isalpha()
     done = ccompress(*arguments) if verb else ccompress(*tiny, *arguments)
     assert done.returncode == 2, done.stderr
-    assert said in done.stderr
+    assert message in done.stderr
     assert done.stderr.startswith("ccompress: ")
     assert len(done.stderr.strip().splitlines()) == 1, done.stderr
     assert list(tmp_path.glob("results/runs/[!.]*")) == []  # refused input is no run
@@ -177,10 +177,10 @@ def test_a_file_name_that_hydra_cannot_read_is_shown_as_it_is_typed(monkeypatch,
     monkeypatch.setattr(sys, "argv", ["ccompress"])
     options = ["dataset=custom", "dataset.test=test.csv", "vectors=random"]
     assert cli.command([*options, f"dataset.train={name}"]) == 2
-    said = capsys.readouterr().err.rstrip("\n")
-    assert said.startswith(f"ccompress: dataset.train={name} ")
-    assert "\n" not in said
-    (typed,) = shlex.split(said.partition("quote it: ")[2])
+    message = capsys.readouterr().err.rstrip("\n")
+    assert message.startswith(f"ccompress: dataset.train={name} ")
+    assert "\n" not in message
+    (typed,) = shlex.split(message.partition("quote it: ")[2])
     with pytest.raises(SystemExit, match="2"):
         cli.command([*options, typed])
     assert f"cannot read {Path(name).expanduser()}: No such file" in capsys.readouterr().err
@@ -238,14 +238,14 @@ BAD_FOR_HYDRA = [
 
 
 @pytest.mark.filterwarnings("ignore:Experimental rerun")
-@pytest.mark.parametrize(("arguments", "said"), BAD_FOR_HYDRA, ids=lambda value: str(value))
+@pytest.mark.parametrize(("arguments", "message"), BAD_FOR_HYDRA, ids=lambda value: str(value))
 def test_what_hydra_would_say_in_a_traceback_or_not_at_all(
-    ccompress, tmp_path, arguments, said, monkeypatch
+    ccompress, tmp_path, arguments, message, monkeypatch
 ):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     done = ccompress(*arguments)
     assert done.returncode == 2, done.stderr
-    assert said in done.stderr
+    assert message in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1, done.stderr
     assert list(tmp_path.iterdir()) == []
 
@@ -301,11 +301,11 @@ FILES = {
 
 @pytest.mark.parametrize("name", FILES)
 def test_bad_vectors_files(ccompress, tiny, tmp_path, name):
-    contents, said = FILES[name]
+    contents, message = FILES[name]
     (tmp_path / name).write_bytes(contents)
     done = ccompress(*tiny, f"vectors.path={tmp_path / name}")
     assert done.returncode == 2, done.stderr
-    assert said in done.stderr
+    assert message in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1, done.stderr
 
 
@@ -319,11 +319,11 @@ TEXTS = {
 
 @pytest.mark.parametrize("what", TEXTS)
 def test_bad_custom_files(ccompress, tiny, tmp_path, what):
-    contents, said = TEXTS[what]
+    contents, message = TEXTS[what]
     (tmp_path / "bad.csv").write_bytes(contents)
     done = ccompress(*tiny, f"dataset.train={tmp_path / 'bad.csv'}")
     assert done.returncode == 2, done.stderr
-    assert said in done.stderr
+    assert message in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1, done.stderr
 
 

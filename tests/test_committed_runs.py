@@ -51,5 +51,5 @@ def test_the_command_line_of_a_committed_row_has_its_id(row, tmp_path, monkeypat
 @pytest.mark.parametrize("name", STORED)
 def test_a_model_file_of_an_earlier_version_says_what_it_said(name):
     small = model.load(Path(__file__).parent / "before_the_move" / f"{name}.safetensors")
-    said = small.probabilities(["w2 w3 w5", "w7"])
-    torch.testing.assert_close(said, torch.tensor(STORED[name]), rtol=0, atol=1e-5)
+    probabilities = small.probabilities(["w2 w3 w5", "w7"])
+    torch.testing.assert_close(probabilities, torch.tensor(STORED[name]), rtol=0, atol=1e-5)

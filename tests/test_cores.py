@@ -73,7 +73,7 @@ def test_a_cluster_grants_cores(machine, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("named", "processes", "expected"),
+    ("variable", "processes", "expected"),
     [
         (None, 1, 16),
         (None, 3, 5),
@@ -86,9 +86,9 @@ def test_a_cluster_grants_cores(machine, monkeypatch):
         ("many", 1, 16),
     ],
 )
-def test_threads_of_each_process(machine, monkeypatch, named, processes, expected):
-    if named:
-        monkeypatch.setenv("OMP_NUM_THREADS", named)
+def test_threads_of_each_process(machine, monkeypatch, variable, processes, expected):
+    if variable:
+        monkeypatch.setenv("OMP_NUM_THREADS", variable)
     assert cores.threads(processes) == expected
 
 
@@ -97,8 +97,8 @@ def test_a_process_on_one_core_has_one_thread(tmp_path):
     core = min(os.sched_getaffinity(0))
     code = f"import os; os.sched_setaffinity(0, [{core}]); from ccompress import cores\n"
     code += "print(cores.available(), cores.threads())"
-    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert said.stdout == "1 1\n"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "1 1\n"
 
 
 def test_nothing_asks_for_the_cores_of_the_machine():

@@ -16,10 +16,10 @@ CPU = torch.device("cpu")
 def gpus(monkeypatch):
     """Lets torch find this many GPUs, none of which can be used."""
 
-    def there(number):
+    def find(number):
         monkeypatch.setattr(torch.cuda, "device_count", lambda: number)
 
-    return there
+    return find
 
 
 @pytest.mark.parametrize(
@@ -39,16 +39,16 @@ def test_a_device_is_chosen_by_its_name(gpus, name, number, chosen):
 
 
 @pytest.mark.parametrize(
-    ("name", "number", "said"),
+    ("name", "number", "message"),
     [
         ("cuda", 0, "device=cuda, but torch finds no CUDA device: use device=cpu or auto"),
         ("cuda:1", 1, "device=cuda:1, but the CUDA devices here are cuda:0"),
         ("cuda:4", 4, "device=cuda:4, but the CUDA devices here are cuda:0 to cuda:3"),
     ],
 )
-def test_a_gpu_that_is_not_there_is_refused(gpus, name, number, said):
+def test_a_gpu_that_is_not_there_is_refused(gpus, name, number, message):
     gpus(number)
-    with pytest.raises(InputError, match=f"^{said}$"):
+    with pytest.raises(InputError, match=f"^{message}$"):
         machine.choose_device(name)
 
 
@@ -137,11 +137,11 @@ MEMORY = [
 ]
 
 
-@pytest.mark.parametrize(("error", "said"), MEMORY, ids=[said for _, said in MEMORY])
-def test_memory_that_ran_out_is_told_in_one_line_with_what_would_help(error, said):
+@pytest.mark.parametrize(("error", "message"), MEMORY, ids=[message for _, message in MEMORY])
+def test_memory_that_ran_out_is_told_in_one_line_with_what_would_help(error, message):
     with pytest.raises(OutOfMemory) as caught:
         raised(error)
-    assert str(caught.value).startswith(f"out of memory: {said}")
+    assert str(caught.value).startswith(f"out of memory: {message}")
     assert str(caught.value).endswith("; a smaller one needs less")
     assert "\n" not in str(caught.value)
 

@@ -40,10 +40,10 @@ def test_torch_tensors_of_any_layout_round_trip(tmp_path):
 
 def test_every_flipped_byte_of_the_data_is_noticed(stored):
     path, _ = stored
-    whole = path.read_bytes()
-    start = 8 + struct.unpack("<Q", whole[:8])[0]
-    for position in range(start, len(whole)):
-        damaged = bytearray(whole)
+    contents = path.read_bytes()
+    start = 8 + struct.unpack("<Q", contents[:8])[0]
+    for position in range(start, len(contents)):
+        damaged = bytearray(contents)
         damaged[position] ^= 0x10
         path.write_bytes(damaged)
         with pytest.raises(storage.DamagedFile):
@@ -52,12 +52,12 @@ def test_every_flipped_byte_of_the_data_is_noticed(stored):
 
 def test_altered_metadata_is_noticed(stored):
     path, _ = stored
-    whole = path.read_bytes()
-    size = struct.unpack("<Q", whole[:8])[0]
-    header = json.loads(whole[8 : 8 + size])
+    contents = path.read_bytes()
+    size = struct.unpack("<Q", contents[:8])[0]
+    header = json.loads(contents[8 : 8 + size])
     header["__metadata__"]["note"] = "other"
     text = json.dumps(header).encode()
-    path.write_bytes(struct.pack("<Q", len(text)) + text + whole[8 + size :])
+    path.write_bytes(struct.pack("<Q", len(text)) + text + contents[8 + size :])
     with pytest.raises(storage.DamagedFile, match="checksum"):
         storage.load_numpy(path)
 

@@ -10,7 +10,7 @@ import pytest
 
 @dataclass
 class Upstream:
-    """What the server holds (path -> contents), how it misbehaves, and what was asked of it.
+    """What the server holds (path -> contents), how it misbehaves, and what was requested of it.
 
     Attributes:
         breaks: Path -> how many more times it stops half-way.
@@ -19,7 +19,7 @@ class Upstream:
     address: str
     contents: dict[str, bytes] = field(default_factory=dict)
     breaks: dict[str, int] = field(default_factory=dict)
-    asked: list[str] = field(default_factory=list)
+    requested: list[str] = field(default_factory=list)
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def upstream(monkeypatch: pytest.MonkeyPatch) -> Iterator[Upstream]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            served.asked.append(self.path)
+            served.requested.append(self.path)
             if self.path not in served.contents:
                 self.send_error(404)
                 return

@@ -45,7 +45,7 @@ def test_every_verb_reads_its_arguments_so_and_has_help(verb, capsys):
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "message"),
     [
         (
             "3f2a --devise cpu",
@@ -57,8 +57,8 @@ def test_every_verb_reads_its_arguments_so_and_has_help(verb, capsys):
         ("3f2a --format xml", "'csv', 'text'"),
     ],
 )
-def test_what_cannot_be_read_is_told_in_one_line(parser, line, said):
-    with pytest.raises(InputError, match=said) as caught:
+def test_what_cannot_be_read_is_told_in_one_line(parser, line, message):
+    with pytest.raises(InputError, match=message) as caught:
         parser.read(line.split())
     assert "\n" not in str(caught.value)
 

@@ -33,7 +33,7 @@ def folder(tmp_path):
 
 def in_bash(folder, line):
     path = f"{SCRIPT.parent}{os.pathsep}{os.environ['PATH']}"
-    done = subprocess.run(
+    completed = subprocess.run(
         ["bash", "-c", BASH, "bash", line],
         cwd=folder,
         env={**os.environ, "PATH": path},
@@ -41,30 +41,30 @@ def in_bash(folder, line):
         text=True,
         check=True,
     )
-    assert done.stderr == ""
-    return done.stdout.split()
+    assert completed.stderr == ""
+    return completed.stdout.split()
 
 
 def test_bash_completes_verbs_and_overrides_in_one_place(folder):
-    found = in_bash(folder, "ccompress re")
-    assert "report" in found
-    assert "results_dir=" in found
+    candidates = in_bash(folder, "ccompress re")
+    assert "report" in candidates
+    assert "results_dir=" in candidates
     assert in_bash(folder, "ccompress -m method=quant") == ["method=quantization"]
     assert in_bash(folder, "ccompress predict 3") == ["3f2a00000000"]
 
 
 @pytest.fixture
-def asked(ccompress, folder, monkeypatch):
+def completed_line(ccompress, folder, monkeypatch):
     """Asks as fish's function does, which shows files only where they are printed."""
 
-    def ask(line, shell="fish", **environment):
+    def complete(line, shell="fish", **environment):
         for name, value in {"COMP_LINE": line, **environment}.items():
             monkeypatch.setenv(name, value)
         done = ccompress("-sc", f"query={shell}")
         assert (done.returncode, done.stderr) == (0, "")
         return done.stdout.split()
 
-    return ask
+    return complete
 
 
 @pytest.mark.parametrize(
@@ -100,19 +100,19 @@ def asked(ccompress, folder, monkeypatch):
         ("ccompress --nothing-of-the-kind ", ["results/", "texts.csv"]),
     ],
 )
-def test_what_a_line_can_go_on_with(asked, line, expected):
-    assert asked(line) == expected
+def test_what_a_line_can_go_on_with(completed_line, line, expected):
+    assert completed_line(line) == expected
 
 
-def test_what_stands_behind_the_cursor_does_not_count(asked):
-    assert asked("ccompress runs d mine", COMP_POINT="16") == ["diff"]
+def test_what_stands_behind_the_cursor_does_not_count(completed_line):
+    assert completed_line("ccompress runs d mine", COMP_POINT="16") == ["diff"]
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh"])
-def test_bash_and_zsh_complete_files_by_themselves(asked, shell):
-    assert asked("ccompress predict 3f2a t", shell) == []
-    assert asked("ccompress predict 3", shell) == ["3f2a00000000"]
-    assert asked("ccompress dataset.train=te", shell) == ["dataset.train=texts.csv"]
+def test_bash_and_zsh_complete_files_by_themselves(completed_line, shell):
+    assert completed_line("ccompress predict 3f2a t", shell) == []
+    assert completed_line("ccompress predict 3", shell) == ["3f2a00000000"]
+    assert completed_line("ccompress dataset.train=te", shell) == ["dataset.train=texts.csv"]
 
 
 def test_the_other_queries_are_hydras(ccompress):

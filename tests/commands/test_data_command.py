@@ -21,9 +21,9 @@ FETCHED = {"sst2": "sst", "trec": "trec", "snips": "snips", "clinc150": "clinc15
 
 
 def test_every_real_data_set_and_glove_say_where_they_come_from() -> None:
-    known = sources()
-    assert {*FETCHED, "imdb", "glove"} <= set(known)
-    for source in known.values():
+    known_sources = sources()
+    assert {*FETCHED, "imdb", "glove"} <= set(known_sources)
+    for source in known_sources.values():
         assert source.home
         assert source.licence
         for file in source.files:
@@ -110,20 +110,20 @@ def test_verified_is_said_only_of_what_has_a_checksum(
     source = Source("a", "a", url, "none", (File("a.txt", "", url, "a.txt"),), 0.1)
     source = dataclasses.replace(source, archives={url: sha256})
     monkeypatch.setattr("ccompress.commands.data.sources", lambda: {"a": source})
-    for said in (
+    for message in (
         f"a: 1 of 1 files fetched, SHA-256 verified, in {tmp_path}\n",
         f"a: there, SHA-256 verified except of a.txt (no checksum is known), in {tmp_path}\n",
     ):
         assert main(["fetch", "a", "--root", str(tmp_path)]) == 0
-        assert said in capsys.readouterr().out
+        assert message in capsys.readouterr().out
     assert main(["check", "a", "--root", str(tmp_path)]) == 0
     assert capsys.readouterr().out == "a: a.txt: there, not verified: no checksum is known\n"
 
 
 def test_check_of_nothing_fails(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", "--root", str(tmp_path)]) == 1
-    said = f"nothing is there, in {tmp_path}; ccompress data fetch NAME brings it\n"
-    assert capsys.readouterr().out.endswith(said)
+    message = f"nothing is there, in {tmp_path}; ccompress data fetch NAME brings it\n"
+    assert capsys.readouterr().out.endswith(message)
 
 
 def test_list_says_which_dimensions_of_glove_are_there(
@@ -272,7 +272,7 @@ def test_real_data_sets_are_fetched_verified_and_read(
         module, _, kind = options.pop("_target_").rpartition(".")
         splits = getattr(importlib.import_module(module), kind)(**options).load(tmp_path)
         assert len(splits.train) == sources()[name].sizes[0]
-    upstream_with_real_data.asked.clear()
+    upstream_with_real_data.requested.clear()
     assert main(["fetch", "trec", "--root", str(tmp_path)]) == 0
     assert "trec: there, SHA-256 verified" in capsys.readouterr().out
-    assert upstream_with_real_data.asked == []
+    assert upstream_with_real_data.requested == []

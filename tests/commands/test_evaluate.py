@@ -25,15 +25,15 @@ def test_scores_of_a_class_are_the_counts_of_its_texts(pairs):
     scores = evaluate.class_scores(matrix, list("abcd"))
     for i, row in scores.iterrows():
         right = sum(pair == (i, i) for pair in pairs)
-        given_it = sum(label == i for _, label in pairs)
+        predicted = sum(label == i for _, label in pairs)
         texts = sum(label == i for label, _ in pairs)
         assert row["texts"] == texts
-        for score, whole in (("precision", given_it), ("recall", texts)):
-            assert row[score] == right / whole if whole else math.isnan(row[score])
+        for score, denominator in (("precision", predicted), ("recall", texts)):
+            assert row[score] == right / denominator if denominator else math.isnan(row[score])
         if right:  # the harmonic mean
             assert row["f1"] == pytest.approx(2 / (1 / row["precision"] + 1 / row["recall"]))
         else:
-            assert row["f1"] == 0 if texts + given_it else math.isnan(row["f1"])
+            assert row["f1"] == 0 if texts + predicted else math.isnan(row["f1"])
 
 
 def test_confusions_are_the_mistakes_most_frequent_first():
@@ -63,8 +63,8 @@ def test_what_is_printed_and_written_is_what_the_model_says(tmp_path, capsys):
     rows = [(text, LABELS[i]) for text, i in zip(TEXTS, true, strict=True)]
     data = write(tmp_path, rows, ("review", "stars"))
     columns = ["--text", "review", "--label", "stars"]
-    named = ["evaluate", str(path), "--data", str(data), "--device", "cpu", *columns]
-    assert cli.command(named) == 0
+    arguments = ["evaluate", str(path), "--data", str(data), "--device", "cpu", *columns]
+    assert cli.command(arguments) == 0
     accuracy = sum(a == b for a, b in zip(true, guesses, strict=True)) / len(true)
     shown = capsys.readouterr().out
     assert f"accuracy  {100 * accuracy:.2f} %  of 30 texts" in shown
@@ -104,9 +104,9 @@ def test_a_label_that_the_model_does_not_know_is_an_error_counted(tmp_path, caps
     # Precision counts them; the mean over classes does not have one of their own.
     scores = pd.read_csv(out / "data.classes.csv", index_col="label")
     for label in LABELS:
-        given = [guess.label for guess in guesses].count(label)
-        right = given - answers.count(label)
-        expected = right / given if given else math.nan
+        predicted = [guess.label for guess in guesses].count(label)
+        right = predicted - answers.count(label)
+        expected = right / predicted if predicted else math.nan
         assert scores.loc[label, "precision"] == pytest.approx(expected, nan_ok=True)
     mean = 100 * scores.loc[LABELS, "f1"].mean()
     assert f"mean F1   {mean:.2f} %" in shown

@@ -34,10 +34,10 @@ line = st.text(st.characters(exclude_characters="\n\r\ufeff", codec="utf-8"))
 
 @given(st.lists(line, max_size=6), st.lists(st.integers(0, 40), max_size=5), st.booleans())
 def test_lines_are_those_of_the_whole_however_they_come(lines, cuts, closed):
-    whole = "\n".join(lines).encode() + b"\n" * (closed and bool(lines))
-    places = [0, *sorted(min(cut, len(whole)) for cut in cuts), len(whole)]
-    pieces = [whole[a:b] for a, b in itertools.pairwise(places)]
-    expected = whole.decode().split("\n")
+    contents = "\n".join(lines).encode() + b"\n" * (closed and bool(lines))
+    places = [0, *sorted(min(cut, len(contents)) for cut in cuts), len(contents)]
+    pieces = [contents[a:b] for a, b in itertools.pairwise(places)]
+    expected = contents.decode().split("\n")
     if expected[-1] == "":
         expected.pop()  # what ends in a newline has no line after it
     read = [text for block in predict.blocks(Pieces(pieces), "x") for text in block]
@@ -70,8 +70,8 @@ def answers(tmp_path, monkeypatch, capsys, device):
     """What `ccompress predict` prints for these bytes on standard input."""
     path, _ = store(tmp_path)
 
-    def ask(given, *arguments):
-        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(given)))
+    def ask(contents, *arguments):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(contents)))
         assert cli.command(["predict", str(path), *arguments, "--device", str(device)]) == 0
         return capsys.readouterr().out
 
@@ -83,42 +83,42 @@ TEXTS = ["w3 w5", "", 'w9, "quoted"\tand über', "w30"]
 
 
 def test_every_format_tells_the_same(answers, tmp_path):
-    given = "\n".join(TEXTS).encode()
+    contents = "\n".join(TEXTS).encode()
     probabilities, labels = answers.model.probabilities(TEXTS).max(1)
     expected = [
         (answers.model.labels[i], pytest.approx(p, abs=1e-6), text)
         for i, p, text in zip(labels.tolist(), probabilities.tolist(), TEXTS, strict=True)
     ]
     expected[1] = (None, None, "")  # a text without words
-    table = list(csv.reader(io.StringIO(answers(given, "--format", "csv"))))
+    table = list(csv.reader(io.StringIO(answers(contents, "--format", "csv"))))
     assert table[0] == ["label", "probability", "text"]
     assert [(a or None, float(p) if p else None, text) for a, p, text in table[1:]] == expected
-    objects = [json.loads(row) for row in answers(given, "--format", "jsonl").splitlines()]
+    objects = [json.loads(row) for row in answers(contents, "--format", "jsonl").splitlines()]
     assert [(row["label"], row["probability"], row["text"]) for row in objects] == expected
-    text = [row.split("\t", 2) for row in answers(given).splitlines()]
+    text = [row.split("\t", 2) for row in answers(contents).splitlines()]
     assert [row[::2] for row in text] == [[label or "", text] for label, _, text in expected]
 
     file = tmp_path / "sentences.txt"
-    file.write_bytes(given)
-    assert answers(b"", str(file)) == answers(given)
+    file.write_bytes(contents)
+    assert answers(b"", str(file)) == answers(contents)
     assert answers(b"") == ""
 
 
 def test_the_most_probable_labels_are_told(answers):
     text, empty = "w3 w5", " \t "
-    given = f"{text}\n{empty}\n".encode()
+    contents = f"{text}\n{empty}\n".encode()
     probabilities = answers.model.probabilities([text])[0].tolist()
     best = sorted(zip(probabilities, answers.model.labels, strict=True), reverse=True)
     words = [word for p, label in best[:2] for word in (label, f"{p:.6f}")]
-    table = csv.reader(io.StringIO(answers(given, "--top", "2", "--format", "csv")))
+    table = csv.reader(io.StringIO(answers(contents, "--top", "2", "--format", "csv")))
     header = ["label", "probability", "label_2", "probability_2", "text"]
     assert list(table) == [header, [*words, text], ["", "", "", "", empty]]
-    objects = answers(given, "--top", "2", "--format", "jsonl").splitlines()
+    objects = answers(contents, "--top", "2", "--format", "jsonl").splitlines()
     first, second = map(json.loads, objects)
     expected = [{"label": label, "probability": pytest.approx(p)} for p, label in best[:2]]
     assert first == {**expected[0], "top": expected, "text": text}
     assert second == {"label": None, "probability": None, "top": [], "text": empty}
-    ((first, second)) = answers(given, "--top", "9").splitlines()
+    ((first, second)) = answers(contents, "--top", "9").splitlines()
     assert first.split("\t")[::2] == [*(label for _, label in best), text]
     assert second == "\t" * 6 + empty
 
@@ -232,7 +232,7 @@ def test_a_label_s_line_breaks_part_no_lines(name):
 def test_the_delimiter_of_a_table_can_be_named(answers, tmp_path, capsys):
     file = tmp_path / "a.csv"
     file.write_text("n,x^text\n1,5^w3 w5\n2,5^w9\n", encoding="utf-8")
-    said = answers(b"", str(file), "--delimiter", "^").splitlines()
-    assert [row.split("\t")[2] for row in said] == ["w3 w5", "w9"]
+    lines = answers(b"", str(file), "--delimiter", "^").splitlines()
+    assert [row.split("\t")[2] for row in lines] == ["w3 w5", "w9"]
     assert cli.command(["predict", str(tmp_path), str(file), "--delimiter", "ab"]) == 2
     assert "--delimiter='ab': it is one character" in capsys.readouterr().err

@@ -56,11 +56,11 @@ def test_an_experiments_report_is_written_beside_it(
     assert "paired t-test over seeds with Holm's correction" in page
     drops = pd.read_csv(out / "tables" / "drops.csv")
     assert len(drops) == 4 * 3 * 2
-    said = capsys.readouterr().out
-    assert re.search(r"books \(synthetic\) +lstm +quantization +90 % \(1, 2\)", said)
+    output = capsys.readouterr().out
+    assert re.search(r"books \(synthetic\) +lstm +quantization +90 % \(1, 2\)", output)
     achieved = "achieved: in_training_svd 90.2 %, pre_training_svd 90 %, quantization 90.6 %"
-    assert f"At 90 % of the table ({achieved}; of the network as deployed: in_training" in said
-    assert "81 finished runs: books (synthetic) and sst2; dan and lstm; calr; " in said
+    assert f"At 90 % of the table ({achieved}; of the network as deployed: in_training" in output
+    assert "81 finished runs: books (synthetic) and sst2; dan and lstm; calr; " in output
 
 
 def test_the_same_rows_give_the_same_files(folder: Path, grid: Grid) -> None:
@@ -79,11 +79,11 @@ def test_unequal_bytes_are_said_where_methods_are_compared(
 ) -> None:
     store("unequal", grid(["sst2", "trec"], rates=[0.95]))
     command.main(["unequal"])
-    said = capsys.readouterr().out
+    output = capsys.readouterr().out
     unequal = "95.2 % of the table and 92.6 % of the network removed, against 96.9 % and 91.4 %"
     compared = f"in the mean of 2 cells, in_training_svd minus quantization ({unequal}) is"
-    assert f"At 95 % of the table, {compared}" in said
-    assert "in_training_svd minus pre_training_svd is" in said  # near enough
+    assert f"At 95 % of the table, {compared}" in output
+    assert "in_training_svd minus pre_training_svd is" in output  # near enough
 
 
 def test_below_three_seeds_nothing_is_tested_and_the_report_says_so(
@@ -92,14 +92,14 @@ def test_below_three_seeds_nothing_is_tested_and_the_report_says_so(
     store("demo", grid(["books"], seeds=[0, 1]))
     assert command.main(["demo"]) == 0
     page = (folder / "results" / "demo" / "tables.md").read_text(encoding="utf-8")
-    said = capsys.readouterr().out
-    for text in (page, said):
+    output = capsys.readouterr().out
+    for text in (page, output):
         assert "14 finished runs: books (synthetic); dan; calr; " in text
         assert "; 50 and 90 % of the embedding table removed; 2 seeds." in text
         assert "Nothing was tested: with fewer than 3 seeds" in text
         assert "significant" not in text
         assert "comparison" not in text
-    assert "[" not in said
+    assert "[" not in output
     assert not (folder / "results" / "demo" / "tables" / "tests.csv").exists()
 
 
@@ -164,13 +164,13 @@ def test_an_afternoon_is_a_short_report_with_a_section_a_question(
     assert "Left out: 1 run refused as input" in page
     assert "leaves no rank" not in page
     assert "Missing" not in page
-    said = capsys.readouterr().out
+    output = capsys.readouterr().out
     # The main question shows what was run for it, without the options that all of it has.
-    assert re.search(r"sst2 +dan +in_training_svd +[\d.]+ +[\d.]+ +[\d.]+", said)
+    assert re.search(r"sst2 +dan +in_training_svd +[\d.]+ +[\d.]+ +[\d.]+", output)
     assert "All with `network.hidden=default`, `method.compress_at=default`." in page
-    assert re.search(r"network.hidden +accuracy whole network\n +50 +[\d.]+ n=1 +200 kB", said)
-    assert re.search(r"\n +1000 +[\d.]+ n=1 .*\n +default +[\d.]+ n=1", said)
-    assert "—" not in said
+    assert re.search(r"network.hidden +accuracy whole network\n +50 +[\d.]+ n=1 +200 kB", output)
+    assert re.search(r"\n +1000 +[\d.]+ n=1 .*\n +default +[\d.]+ n=1", output)
+    assert "—" not in output
 
 
 def test_filters_choose_the_runs_of_a_report(

@@ -16,10 +16,10 @@ def stored(folder, rows, hidden=300):
     """Write rows as run folders, with a configuration that tells a hidden size."""
     for row in rows:
         results.write_result(folder / row["run_id"], row)
-        given = row["overrides"].partition("network.hidden=")[2] or hidden
+        value = row["overrides"].partition("network.hidden=")[2] or hidden
         compress_at = "" if row["method"] == "none" else "\n  compress_at: 0.5"
         (folder / row["run_id"] / "config.yaml").write_text(
-            f"network:\n  _target_: ccompress.networks.DAN\n  hidden: {given}\n"
+            f"network:\n  _target_: ccompress.networks.DAN\n  hidden: {value}\n"
             f"method:\n  _target_: x{compress_at}\nthreads: 1\n"
         )
 
@@ -53,19 +53,19 @@ def ids(table):
 
 
 def test_the_table_shows_what_differs_in_columns_and_the_rest_once(ccompress, folder):
-    said = lines(ccompress)
+    output = lines(ccompress)
     # Names go on below; the last line of them names every column.
-    assert said[1].split()[:4] == ["run_id", "created", "status", "method"]
-    assert "network." in said[0]
-    assert ids(said)[:5] == ["44", "33", "22", "11", "00"]  # newest first
-    variant = said[3].split()
+    assert output[1].split()[:4] == ["run_id", "created", "status", "method"]
+    assert "network." in output[0]
+    assert ids(output)[:5] == ["44", "33", "22", "11", "00"]  # newest first
+    variant = output[3].split()
     assert variant[0] == "33aa00000000"
     assert "50" in variant
-    assert "300" in said[4].split()  # the default, from the run's configuration
-    assert "ccompress dataset=" not in "\n".join(said)
-    (same,) = [line for line in said if line.startswith("all: ")]
+    assert "300" in output[4].split()  # the default, from the run's configuration
+    assert "ccompress dataset=" not in "\n".join(output)
+    (same,) = [line for line in output if line.startswith("all: ")]
     assert "dataset=sst2 network=dan schedule=calr seed=0 vectors=imdb-glove.300d" in same
-    assert "44aa00000000 failed: Diverged: step 7" in said
+    assert "44aa00000000 failed: Diverged: step 7" in output
 
 
 def test_runs_are_chosen_as_a_report_chooses_them(ccompress, folder):
@@ -115,11 +115,11 @@ def test_an_experiment_is_read_by_its_name_newest_first(ccompress, tmp_path, gri
 @pytest.mark.parametrize("width", [40, 60, 80, 200])
 def test_the_table_is_no_wider_than_the_terminal(ccompress, folder, monkeypatch, width):
     monkeypatch.setattr(terminal, "width", lambda: width)
-    said = lines(ccompress)
-    table = said[: next(n for n, line in enumerate(said) if line.startswith("all: "))]
+    output = lines(ccompress)
+    table = output[: next(n for n, line in enumerate(output) if line.startswith("all: "))]
     assert max(map(len, table)) <= width
     assert "accuracy" in "".join(table)
-    left_out = [line for line in said if line.startswith("no room for ")]
+    left_out = [line for line in output if line.startswith("no room for ")]
     assert bool(left_out) == (width < 200)
     if width == 80:
         assert "method" in "".join(table)
@@ -160,16 +160,16 @@ def test_diff_shows_settings_and_results_side_by_side_with_the_drop(ccompress, f
 
 
 def test_diff_says_where_there_is_no_drop(ccompress, folder):
-    said = ccompress("runs", "diff", "11", str(folder / "results/runs/33aa00000000")).stdout
-    assert re.search(r"(?m)^network.hidden +300 +50$", said)
-    assert "33aa00000000: no drop: method=none was not run with its settings" in said
-    said = ccompress("runs", "diff", "44", "00").stdout
-    assert "44aa00000000 failed: Diverged: step 7" in said
+    output = ccompress("runs", "diff", "11", str(folder / "results/runs/33aa00000000")).stdout
+    assert re.search(r"(?m)^network.hidden +300 +50$", output)
+    assert "33aa00000000: no drop: method=none was not run with its settings" in output
+    output = ccompress("runs", "diff", "44", "00").stdout
+    assert "44aa00000000 failed: Diverged: step 7" in output
 
 
 def test_diff_refuses_what_cannot_be_compared(ccompress, folder):
     (folder / "results/runs/44ff00000000").mkdir()
-    for a, b, said in (
+    for a, b, message in (
         ("11", "11aa", "11 and 11aa are the same run, 11aa00000000"),
         ("11", "55", "no run '55' in results/runs: `ccompress runs` lists them"),
         ("44", "11", "'44' is the beginning of 2 runs: 44aa00000000, 44ff00000000"),
@@ -177,5 +177,5 @@ def test_diff_refuses_what_cannot_be_compared(ccompress, folder):
     ):
         done = ccompress("runs", "diff", a, b)
         assert done.returncode == 2
-        assert said in done.stderr
+        assert message in done.stderr
         assert done.stderr.count("\n") == 1

@@ -48,9 +48,9 @@ def models(folder: Path, name: str) -> pd.DataFrame:
     return pd.read_csv(folder / "results" / "shrink" / name / "models.csv")
 
 
-def printed_commands(said: str) -> list[list[str]]:
+def printed_commands(output: str) -> list[list[str]]:
     """What stands after "this one" as commands to copy, without the name of the program."""
-    lines = said.partition("this one")[2].splitlines()
+    lines = output.partition("this one")[2].splitlines()
     return [shlex.split(line)[1:] for line in lines if line.startswith("  ccompress ")]
 
 
@@ -59,28 +59,30 @@ def test_a_spreadsheet_becomes_a_model_that_predicts(folder, capsys):
     lines += [f'{i};"{text}";{label}' for i, (text, label) in enumerate(rows())]
     (folder / "anfragen.csv").write_text("\r\n".join(lines), "utf-8-sig")
     assert cli.command(["shrink", "anfragen.csv", *SHORT]) == 0
-    said = capsys.readouterr().out
+    output = capsys.readouterr().out
     assert cli.command(["shrink", "anfragen.csv", "--quiet", *SHORT]) == 0
     assert "[3/4]" not in capsys.readouterr().out
-    assert "texts in 'Anfrage', labels in 'Kategorie'" in said
-    assert "120 texts, 3 classes" in said
-    assert "[3/4] in_training_svd_int8 0.9: dev" in said  # a rate without a rank is no candidate
-    assert "[4/4] in_training_svd_int8 0.9 rest=int8 layers=1 max_size=20: dev" in said
-    assert re.search(r"^4 runs, 10 epochs: about \d+ s$", said, re.MULTILINE)
+    assert "texts in 'Anfrage', labels in 'Kategorie'" in output
+    assert "120 texts, 3 classes" in output
+    assert "[3/4] in_training_svd_int8 0.9: dev" in output  # a rate without a rank is no candidate
+    assert "[4/4] in_training_svd_int8 0.9 rest=int8 layers=1 max_size=20: dev" in output
+    assert re.search(r"^4 runs, 10 epochs: about \d+ s$", output, re.MULTILINE)
     out = folder / "results" / "shrink" / "anfragen"
     assert {"runs.csv", "models.csv", "sizes.png", "sizes.svg"} <= {p.name for p in out.iterdir()}
     table = models(folder, "anfragen")
     assert table["file_bytes"].is_monotonic_increasing
     assert {*table["method"]} == {*shrink.SWEEP, command.BASELINE}
-    whole = table[table["method"] == "none"].iloc[0]
+    reference = table[table["method"] == "none"].iloc[0]
     for split in ("dev", "test"):
-        drops = whole[f"{split}_accuracy"] - table[f"{split}_accuracy"]
+        drops = reference[f"{split}_accuracy"] - table[f"{split}_accuracy"]
         assert table[f"{split}_drop"].to_numpy() == pytest.approx(drops.to_numpy())
     (chosen,) = table[table["chosen"]].to_dict("records")
     drop = f"drop {chosen['test_drop']:+.1f} points on test"
-    assert f"this one: {results.size(chosen['file_bytes'])}, {drop}; predict with\n" in said
-    error = results.sampling_error(whole["test_accuracy"], 24)
-    assert re.search(rf"none .* {whole['test_accuracy']:.1f} % +{error:.1f} +\+0\.0$", said, re.M)
+    assert f"this one: {results.size(chosen['file_bytes'])}, {drop}; predict with\n" in output
+    error = results.sampling_error(reference["test_accuracy"], 24)
+    assert re.search(
+        rf"none .* {reference['test_accuracy']:.1f} % +{error:.1f} +\+0\.0$", output, re.M
+    )
 
 
 def test_the_commands_at_the_end_work_as_they_stand(folder, capsys):
@@ -107,11 +109,11 @@ def test_a_run_that_fails_is_shown_and_does_not_stop_the_others(folder, capsys, 
 
     monkeypatch.setattr(Quantization, "compress", fail)
     assert cli.command(["shrink", "a.csv", *SHORT]) == 0
-    said = capsys.readouterr().out
-    assert "[2/4] quantization 0.75: failed: Diverged: the loss was nan" in said
-    assert "\nfailed: quantization 0.75: Diverged: the loss was nan\n" in said
+    output = capsys.readouterr().out
+    assert "[2/4] quantization 0.75: failed: Diverged: the loss was nan" in output
+    assert "\nfailed: quantization 0.75: Diverged: the loss was nan\n" in output
     assert {*models(folder, "a")["method"]} == {*shrink.SWEEP, command.BASELINE} - {"quantization"}
-    assert "this one" in said
+    assert "this one" in output
 
 
 def test_without_a_reference_there_is_nothing_to_compare_with(folder, capsys):
@@ -146,13 +148,13 @@ def test_a_test_file_and_a_form_of_its_own(folder, capsys, monkeypatch):
             csv.writer(file).writerows([("text", "y's name"), *chosen])
     arguments = ["shrink", "a.csv.gz", "--label", "y's name", "--test", "b.csv.gz", *SHORT]
     assert cli.command(arguments) == 0
-    said = capsys.readouterr().out
-    assert "30 test" in said
-    assert re.search(r"\d+ of 30 texts of test are in train too", said)
-    assert "split by class: a tenth of each is dev" in said
-    assert "no linear baseline: it needs scikit-learn" in said
+    output = capsys.readouterr().out
+    assert "30 test" in output
+    assert re.search(r"\d+ of 30 texts of test are in train too", output)
+    assert "split by class: a tenth of each is dev" in output
+    assert "no linear baseline: it needs scikit-learn" in output
     assert cli.command(arguments) == 0  # finished: the same again
-    assert capsys.readouterr().out.partition("this one")[2] == said.partition("this one")[2]
+    assert capsys.readouterr().out.partition("this one")[2] == output.partition("this one")[2]
 
 
 def test_the_smallest_within_the_drop_on_dev_is_chosen_whatever_test_says():
@@ -202,7 +204,7 @@ def sizes(reference: float, linear: float) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize(
-    ("reference", "linear", "said", "warned"),
+    ("reference", "linear", "output", "warned"),
     [
         (69.1, 100.0, "is 31.9 points better on dev in 4.2 kB", "30.9 points under the linear"),
         (90.0, 89.0, "is as good on dev in 4.2 kB", None),
@@ -210,9 +212,9 @@ def sizes(reference: float, linear: float) -> pd.DataFrame:
     ],
 )
 def test_a_linear_model_that_is_better_is_said_to_be_and_so_is_a_reference_that_learnt_little(
-    capsys, reference, linear, said, warned
+    capsys, reference, linear, output, warned
 ):
     command._conclude(sizes(reference, linear), 100, 1.0)
     printed = " ".join(capsys.readouterr().out.split())
-    assert (said or "points better") in printed if said else "on dev in" not in printed
+    assert (output or "points better") in printed if output else "on dev in" not in printed
     assert (warned in printed) if warned else ("has learnt too little" not in printed)

@@ -15,11 +15,11 @@ VARIANTS = {("vectors", "glove300"): {"name", "dim"}}
 )
 def test_a_yaml_has_every_option_of_its_class_with_the_default_of_its_class(group, name):
     node = composing.config(f"{group}={name}")[group]
-    known = parameters(located(node["_target_"], group))
-    assert set(node) == {"_target_", *known}
+    parameters_of_class = parameters(located(node["_target_"], group))
+    assert set(node) == {"_target_", *parameters_of_class}
     defaults = {
         option: default
-        for option, (_, default) in known.items()
+        for option, (_, default) in parameters_of_class.items()
         if default is not dataclasses.MISSING
     }
     for option in VARIANTS.get((group, name), set()):

@@ -136,25 +136,25 @@ def test_methods_of_one_column_share_their_reference_training(settings):
 
 def test_auto_vectors_are_the_run_of_what_they_stand_for(settings):
     auto = settings("vectors=auto", "dataset.vectors=cooccurrence")
-    named = settings("vectors=cooccurrence", "dataset.vectors=cooccurrence")
-    assert auto.run_id == named.run_id
+    explicit = settings("vectors=cooccurrence", "dataset.vectors=cooccurrence")
+    assert auto.run_id == explicit.run_id
 
 
 def test_a_precision_is_part_of_a_run_only_where_it_is_not_the_usual_one():
-    usual, named, rounded = (
+    usual, explicit, rounded = (
         composing.settings(*words) for words in ([], ["precision=float32"], ["precision=tf32"])
     )
     assert "precision" not in usual.reference_identity
-    assert named.run_id == usual.run_id != rounded.run_id
+    assert explicit.run_id == usual.run_id != rounded.run_id
     assert rounded.reference_identity["precision"] == "tf32"
 
 
 def test_a_rounded_rest_is_another_run_of_the_same_reference():
-    usual, named, rounded = (
+    usual, explicit, rounded = (
         composing.settings(*words) for words in ([], ["rest=float32"], ["rest=int8"])
     )
     assert "rest" not in usual.identity
-    assert named.run_id == usual.run_id != rounded.run_id
+    assert explicit.run_id == usual.run_id != rounded.run_id
     assert rounded.identity["rest"] == "int8"
     assert rounded.reference_identity == usual.reference_identity
 

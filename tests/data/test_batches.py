@@ -71,7 +71,7 @@ def test_the_host_waits_for_a_gpu_a_few_times_a_block(device):
     split = encoded([[2 + i % 7, 3] * (1 + i % 5) for i in range(320)]).to(device)
 
     def waits():
-        with warnings.catch_warnings(record=True) as seen:
+        with warnings.catch_warnings(record=True) as warned:
             warnings.simplefilter("always")
             torch.cuda.set_sync_debug_mode("warn")
             try:
@@ -79,7 +79,7 @@ def test_the_host_waits_for_a_gpu_a_few_times_a_block(device):
             finally:
                 torch.cuda.set_sync_debug_mode("default")
         assert len(batches) == 64
-        return len(seen)
+        return len(warned)
 
     waits()  # whatever is made once is made
     assert waits() <= 4 * 8  # four blocks; once a batch would be 64

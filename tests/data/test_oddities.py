@@ -23,7 +23,7 @@ def test_of_plain_texts_nothing_is_said() -> None:
 
 
 @pytest.mark.parametrize(
-    ("train", "test", "said"),
+    ("train", "test", "expected"),
     [
         ([(f"a {i}", "X ") for i in range(5)], [("b", "X ")], "different classes (with their"),
         ([(f"a {i}", "X ") for i in range(5)], [("b", "X ")], ": 'x' (7) and 'X ' (6)"),
@@ -34,20 +34,21 @@ def test_of_plain_texts_nothing_is_said() -> None:
     ],
 )
 def test_what_is_odd_is_said(
-    train: list[tuple[str, str]], test: list[tuple[str, str]], said: str
+    train: list[tuple[str, str]], test: list[tuple[str, str]], expected: str
 ) -> None:
     (sentence,) = oddities(splits(examples(*PLAIN, *train), examples(*TEST, *test)))
-    assert said in sentence
+    assert expected in sentence
 
 
 def test_words_with_a_vector_are_counted_each_as_often_as_it_stands() -> None:
     both = splits(examples(*PLAIN), examples(("so new new so so", "x"), ("no", "y")))
-    (said,) = coverage(both, {"so", "no", "new"})
+    (sentence,) = coverage(both, {"so", "no", "new"})
     assert (
-        said == "words: 100.0 % of the words of test, 100.0 % of the different ones, have a vector"
+        sentence
+        == "words: 100.0 % of the words of test, 100.0 % of the different ones, have a vector"
     )
-    said, note = coverage(both, {"so", "no"})
-    assert "66.7 % of the words of test, 66.7 % of the different" in said
+    sentence, note = coverage(both, {"so", "no"})
+    assert "66.7 % of the words of test, 66.7 % of the different" in sentence
     assert note == "note: few words of test have a vector; the most frequent without: 'new'"
-    said, _ = coverage(both, {"so"})
-    assert "50.0 % of the words of test, 33.3 % of the different" in said
+    sentence, _ = coverage(both, {"so"})
+    assert "50.0 % of the words of test, 33.3 % of the different" in sentence

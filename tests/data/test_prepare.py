@@ -85,7 +85,9 @@ def test_what_does_not_fit_together_is_made_anew(prepared, tmp_path, caplog):
     assert storage.from_json_array(again) == first.words
 
 
-@pytest.mark.parametrize("damage", [lambda whole: whole[:-5], lambda whole: b"", bytes.lower])
+@pytest.mark.parametrize(
+    "damage", [lambda contents: contents[:-5], lambda contents: b"", bytes.lower]
+)
 def test_a_damaged_result_is_made_anew(prepared, tmp_path, damage, caplog):
     first = prepared()
     path = stored(tmp_path)
@@ -96,12 +98,12 @@ def test_a_damaged_result_is_made_anew(prepared, tmp_path, damage, caplog):
 
 
 def test_parts_that_do_not_fit_together_are_refused(prepared):
-    whole = prepared()
+    prepared_data = prepared()
     with pytest.raises(ValueError, match="words"):
-        replace(whole, words=whole.words[1:])
-    short = replace(whole.splits["dev"], lengths=whole.splits["dev"].lengths + 1)
+        replace(prepared_data, words=prepared_data.words[1:])
+    short = replace(prepared_data.splits["dev"], lengths=prepared_data.splits["dev"].lengths + 1)
     with pytest.raises(ValueError, match="the dev split"):
-        replace(whole, splits={**whole.splits, "dev": short})
+        replace(prepared_data, splits={**prepared_data.splits, "dev": short})
 
 
 def test_vectors_that_cover_hardly_any_word_are_a_warning_each_time(prepared, tmp_path, caplog):
@@ -131,14 +133,16 @@ def test_a_result_holds_the_rows_that_are_used_and_no_others(prepared, tmp_path)
     first = prepared(File(path=str(path)))
     assert len(first.words) < 20
     assert stored(tmp_path).stat().st_size < 10_000
-    (whole,) = (tmp_path / "vectors").glob("*.safetensors")
-    assert whole.stat().st_size > 16 * len(words)
+    (vectors_file,) = (tmp_path / "vectors").glob("*.safetensors")
+    assert vectors_file.stat().st_size > 16 * len(words)
 
 
 def test_tokens_with_a_vector_are_those_of_train(prepared, tmp_path):
     path = tmp_path / "few.txt"
     path.write_text("a 1 2\nb 3 4\n<unk> 5 6\n", encoding="utf-8")
-    made = prepared(File(path=str(path)))
-    tokens = [made.words[row] for row in made.splits["train"].tokens]
-    assert made.tokens_with_vector == sum(token in ("a", "b") for token in tokens) / len(tokens)
-    assert prepared(File(path=str(path))).tokens_with_vector == made.tokens_with_vector
+    prepared_data = prepared(File(path=str(path)))
+    tokens = [prepared_data.words[row] for row in prepared_data.splits["train"].tokens]
+    assert prepared_data.tokens_with_vector == sum(token in ("a", "b") for token in tokens) / len(
+        tokens
+    )
+    assert prepared(File(path=str(path))).tokens_with_vector == prepared_data.tokens_with_vector

@@ -101,10 +101,10 @@ def elsewhere(tmp_path_factory):
     # The texts are UTF-8, whatever the locale is.
     environment = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
 
-    def run(*arguments, given=""):
+    def run(*arguments, stdin=""):
         return subprocess.run(
             [folder / "bin" / "python", *arguments],
-            input=given,
+            input=stdin,
             cwd=folder,
             env=environment,
             capture_output=True,
@@ -139,7 +139,7 @@ def test_an_exported_folder_answers_as_predict_does_without_this_package(
     texts = ['W5 w7, "w39" Wörter', "", "w2", " \t ", "<pad> w3; (w4) w4"]
     file = tmp_path / "texts.txt"
     file.write_text("\n".join(texts), encoding="utf-8")
-    done = elsewhere(str(moved / "predict.py"), given=file.read_text(encoding="utf-8"))
+    done = elsewhere(str(moved / "predict.py"), stdin=file.read_text(encoding="utf-8"))
     assert done.returncode == 0, done.stderr
     answers = [json.loads(line) for line in done.stdout.splitlines()]
     assert cli.command(["predict", str(path), str(file), "--format", "jsonl"]) == 0
@@ -244,9 +244,9 @@ def test_torch_reads_the_program_without_this_package(tmp_path, network, kind):
     program = torch.export.load(file).module()
     for shape in SHAPES:
         tokens = sentences(*shape)
-        said = program(tokens)
-        assert torch.allclose(said, expected(small, tokens), atol=1e-6)
-        assert not said.requires_grad
+        probabilities = program(tokens)
+        assert torch.allclose(probabilities, expected(small, tokens), atol=1e-6)
+        assert not probabilities.requires_grad
     assert file.stat().st_size <= 1.02 * tensor_bytes(small.network) + 131072
 
 

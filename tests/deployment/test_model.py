@@ -81,12 +81,12 @@ def test_a_stored_model_is_the_network_that_was_stored_folded(tmp_path, network,
     assert before.keys() == after.keys()
     rest = [key for key in before if not key.startswith("embedding.")]
     assert all(torch.equal(before[key], after[key]) for key in rest)
-    here = rows(loaded)
-    assert here.sort().values.equal(torch.arange(300))
-    assert torch.equal(loaded.network.embedding(here), net.embedding(torch.arange(300)))
+    rows_of_words = rows(loaded)
+    assert rows_of_words.sort().values.equal(torch.arange(300))
+    assert torch.equal(loaded.network.embedding(rows_of_words), net.embedding(torch.arange(300)))
     split = encoded(SENTENCES)
-    said = predict(loaded.network, encoded([here[s].tolist() for s in SENTENCES]))
-    assert torch.equal(said, predict(net, split))
+    scores = predict(loaded.network, encoded([rows_of_words[s].tolist() for s in SENTENCES]))
+    assert torch.equal(scores, predict(net, split))
     torch.testing.assert_close(predict(net, split), predict(unfolded, split))
     assert loaded.words[:2] == ["<pad>", "<unk>"]
     assert kind == "mixed" or loaded.words == sorted(words(300))
@@ -129,21 +129,21 @@ def test_a_rounded_rest_is_read_as_it_was_tested_to_the_last_bit(
 ):
     _, net = store(tmp_path, network, kind, 300)
     config = {"network": OPTIONS[network], "rest": precision}
-    given = model.Model(net, words(300), LABELS, "whitespace", config)
+    unstored = model.Model(net, words(300), LABELS, "whitespace", config)
     path = tmp_path / "rounded.safetensors"
-    size = model.save(path, given)
+    size = model.save(path, unstored)
     loaded = model.load(path)
     assert loaded.config == config
-    here = rows(loaded)
-    said = predict(loaded.network, encoded([here[s].tolist() for s in SENTENCES]))
+    rows_of_words = rows(loaded)
+    scores = predict(loaded.network, encoded([rows_of_words[s].tolist() for s in SENTENCES]))
     tested = rest.shipped(net, precision)
-    assert torch.equal(said, predict(tested, encoded(SENTENCES)))
-    assert not torch.equal(said, predict(fold(net), encoded(SENTENCES)))
+    assert torch.equal(scores, predict(tested, encoded(SENTENCES)))
+    assert not torch.equal(scores, predict(fold(net), encoded(SENTENCES)))
     before = {k: v for k, v in tested.state_dict().items() if not k.startswith("embedding.")}
     after = loaded.network.state_dict()
     assert all(torch.equal(after[name], before[name]) for name in before)
 
-    parts = model.contents(given).file_bytes()
+    parts = model.contents(unstored).file_bytes()
     assert sum(parts) == size
     stored, _ = storage.load_numpy(path)
     for name, tensor in before.items():  # two bytes a row and a number of a vector
@@ -180,11 +180,11 @@ def test_ones_own_network_is_built_with_the_width_that_it_had_and_folded_again(t
     options = {"_target_": f"{__name__}.ScaledByWidth", "hidden": 4}
     path, net = store(tmp_path, options, "factors")
     small = model.load(path, trust=__name__)
-    loaded, here = small.network, rows(small)
+    loaded, rows_of_words = small.network, rows(small)
     assert (loaded.width, loaded.hidden[0].in_features) == (5, 5)
     assert loaded.beside.in_features == net.width == DIM
-    said = predict(loaded, encoded([here[s].tolist() for s in SENTENCES]))
-    torch.testing.assert_close(said, predict(net, encoded(SENTENCES)))
+    scores = predict(loaded, encoded([rows_of_words[s].tolist() for s in SENTENCES]))
+    torch.testing.assert_close(scores, predict(net, encoded(SENTENCES)))
 
 
 def test_an_embedding_that_cannot_be_described_is_refused_by_name(tmp_path):
@@ -211,9 +211,9 @@ def test_the_library_predicts_labels_with_probabilities(tmp_path):
     path, _ = store(tmp_path)
     small = ccompress.load(str(tmp_path))  # a run's folder
     texts = ["w5 W7 w39 w2", "", "unseen", " \t"]
-    said = small.predict(texts)
-    assert said == ccompress.load(path).predict(texts)
-    for prediction, row in zip(said, small.probabilities(texts).tolist(), strict=True):
+    predictions = small.predict(texts)
+    assert predictions == ccompress.load(path).predict(texts)
+    for prediction, row in zip(predictions, small.probabilities(texts).tolist(), strict=True):
         if prediction.label is None:
             assert prediction == (None, None, {})
             continue
@@ -221,9 +221,9 @@ def test_the_library_predicts_labels_with_probabilities(tmp_path):
         assert list(prediction.probabilities.values()) == sorted(row, reverse=True)
         assert prediction.label == max(prediction.probabilities, key=lambda k: row[LABELS.index(k)])
         assert prediction.probability == max(row)
-    assert [prediction.label is None for prediction in said] == [False, True, False, True]
+    assert [prediction.label is None for prediction in predictions] == [False, True, False, True]
     two = small.predict(texts, top=2)[0]
-    assert list(two.probabilities.items()) == list(said[0].probabilities.items())[:2]
+    assert list(two.probabilities.items()) == list(predictions[0].probabilities.items())[:2]
     assert small.predict([]) == []
     for arguments, message in ((("w5",), "a list of texts"), ((["w5"], 0), "top=0")):
         with pytest.raises(InputError, match=message):
@@ -239,12 +239,14 @@ def test_of_equally_probable_labels_the_first_is_told(tmp_path):
 
 
 def damaged(path, how):
-    whole = path.read_bytes()
+    contents = path.read_bytes()
     if how == "flipped":
-        return whole[:-5] + bytes([whole[-5] ^ 1]) + whole[-4:]
+        return contents[:-5] + bytes([contents[-5] ^ 1]) + contents[-4:]
     if how == "altered":
-        return whole.replace(b"hidden.1", b"hidden.2")
-    return {"empty": b"", "text": b"hello\n" * 100, "header": whole[:9], "cut": whole[:-100]}[how]
+        return contents.replace(b"hidden.1", b"hidden.2")
+    return {"empty": b"", "text": b"hello\n" * 100, "header": contents[:9], "cut": contents[:-100]}[
+        how
+    ]
 
 
 @pytest.mark.parametrize("how", ["flipped", "altered", "empty", "text", "header", "cut"])
@@ -266,12 +268,14 @@ def test_another_file_is_no_model(tmp_path):
         model.load(path)
 
 
-def altered(tmp_path, version="2", words=None, **about):
+def altered(tmp_path, version="2", words=None, **changes):
     """A stored model of another format, with other words, or something else said of it."""
     path, _ = store(tmp_path)
     tensors, _ = storage.load_numpy(path)
-    said = json.loads(zlib.decompress(tensors[".about"].tobytes()))
-    tensors[".about"] = np.frombuffer(zlib.compress(json.dumps({**said, **about}).encode()), "u1")
+    description = json.loads(zlib.decompress(tensors[".about"].tobytes()))
+    tensors[".about"] = np.frombuffer(
+        zlib.compress(json.dumps({**description, **changes}).encode()), "u1"
+    )
     if words is not None:
         tensors[".words"] = word_list.pack(words)
     storage.save(path, tensors, {"format": version})

@@ -17,16 +17,16 @@ tokenizers = pytest.importorskip("tokenizers", reason="needs the extra [export]"
 
 def differences(name, texts):
     """The texts that the library cuts otherwise, with what both make of them."""
-    own = [get(name)(text) for text in texts]
-    tokens = dict.fromkeys(chain.from_iterable(own))
+    own_tokens = [get(name)(text) for text in texts]
+    tokens = dict.fromkeys(chain.from_iterable(own_tokens))
     words = ["<pad>", "<unk>", *(token for token in tokens if token not in ("<pad>", "<unk>"))]
     rows = {word: row for row, word in enumerate(words) if row}
     tokenizer = tokenizers.Tokenizer.from_str(tokenizer_json.written(name, words))
     tokenizer.no_padding()
-    theirs = [encoding.ids for encoding in tokenizer.encode_batch(texts)]
+    library_rows = [encoding.ids for encoding in tokenizer.encode_batch(texts)]
     return [
         (text, tokens, [words[row] for row in ids])
-        for text, tokens, ids in zip(texts, own, theirs, strict=True)
+        for text, tokens, ids in zip(texts, own_tokens, library_rows, strict=True)
         # "<pad>" in a text is a word without a row.
         if ids != [rows.get(token, 1) for token in tokens]
     ]

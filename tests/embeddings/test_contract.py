@@ -86,8 +86,8 @@ MODULES = [
 
 
 def test_no_embedding_is_left_out():
-    ours = {kind for kind in concrete(CompressedEmbedding) if kind.__module__.startswith("ccompr")}
-    assert ours == set(MADE)
+    kinds = {kind for kind in concrete(CompressedEmbedding) if kind.__module__.startswith("ccompr")}
+    assert kinds == set(MADE)
 
 
 @pytest.fixture
@@ -102,14 +102,14 @@ def embedding(request, table):
     return MADE[request.param](table)
 
 
-def whole(embedding):
+def dense(embedding):
     """An nn.Embedding of the table that a compressed embedding stands for."""
     return nn.Embedding.from_pretrained(embedding(torch.arange(V)).detach(), padding_idx=0)
 
 
 @pytest.mark.parametrize("indices", INDICES, ids=lambda indices: str(tuple(indices.shape)))
 def test_reads_what_nn_embedding_reads(embedding, indices, device):
-    expected = whole(embedding)(indices)
+    expected = dense(embedding)(indices)
     read = embedding.to(device)(indices.to(device))
     assert read.device.type == device.type
     torch.testing.assert_close(read.cpu(), expected)

@@ -193,14 +193,14 @@ def test_product_quantized_reads_the_nearest_centroid_of_every_part(parts):
     lengths = [len(part) for part in torch.arange(D).tensor_split(parts)]
     widths = codebooks.owners(D, parts).bincount().tolist()
     assert sorted(widths) == sorted(lengths)
-    for part, there, centroids in zip(
+    for part, read_part, centroids in zip(
         table.split(widths, 1),
         read.split(widths, 1),
         embedding.centroids.split(widths, 1),
         strict=True,
     ):
         distances = (part.unsqueeze(1) - centroids).norm(dim=2)
-        torch.testing.assert_close((part - there).norm(dim=1)[1:], distances.amin(1)[1:])
+        torch.testing.assert_close((part - read_part).norm(dim=1)[1:], distances.amin(1)[1:])
     size = sum(tensor.nbytes for tensor in embedding.state_dict().values())
     assert size == 400 * parts + 4 * 256 * D
 
@@ -213,12 +213,12 @@ def test_product_quantized_refuses_impossible_parts(parts):
 
 @pytest.mark.parametrize("bits", [1, 7, 31, 32])
 def test_every_device_quantizes_to_the_same_numbers(table, bits, device):
-    made = QuantizedEmbedding.from_table(table.to(device), bits)
-    assert made.packed.device.type == device.type
-    assert torch.equal(made.packed.cpu(), QuantizedEmbedding.from_table(table, bits).packed)
+    embedding = QuantizedEmbedding.from_table(table.to(device), bits)
+    assert embedding.packed.device.type == device.type
+    assert torch.equal(embedding.packed.cpu(), QuantizedEmbedding.from_table(table, bits).packed)
 
 
 def test_every_device_makes_the_same_codebook(table, device):
-    made, expected = (CodebookEmbedding.from_table(t, 3) for t in (table.to(device), table))
-    assert torch.equal(made.codebook.cpu(), expected.codebook)
-    assert torch.equal(made.packed.cpu(), expected.packed)
+    embedding, expected = (CodebookEmbedding.from_table(t, 3) for t in (table.to(device), table))
+    assert torch.equal(embedding.codebook.cpu(), expected.codebook)
+    assert torch.equal(embedding.packed.cpu(), expected.packed)

@@ -35,17 +35,17 @@ def test_every_method_runs_whole_and_on_a_gpu_again_with_the_same_numbers(
     options += [f"network={network}", f"method={method}", f"rate={RATES.get(method, 0.6)}"]
     options += [f"device={device}", "train.epochs=2"]
 
-    def whole(runs_dir):
+    def run_in(runs_dir):
         settings = composing.settings(*options, f"runs_dir={runs_dir}")
         row = run(settings, "", on_epoch=lambda row: None)
         predictions = (settings.folder / "predictions.csv").read_text()
         return {key: row[key] for key in row if key not in results.MEASURED}, predictions
 
-    row, predictions = whole(tmp_path / "first")
+    row, predictions = run_in(tmp_path / "first")
     assert row["device"].split()[0] == device.type
     assert ("cudnn" in row["versions"]) == (device.type == "cuda")
     if device.type == "cuda":  # other tests show the same of the CPU
-        assert whole(tmp_path / "second") == (row, predictions)
+        assert run_in(tmp_path / "second") == (row, predictions)
 
 
 def test_a_shared_training_belongs_to_the_versions_of_its_gpu(monkeypatch, tmp_path, tiny):
@@ -173,18 +173,18 @@ def test_a_run_on_a_cluster_ends_with_its_job(monkeypatch):
 def slurm(monkeypatch):
     """Stands in for Slurm: keeps what it is asked for, and runs nothing."""
     pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
-    asked = []
+    requests = []
 
     class Cluster:
         def launch(self, job_overrides, initial_job_idx):
             return [JobReturn(status=JobStatus.COMPLETED) for _ in job_overrides]
 
     def instantiate(self, *, hydra_context, task_function, config):
-        asked.append(config.hydra.launcher)
+        requests.append(config.hydra.launcher)
         return Cluster()
 
     monkeypatch.setattr(Plugins, "instantiate_launcher", instantiate)
-    return asked
+    return requests
 
 
 @pytest.mark.parametrize(

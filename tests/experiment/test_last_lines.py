@@ -25,9 +25,9 @@ def rows(folder):
     return {row["method"]: row for row in results.collect(folder / "results" / "runs")}
 
 
-def fact(said, name):
+def fact(output, name):
     """The text of one of the last lines."""
-    (line,) = re.findall(rf"^  {name} +(.*)$", said, re.MULTILINE)
+    (line,) = re.findall(rf"^  {name} +(.*)$", output, re.MULTILINE)
     return line
 
 
@@ -35,23 +35,23 @@ def fact(said, name):
 def test_a_run_ends_with_its_reference_and_the_drop(ccompress, tiny, tmp_path, method):
     done = ccompress(*tiny, COMPARED, f"method={method}", "rate=0.74")
     assert done.returncode == 0, done.stderr
-    one, whole = (rows(tmp_path)[name] for name in (method, "none"))
-    said = done.stdout
-    assert fact(said, "data") == "120 train, 40 dev, 40 test; 3 classes"
-    assert f"(run {whole['run_id']})" in fact(said, "reference")
-    assert fact(said, "reference").startswith(f"{whole['test_accuracy']:.2f} % on test, ")
-    assert fact(said, "compressed").startswith(f"{one['test_accuracy']:.2f} % on test, ")
-    drops = [whole[key] - one[key] for key in ("test_accuracy", "dev_accuracy")]
+    compressed, reference = (rows(tmp_path)[name] for name in (method, "none"))
+    output = done.stdout
+    assert fact(output, "data") == "120 train, 40 dev, 40 test; 3 classes"
+    assert f"(run {reference['run_id']})" in fact(output, "reference")
+    assert fact(output, "reference").startswith(f"{reference['test_accuracy']:.2f} % on test, ")
+    assert fact(output, "compressed").startswith(f"{compressed['test_accuracy']:.2f} % on test, ")
+    drops = [reference[key] - compressed[key] for key in ("test_accuracy", "dev_accuracy")]
     errors = [
-        results.sampling_error(one[f"{split}_accuracy"], one[f"{split}_size"])
+        results.sampling_error(compressed[f"{split}_accuracy"], compressed[f"{split}_size"])
         for split in ("test", "dev")
     ]
-    assert fact(said, "drop") == (
+    assert fact(output, "drop") == (
         f"{drops[0]:+.2f} points on test, {drops[1]:+.2f} on dev "
         f"(sampling error {errors[0]:.2f} on test, {errors[1]:.2f} on dev)"
     )
-    sizes = [results.size(row["file_bytes"]) for row in (whole, one)]
-    assert fact(said, "model file").startswith(f"{sizes[0]} -> {sizes[1]} (")
+    sizes = [results.size(row["file_bytes"]) for row in (reference, compressed)]
+    assert fact(output, "model file").startswith(f"{sizes[0]} -> {sizes[1]} (")
 
 
 def test_the_reference_is_that_of_the_command_with_none_and_is_trained_once(
@@ -76,12 +76,12 @@ def test_the_reference_is_that_of_the_command_with_none_and_is_trained_once(
 @pytest.mark.parametrize("compression", [["method=in_training_svd", "rest=int8"], ["rate=0.5"]])
 def test_settings_of_the_reference_are_those_of_method_none(tiny, compression):
     options = [*tiny, "rate=0.74", "network=lstm", "seed=3"]
-    ours = reference.settings_of(composing.settings(*options, *compression, "force=true"))
-    theirs = composing.settings(*options, "method=none")
-    assert (ours.run_id, ours.names, ours.resolved) == (
-        theirs.run_id,
-        theirs.names,
-        theirs.resolved,
+    made = reference.settings_of(composing.settings(*options, *compression, "force=true"))
+    composed = composing.settings(*options, "method=none")
+    assert (made.run_id, made.names, made.resolved) == (
+        composed.run_id,
+        composed.names,
+        composed.resolved,
     )
 
 
@@ -92,10 +92,10 @@ def test_without_a_reference(ccompress, tiny, tmp_path):
     (row,) = rows(tmp_path).values()
     # What the reference's file would take is known without it.
     assert ccompress(*tiny, "method=none").returncode == 0
-    whole = rows(tmp_path)["none"]["file_bytes"]
+    reference_bytes = rows(tmp_path)["none"]["file_bytes"]
     before, after = console.model_sizes(row, None)
     assert after == row["file_bytes"]
-    assert before == pytest.approx(whole, rel=0.05)
+    assert before == pytest.approx(reference_bytes, rel=0.05)
     assert ccompress(*tiny, "reference=never").returncode == 2
 
 
@@ -105,8 +105,8 @@ def test_a_size_that_an_earlier_version_did_not_record_is_not_made_up(ccompress,
     (row,) = rows(tmp_path).values()
     folder = tmp_path / "results" / "runs" / row["run_id"]
     results.write_result(folder, row | {"folded_bytes": None, "file_bytes": None})
-    said = fact(ccompress(*sweep).stdout, "model")
-    assert said.endswith("-> not recorded by an earlier version (force=true runs it)")
+    shown = fact(ccompress(*sweep).stdout, "model")
+    assert shown.endswith("-> not recorded by an earlier version (force=true runs it)")
 
 
 def test_the_file_of_an_earlier_version_was_not_folded():
@@ -140,9 +140,9 @@ def test_a_reference_that_diverges_takes_nothing_from_the_run(
     assert fact(done.stdout, "reference") == "none: the loss was nan"
 
 
-def table(said):
+def table(output):
     """The lines of a sweep's table by setting, their cells split at two spaces."""
-    lines = said.partition("sampling error")[2].splitlines()[1:]
+    lines = output.partition("sampling error")[2].splitlines()[1:]
     cells = [re.split(r" {2,}", line) for line in lines if " -> " in line]
     return {name: others for name, *others in cells}
 
@@ -161,13 +161,13 @@ def test_a_sweep_ends_with_a_line_for_each_setting(ccompress, tiny, tmp_path):
     }
     for rate in (0.6, 0.74):
         seeds = [row for row in runs if row["rate"] == rate]
-        wholes = {row["seed"]: row for row in runs if row["method"] == "none"}
-        drop = sum(wholes[r["seed"]]["test_accuracy"] - r["test_accuracy"] for r in seeds) / 2
-        whole = sum(row["test_accuracy"] for row in wholes.values()) / 2
-        said = lines[f"custom dan calr in_training_svd {rate}"]
-        assert said[:2] == ["2", f"{whole:.2f} %"]
-        assert said[3] == f"{drop:+.2f}"
-        assert said[-1].startswith(results.size(wholes[0]["file_bytes"]))
+        references = {row["seed"]: row for row in runs if row["method"] == "none"}
+        drop = sum(references[r["seed"]]["test_accuracy"] - r["test_accuracy"] for r in seeds) / 2
+        accuracy = sum(row["test_accuracy"] for row in references.values()) / 2
+        cells = lines[f"custom dan calr in_training_svd {rate}"]
+        assert cells[:2] == ["2", f"{accuracy:.2f} %"]
+        assert cells[3] == f"{drop:+.2f}"
+        assert cells[-1].startswith(results.size(references[0]["file_bytes"]))
     assert "have no reference" not in done.stdout
 
 

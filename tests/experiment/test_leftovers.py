@@ -95,12 +95,12 @@ def test_the_cache_of_vectors_is_shown_and_deleted_on_request_only(ccompress, fo
     file.write_bytes(bytes(5_000_000))
     file.with_suffix(".lock").touch()
     shown = f"word vectors      {vectors_cache()}  2 files, 5.00 MB"
-    for arguments, said in {
+    for arguments, message in {
         (): ", not counted without --vectors\nnot deleted: --delete deletes 9 files, 608 kB\n",
         ("--vectors",): "\nnot deleted: --delete deletes 11 files, 5.61 MB\n",
         ("--delete",): ", not counted without --vectors\ndeleted 9 files, 608 kB\n",
     }.items():
-        assert ccompress("runs", "clean", "runs", *arguments).stdout.endswith(shown + said)
+        assert ccompress("runs", "clean", "runs", *arguments).stdout.endswith(shown + message)
     with FileLock(file.with_suffix(".lock")):
         ccompress("runs", "clean", "runs", "--delete", "--vectors")
     assert file.is_file()

@@ -9,7 +9,7 @@ import composing
 import pytest
 import tiny_data
 import torch
-from builders import TRAINED, trained_embedding, trainer
+from builders import TRAINED, new_trainer, trained_embedding
 
 from ccompress import storage
 from ccompress.deployment import model
@@ -33,23 +33,23 @@ class Killed(BaseException):
     """Ends a training as SIGKILL would: nothing after it runs."""
 
 
-def killed_after(it, epoch):
+def killed_after(trainer, epoch):
     """Let a trainer end after an epoch."""
 
     def on_epoch(row):
         if row.epoch == epoch:
             raise Killed
 
-    it.on_epoch = on_epoch
-    return it
+    trainer.on_epoch = on_epoch
+    return trainer
 
 
 def compressed(kind, device):
     """A trainer in whose table's place something else stands, after two epochs."""
-    it = trainer(device=device)
-    it.train("reference", 2)
-    it.replace_embedding(lambda table: trained_embedding(kind, table))
-    return it
+    trainer = new_trainer(device=device)
+    trainer.train("reference", 2)
+    trainer.replace_embedding(lambda table: trained_embedding(kind, table))
+    return trainer
 
 
 @pytest.mark.parametrize("kind", TRAINED)
@@ -57,24 +57,24 @@ def test_the_second_half_goes_on_with_the_same_numbers(tmp_path, monkeypatch, ki
     monkeypatch.setattr(checkpoint, "SECONDS", 0)
     origins = []
     store = Store(tmp_path, "key", "this one", origins.append)
-    whole = compressed(kind, device)
-    whole.train("compressed", 7)
+    uninterrupted = compressed(kind, device)
+    uninterrupted.train("compressed", 7)
     with pytest.raises(Killed):
         train_rest(killed_after(compressed(kind, device), 5), store, "compressed", 7)
     assert store.path("unfinished").is_file()
-    gone_on = compressed(kind, device)
-    assert train_rest(gone_on, store, "compressed", 7)
+    resumed = compressed(kind, device)
+    assert train_rest(resumed, store, "compressed", 7)
     assert origins == [
         (4, "this one")
     ]  # after each epoch it was stored, but for the one it died in
-    assert [row.epoch for row in gone_on.rows] == list(range(1, 8))
+    assert [row.epoch for row in resumed.rows] == list(range(1, 8))
     for restored in (False, True):
         if restored:
-            whole.restore_best()
-            gone_on.restore_best()
-        said = parameters(gone_on.network)
-        for name, tensor in parameters(whole.network).items():
-            assert torch.equal(tensor, said[name]), name
+            uninterrupted.restore_best()
+            resumed.restore_best()
+        resumed_parameters = parameters(resumed.network)
+        for name, tensor in parameters(uninterrupted.network).items():
+            assert torch.equal(tensor, resumed_parameters[name]), name
     assert not store.path("unfinished").exists()
 
 
@@ -83,11 +83,11 @@ def test_an_unfinished_training_serves_only_what_it_is_a_part_of(tmp_path, monke
     origins = []
     store = Store(tmp_path, "key", "first", origins.append)
     with pytest.raises(Killed):
-        train_reference(killed_after(trainer(), 5), store, 6)
-    assert not train_reference(trainer(), store, 2)  # four epochs are too many for it
+        train_reference(killed_after(new_trainer(), 5), store, 6)
+    assert not train_reference(new_trainer(), store, 2)  # four epochs are too many for it
     with pytest.raises(Killed):
-        train_reference(killed_after(trainer(), 5), store, 6)
-    assert train_reference(trainer(), store, 6)
+        train_reference(killed_after(new_trainer(), 5), store, 6)
+    assert train_reference(new_trainer(), store, 6)
     assert [origin.epoch for origin in origins] == [2, 4]
     assert {path.name for path in tmp_path.glob("*.safetensors")} == {
         "key-2.safetensors",
@@ -99,16 +99,16 @@ def test_a_damaged_part_is_trained_again(tmp_path, monkeypatch):
     monkeypatch.setattr(checkpoint, "SECONDS", 0)
     store = Store(tmp_path, "key", "run")
     with pytest.raises(Killed):
-        train_reference(killed_after(trainer(), 3), store, 4)
+        train_reference(killed_after(new_trainer(), 3), store, 4)
     path = store.path("unfinished")
     path.write_bytes(path.read_bytes()[:-5])
-    assert not train_reference(trainer(), store, 4)
+    assert not train_reference(new_trainer(), store, 4)
 
 
 def test_short_trainings_store_nothing_on_the_way(tmp_path):
     store = Store(tmp_path, "key", "run")
     with pytest.raises(Killed):
-        train_reference(killed_after(trainer(), 3), store, 4)
+        train_reference(killed_after(new_trainer(), 3), store, 4)
     assert list(tmp_path.glob("*.safetensors")) == []
 
 

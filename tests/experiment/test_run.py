@@ -199,8 +199,8 @@ def test_a_run_that_another_process_is_at_is_waited_for(ccompress, started, tiny
     lock = f"{row['run_id']}.lock"
     with FileLock(folder.parent / ".locks" / lock):
         waiting = started(*tiny, "hydra.verbose=[filelock]")
-        said = iter(waiting.stderr.readline, "")
-        assert any(f"{lock}, waiting" in line for line in said)
+        messages = iter(waiting.stderr.readline, "")
+        assert any(f"{lock}, waiting" in line for line in messages)
         assert not result.exists()
         result.write_text(written)
     waiting.communicate()

@@ -67,9 +67,9 @@ def test_an_experiment_with_nothing_but_ones_own(console, extended, tmp_path):
     for name in ("network.MaxPooling", "method.SharedRows", "dataset.lower"):
         assert f" my_package.{name}" in refused.stderr
     assert "give --trust my_package (" in refused.stderr
-    said = extended(*predict, "--trust", "my_package")
-    assert said.returncode == 0, said.stderr
-    guesses = [line.split("\t")[0] for line in said.stdout.splitlines()]
+    predicted = extended(*predict, "--trust", "my_package")
+    assert predicted.returncode == 0, predicted.stderr
+    guesses = [line.split("\t")[0] for line in predicted.stdout.splitlines()]
     assert sum(map(str.__eq__, guesses, labels)) > 20
 
     reported = extended("report", "mine")

@@ -62,8 +62,8 @@ def test_what_is_restored_is_what_was_saved(tmp_path, method, file):
     assert torch.equal(again(WORDS), small(WORDS))
     assert ccompress.described(again) == ccompress.described(small)
     assert again.scores.table is ccompress.restore(again, tmp_path / file).scores.table
-    made = ccompress.restore(Network, tmp_path / file).eval()
-    assert torch.equal(made(WORDS), small(WORDS))
+    restored = ccompress.restore(Network, tmp_path / file).eval()
+    assert torch.equal(restored(WORDS), small(WORDS))
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -31,7 +31,7 @@ def network(**options):
     return nn.Sequential(embedding, nn.Flatten(), nn.Linear(20 * D, 3))
 
 
-def given(method):
+def arguments(method):
     return {"method": method, "counts": IDS if method in COUNTING else None}
 
 
@@ -51,9 +51,9 @@ def test_every_method_keeps_to_the_rate_of_the_bytes_that_there_are(method, rate
     before = small[0].weight.nbytes
     if (method, rate) in IMPOSSIBLE or (method, rate, dtype) in IMPOSSIBLE:
         with pytest.raises(InputError, match=r"^'0': rate=0\.\d+ leaves no .* for 600 x 24"):
-            compress(small, rate, worse_than_zeros=True, **given(method))
+            compress(small, rate, worse_than_zeros=True, **arguments(method))
         return
-    report = compress(small, rate, worse_than_zeros=True, **given(method))
+    report = compress(small, rate, worse_than_zeros=True, **arguments(method))
     finish(small)
     marks = ("weight", "structure")
     stored = {n: t for n, t in small[0].state_dict().items() if n not in marks}
@@ -71,7 +71,7 @@ def test_a_padding_row_of_zeros_reads_as_zeros_and_another_as_it_is(method):
         zeros[0].weight[0] = 0
         other[0].weight[0] = other[0].weight[1]
     for one in (zeros, other):
-        compress(one, 0.5, **given(method))
+        compress(one, 0.5, **arguments(method))
         finish(one)
     first, second = other[0](torch.tensor([0, 1]))
     assert not zeros[0](torch.tensor(0)).any()
@@ -82,7 +82,7 @@ def test_a_padding_row_of_zeros_reads_as_zeros_and_another_as_it_is(method):
 def test_factors_train_and_what_is_finished_reads_as_training_left_it(method):
     small = network()
     optimizer = torch.optim.Adam(small.parameters(), lr=0.01)
-    report = compress(small, 0.75, **given(method))
+    report = compress(small, 0.75, **arguments(method))
     replace_parameters(optimizer, report)
     target = torch.arange(8) % 3
     losses = []

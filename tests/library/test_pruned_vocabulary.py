@@ -25,41 +25,41 @@ SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 
 
 def wordpiece():
-    made = tokenizers.Tokenizer(tokenizers.models.WordPiece(unk_token="[UNK]"))
-    made.pre_tokenizer = tokenizers.pre_tokenizers.BertPreTokenizer()
+    tokenizer = tokenizers.Tokenizer(tokenizers.models.WordPiece(unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.BertPreTokenizer()
     trainer = tokenizers.trainers.WordPieceTrainer(vocab_size=400, special_tokens=SPECIAL)
-    return trained(made, trainer)
+    return trained(tokenizer, trainer)
 
 
 def bpe():
-    made = tokenizers.Tokenizer(tokenizers.models.BPE())
-    made.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel()
-    made.decoder = tokenizers.decoders.ByteLevel()
+    tokenizer = tokenizers.Tokenizer(tokenizers.models.BPE())
+    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel()
+    tokenizer.decoder = tokenizers.decoders.ByteLevel()
     trainer = tokenizers.trainers.BpeTrainer(
         vocab_size=500,
         special_tokens=SPECIAL,
         initial_alphabet=tokenizers.pre_tokenizers.ByteLevel.alphabet(),
     )
-    return trained(made, trainer)
+    return trained(tokenizer, trainer)
 
 
 def unigram():
-    made = tokenizers.Tokenizer(tokenizers.models.Unigram())
-    made.pre_tokenizer = tokenizers.pre_tokenizers.Metaspace()
+    tokenizer = tokenizers.Tokenizer(tokenizers.models.Unigram())
+    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.Metaspace()
     trainer = tokenizers.trainers.UnigramTrainer(
         vocab_size=200, special_tokens=SPECIAL, unk_token="[UNK]"
     )
-    return trained(made, trainer)
+    return trained(tokenizer, trainer)
 
 
-def trained(made, trainer):
-    made.train_from_iterator(ALL, trainer)
-    ids = [(token, made.token_to_id(token)) for token in ("[CLS]", "[SEP]")]
-    made.post_processor = tokenizers.processors.TemplateProcessing(
+def trained(tokenizer, trainer):
+    tokenizer.train_from_iterator(ALL, trainer)
+    ids = [(token, tokenizer.token_to_id(token)) for token in ("[CLS]", "[SEP]")]
+    tokenizer.post_processor = tokenizers.processors.TemplateProcessing(
         single="[CLS] $A [SEP]", special_tokens=ids
     )
-    made.enable_padding(pad_id=made.token_to_id("[PAD]"), pad_token="[PAD]")
-    return made
+    tokenizer.enable_padding(pad_id=tokenizer.token_to_id("[PAD]"), pad_token="[PAD]")
+    return tokenizer
 
 
 MADE = [wordpiece, bpe, unigram]
@@ -90,7 +90,7 @@ def test_ones_own_texts_are_read_as_before(make):
     tokenizer = make()
     rows = tokenizer.get_vocab_size() + 3  # some tables have more rows than there are tokens
     network = Network(rows)
-    whole = copy.deepcopy(network)
+    unpruned = copy.deepcopy(network)
     report = ccompress.prune_vocabulary(network, tokenizer, OWN)
     smaller, kept = report.tokenizer, report.kept
     assert len(kept) == smaller.get_vocab_size() == len(network.words.weight) < 0.9 * rows
@@ -100,7 +100,7 @@ def test_ones_own_texts_are_read_as_before(make):
     assert str(report).startswith(f"vocabulary: {rows} -> {len(kept)} tokens, {32 * rows:,} -> ")
     before, after = ids(tokenizer, OWN), ids(smaller, OWN)
     assert torch.equal(kept[after], before)
-    assert torch.equal(network(after), whole(before)[:, kept])
+    assert torch.equal(network(after), unpruned(before)[:, kept])
     assert tokens(smaller, OWN) == tokens(tokenizer, OWN)
     for token in SPECIAL:
         assert kept[smaller.token_to_id(token)] == tokenizer.token_to_id(token)

@@ -40,7 +40,9 @@ def recover(model, teacher, data=BATCHES, **options):
     return ccompress.recover(model, teacher, data, **options)
 
 
-@pytest.mark.parametrize("output", ["last", "pooled", lambda said, words: said[:, 0]])
+@pytest.mark.parametrize(
+    "output", ["last", "pooled", lambda output_states, words: output_states[:, 0]]
+)
 @pytest.mark.parametrize("loss", ["mse", "cosine"])
 def test_the_outputs_come_nearer_to_the_teacher(output, loss):
     model, teacher = pair()
@@ -108,8 +110,8 @@ def test_an_interrupted_recovery_goes_on_to_the_last_bit(tmp_path, monkeypatch, 
         ccompress.compress(model, 0.75, method, counts=counts)
         return model, teacher
 
-    whole, teacher = fresh()
-    expected = recover(whole, teacher, epochs=3)
+    uninterrupted, teacher = fresh()
+    expected = recover(uninterrupted, teacher, epochs=3)
     monkeypatch.setattr(recovery, "_SECONDS", 0.0)
     file = tmp_path / "recovery.safetensors"
     read = recovery._inputs
@@ -132,7 +134,7 @@ def test_an_interrupted_recovery_goes_on_to_the_last_bit(tmp_path, monkeypatch, 
     model, teacher = fresh()  # in another process
     assert recover(model, teacher, epochs=3, checkpoint=file) == expected
     for name, tensor in model.state_dict().items():
-        assert torch.equal(tensor, whole.state_dict()[name])
+        assert torch.equal(tensor, uninterrupted.state_dict()[name])
     with pytest.raises(InputError, match=r"recovery\.safetensors belongs to another training"):
         recover(model, teacher, epochs=4, checkpoint=file)
     file.write_bytes(b"nothing")
@@ -144,9 +146,9 @@ def test_texts_are_read_by_a_tokenizer_and_padding_counts_nothing():
     transformers = pytest.importorskip("transformers")
     tokenizers = pytest.importorskip("tokenizers")
     words = {"[PAD]": 0, "[UNK]": 1} | {f"w{i}": i + 2 for i in range(V - 2)}
-    made = tokenizers.Tokenizer(tokenizers.models.WordLevel(words, unk_token="[UNK]"))
-    made.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
-    tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_object=made, pad_token="[PAD]")
+    word_level = tokenizers.Tokenizer(tokenizers.models.WordLevel(words, unk_token="[UNK]"))
+    word_level.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
+    tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_object=word_level, pad_token="[PAD]")
     config = transformers.BertConfig(
         vocab_size=V,
         hidden_size=D,

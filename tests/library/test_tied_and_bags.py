@@ -74,7 +74,7 @@ def test_bags(mode, weighted, by_frequency, shape, sparse, padding_idx):
     for one in (weights, same):
         if one is not None:
             one.requires_grad_()
-    got = network["bag"](ids, offsets, per_sample_weights=weights)
+    actual = network["bag"](ids, offsets, per_sample_weights=weights)
     expected = F.embedding_bag(
         ids,
         dense,
@@ -84,9 +84,9 @@ def test_bags(mode, weighted, by_frequency, shape, sparse, padding_idx):
         include_last_offset=shape == "last offset",
         padding_idx=padding_idx,
     )
-    torch.testing.assert_close(got, expected)
-    target = torch.randn(got.shape, generator=DRAW, dtype=torch.float64)
-    (got * target).sum().backward()
+    torch.testing.assert_close(actual, expected)
+    target = torch.randn(actual.shape, generator=DRAW, dtype=torch.float64)
+    (actual * target).sum().backward()
     (expected * target).sum().backward()
     if by_frequency:
         # By its definition. torch's own, on a CPU (2.13), divides by the count of another index.
@@ -126,14 +126,14 @@ def test_the_gradient_is_scaled_by_frequency():
     dense = dense_of(network[0])
     ids = torch.tensor([[5, 5, 5], [7, 3, 9]])
     target = torch.randn(2, 3, D, generator=DRAW, dtype=torch.float64)
-    got = network[0](ids)
+    actual = network[0](ids)
     expected = F.embedding(ids, dense, padding_idx=3, scale_grad_by_freq=True)
-    assert torch.equal(got, table_of(network[0])(ids))
-    (got * target).sum().backward()
+    assert torch.equal(actual, table_of(network[0])(ids))
+    (actual * target).sum().backward()
     (expected * target).sum().backward()
     gradients_fit(table_of(network[0]), dense)
     plain = F.embedding(ids, dense.detach().clone().requires_grad_(), padding_idx=3)
-    assert plain.shape == got.shape
+    assert plain.shape == actual.shape
 
 
 class Tied(nn.Module):
@@ -166,10 +166,10 @@ def test_tied_tables(bias, sparse):
     dense.load_state_dict({k: v for k, v in network.state_dict().items() if "bias" in k}, False)
     with torch.no_grad():
         dense.encoder.weight.copy_(table.A @ table.B)
-    got, expected = network(IDS), dense(IDS)
-    torch.testing.assert_close(got, expected)
+    actual, expected = network(IDS), dense(IDS)
+    torch.testing.assert_close(actual, expected)
     target = IDS.roll(1)
-    F.cross_entropy(got, target).backward()
+    F.cross_entropy(actual, target).backward()
     F.cross_entropy(expected, target).backward()
     gradients_fit(table, dense.encoder.weight)
     if bias:

@@ -61,20 +61,20 @@ MODELS = {
 }
 
 
-def made(which):
+def new_model(which):
     kind, config, options, _ = MODELS[which]
     torch.manual_seed(0)
     return getattr(transformers, kind)(getattr(transformers, config)(**options)).eval()
 
 
-def smaller(which, method="in_training_svd", rate=0.5):
-    model = made(which)
+def compressed(which, method="in_training_svd", rate=0.5):
+    model = new_model(which)
     ccompress.compress(model, rate, method, name=MODELS[which][3])
     return model
 
 
 @torch.no_grad()
-def said(model):
+def outputs(model):
     decoder = (
         {"decoder_input_ids": IDS}
         if hasattr(model, "lm_head") and model.config.is_encoder_decoder
@@ -86,15 +86,15 @@ def said(model):
 @pytest.mark.parametrize("method", ["in_training_svd", "quantization"])
 @pytest.mark.parametrize("which", MODELS)
 def test_from_pretrained_reads_what_save_pretrained_wrote(tmp_path, which, method):
-    model = smaller(which, method)
-    expected = said(model)
+    model = compressed(which, method)
+    expected = outputs(model)
     model.save_pretrained(tmp_path)
     for round_ in ("once", "twice"):
         model, report = type(model).from_pretrained(tmp_path, output_loading_info=True)
         assert not any(report.values()), report
-        assert torch.equal(said(model), expected)
+        assert torch.equal(outputs(model), expected)
         model.tie_weights()  # ties what is not compressed, and harms nothing
-        assert torch.equal(said(model), expected)
+        assert torch.equal(outputs(model), expected)
         model.save_pretrained(tmp_path / round_)
         tmp_path /= round_
     stored = sum(
@@ -112,7 +112,7 @@ def own_buffers(model):
 
 @pytest.mark.parametrize("which", ["bert", "mbart"])
 def test_a_model_with_a_head_less_or_more_reads_it(tmp_path, which):
-    model = smaller(which)
+    model = compressed(which)
     model.save_pretrained(tmp_path / "whole")
     base = ccompress.restore(transformers.AutoModel, tmp_path / "whole")
     table = table_of(model.get_input_embeddings())
@@ -123,10 +123,10 @@ def test_a_model_with_a_head_less_or_more_reads_it(tmp_path, which):
 
 
 def test_save_and_restore_take_such_models_too(tmp_path):
-    model = smaller("bert")
+    model = compressed("bert")
     ccompress.save(model, tmp_path / "bert")
     again = ccompress.restore(transformers.AutoModelForSequenceClassification, tmp_path / "bert")
-    assert torch.equal(said(again), said(model))
+    assert torch.equal(outputs(again), outputs(model))
     with pytest.raises(InputError, match="stored in a folder"):
         ccompress.save(model, tmp_path / "one.safetensors")
     with pytest.raises(InputError, match="there is no folder"):
@@ -135,20 +135,20 @@ def test_save_and_restore_take_such_models_too(tmp_path):
 
 def test_a_model_inside_a_module_of_ones_own_is_known_too(tmp_path):
     """As in sentence-transformers: the model of transformers is a part."""
-    whole = nn.ModuleDict({"encoder": made("bert")})
-    ccompress.compress(whole, 0.5, name="*.word_embeddings")
-    expected = said(whole["encoder"])
-    whole["encoder"].save_pretrained(tmp_path / "part")
-    again = type(whole["encoder"]).from_pretrained(tmp_path / "part")
-    assert torch.equal(said(again), expected)
-    ccompress.save(whole, tmp_path / "whole")
-    again = ccompress.restore(nn.ModuleDict({"encoder": made("bert")}), tmp_path / "whole")
-    assert torch.equal(said(again["encoder"]), expected)
+    module = nn.ModuleDict({"encoder": new_model("bert")})
+    ccompress.compress(module, 0.5, name="*.word_embeddings")
+    expected = outputs(module["encoder"])
+    module["encoder"].save_pretrained(tmp_path / "part")
+    again = type(module["encoder"]).from_pretrained(tmp_path / "part")
+    assert torch.equal(outputs(again), expected)
+    ccompress.save(module, tmp_path / "module")
+    again = ccompress.restore(nn.ModuleDict({"encoder": new_model("bert")}), tmp_path / "module")
+    assert torch.equal(outputs(again["encoder"]), expected)
 
 
 @pytest.mark.parametrize("lost", ["A", "structure"])
 def test_a_checkpoint_that_lacks_a_tensor_is_refused_by_its_name(tmp_path, lost):
-    model = smaller("bert lm")
+    model = compressed("bert lm")
     model.save_pretrained(tmp_path)
     file = tmp_path / "model.safetensors"
     tensors = load_file(file)
@@ -159,7 +159,7 @@ def test_a_checkpoint_that_lacks_a_tensor_is_refused_by_its_name(tmp_path, lost)
 
 
 def test_a_checkpoint_of_another_shape_is_an_error(tmp_path):
-    model = smaller("bert")
+    model = compressed("bert")
     model.save_pretrained(tmp_path)
     config = json.loads((tmp_path / "config.json").read_text())
     config["quantization_config"]["tables"]["bert.embeddings.word_embeddings"]["rank"] += 1
@@ -173,7 +173,7 @@ def test_without_ccompress_it_is_an_error_and_no_random_table(tmp_path, which, m
     """As in a process that never imported it: transformers does not know the form."""
     from transformers.quantizers import auto
 
-    model = smaller(which)
+    model = compressed(which)
     model.save_pretrained(tmp_path)
     for known in (auto.AUTO_QUANTIZATION_CONFIG_MAPPING, auto.AUTO_QUANTIZER_MAPPING):
         monkeypatch.delitem(known, "ccompress")
@@ -182,14 +182,14 @@ def test_without_ccompress_it_is_an_error_and_no_random_table(tmp_path, which, m
 
 
 def test_what_is_in_training_is_not_saved(tmp_path):
-    model = made("bert")
+    model = new_model("bert")
     name = "bert.embeddings.word_embeddings"
     ccompress.compress(model, 0.5, "in_training_svd_mixed", name, counts=[IDS])
     with pytest.raises(InputError, match=rf"'{name}' is a .*: call ccompress.finish"):
         model.save_pretrained(tmp_path)
     ccompress.finish(model)
     model.save_pretrained(tmp_path)
-    assert torch.equal(said(type(model).from_pretrained(tmp_path)), said(model))
+    assert torch.equal(outputs(type(model).from_pretrained(tmp_path)), outputs(model))
 
 
 # tied weights
@@ -198,7 +198,7 @@ def test_what_is_in_training_is_not_saved(tmp_path):
 @pytest.mark.parametrize("which", ["bert lm", "roberta lm", "gpt2", "t5", "mbart"])
 def test_tied_weights_read_one_table_at_both_ends(which):
     """Against the model as it was, whose weight is the product of the factors."""
-    model, dense = made(which).double(), made(which).double()
+    model, dense = new_model(which).double(), new_model(which).double()
     name = dense.get_input_embeddings()
     ccompress.compress(model, 0.5, name=MODELS[which][3])
     table = table_of(model.get_input_embeddings())
@@ -206,7 +206,7 @@ def test_tied_weights_read_one_table_at_both_ends(which):
     assert sum(p is table.A for p in model.parameters()) == 1
     with torch.no_grad():
         name.weight.copy_(table.A @ table.B)
-    torch.testing.assert_close(said(model), said(dense))
+    torch.testing.assert_close(outputs(model), outputs(dense))
 
     gradients = {}
     for one in (model, dense):
@@ -222,7 +222,7 @@ def test_tied_weights_read_one_table_at_both_ends(which):
 
 def test_the_scores_go_through_b_first():
     """So they cost k (V + d) a token instead of V d: no V x d product is ever made."""
-    model = smaller("gpt2")
+    model = compressed("gpt2")
     made_shapes = []
 
     class Watch(torch.utils._python_dispatch.TorchDispatchMode):
@@ -233,7 +233,7 @@ def test_the_scores_go_through_b_first():
             return result
 
     with Watch():
-        said(model)
+        outputs(model)
     assert (V, D) not in made_shapes
     assert (IDS.numel(), table_of(model.get_input_embeddings()).rank) in made_shapes
 
@@ -242,7 +242,7 @@ def test_the_scores_go_through_b_first():
 
 
 def test_the_input_embeddings_are_the_compressed_ones():
-    model = smaller("bert")
+    model = compressed("bert")
     embeddings = model.get_input_embeddings()
     assert isinstance(embeddings, ccompress.LowRankEmbedding)
     assert embeddings.weight.shape == (V, 0)
@@ -252,7 +252,7 @@ def test_the_input_embeddings_are_the_compressed_ones():
 @pytest.mark.parametrize("rows", [V + 7, V - 7])
 @pytest.mark.parametrize("which", ["bert lm", "gpt2", "t5", "mbart", "bert"])
 def test_token_embeddings_are_resized(tmp_path, which, rows):
-    model = smaller(which)
+    model = compressed(which)
     before = model.get_input_embeddings()(torch.arange(V))
     embeddings = model.resize_token_embeddings(rows)
     assert embeddings is model.get_input_embeddings()
@@ -265,15 +265,15 @@ def test_token_embeddings_are_resized(tmp_path, which, rows):
             after[V:], before.mean(0).expand(rows - V, -1), atol=1e-6, rtol=1e-5
         )
     if model.get_output_embeddings() is not None:
-        assert said(model).shape[-1] == rows
+        assert outputs(model).shape[-1] == rows
     model.save_pretrained(tmp_path)
-    assert torch.equal(said(type(model).from_pretrained(tmp_path)), said(model))
+    assert torch.equal(outputs(type(model).from_pretrained(tmp_path)), outputs(model))
     assert model.resize_token_embeddings() is model.get_input_embeddings()
     assert model.resize_token_embeddings(rows, pad_to_multiple_of=64).num_embeddings % 64 == 0
 
 
 def test_a_frozen_table_is_not_resized_and_a_copy_knows_that():
-    model = copy.deepcopy(smaller("bert", "quantization"))
+    model = copy.deepcopy(compressed("bert", "quantization"))
     with pytest.raises(InputError, match=r"QuantizedEmbedding, which is frozen: resize .* first"):
         model.resize_token_embeddings(V + 1)
     assert model.resize_token_embeddings(V) is model.get_input_embeddings()
@@ -281,20 +281,20 @@ def test_a_frozen_table_is_not_resized_and_a_copy_knows_that():
 
 @pytest.mark.parametrize("which", ["bert lm", "t5"])
 def test_a_copy_trains_alike_and_apart(which):
-    model = smaller(which)
+    model = compressed(which)
     copied = copy.deepcopy(model)
     table = table_of(copied.get_input_embeddings())
     assert table_of(copied.get_output_embeddings()) is table
     with torch.no_grad():
         table.A.zero_()
     assert table_of(model.get_input_embeddings()).A.any()
-    assert not torch.equal(said(model), said(copied))
+    assert not torch.equal(outputs(model), outputs(copied))
 
 
 def test_it_is_cast_and_trained_after_it_was_loaded(tmp_path, monkeypatch):
     # A folder of our tests is called datasets, and pytest makes it importable under that name.
     monkeypatch.setattr(transformers.trainer, "is_datasets_available", lambda: False)
-    smaller("bert lm").save_pretrained(tmp_path)
+    compressed("bert lm").save_pretrained(tmp_path)
     model = transformers.BertForMaskedLM.from_pretrained(tmp_path)
     assert model.half().float().get_input_embeddings().A.requires_grad
     arguments = transformers.TrainingArguments(
@@ -310,14 +310,14 @@ def test_it_is_cast_and_trained_after_it_was_loaded(tmp_path, monkeypatch):
     transformers.Trainer(model, arguments, train_dataset=rows).train()
     assert not torch.equal(model.get_input_embeddings().A, before)
     again = transformers.BertForMaskedLM.from_pretrained(tmp_path / "out" / "checkpoint-2")
-    assert torch.equal(said(again), said(model.eval()))
+    assert torch.equal(outputs(again), outputs(model.eval()))
 
 
 @pytest.mark.parametrize("which", ["bert lm", "gpt2", "t5"])
 def test_gradient_checkpointing_changes_no_gradient(which):
     gradients = []
     for checkpointing in (False, True):
-        model = smaller(which).train()
+        model = compressed(which).train()
         if checkpointing:
             model.gradient_checkpointing_enable()
         model(input_ids=IDS, labels=IDS).loss.backward()
@@ -329,43 +329,43 @@ def test_gradient_checkpointing_changes_no_gradient(which):
 @pytest.mark.parametrize("method", ["in_training_svd", "quantization"])
 @pytest.mark.parametrize("which", ["bert lm", "gpt2"])
 def test_autocast_and_bfloat16(which, method):
-    model, dense = smaller(which, method), made(which)
+    model, dense = compressed(which, method), new_model(which)
     with torch.autocast("cpu", torch.bfloat16):
-        scores = said(model)
+        scores = outputs(model)
         assert model.get_input_embeddings()(IDS).dtype == torch.float32
-        assert scores.dtype == said(dense).dtype
-    torch.testing.assert_close(scores.float(), said(model), atol=0.1, rtol=0.1)
-    assert said(model.bfloat16()).dtype == torch.bfloat16
+        assert scores.dtype == outputs(dense).dtype
+    torch.testing.assert_close(scores.float(), outputs(model), atol=0.1, rtol=0.1)
+    assert outputs(model.bfloat16()).dtype == torch.bfloat16
 
 
 @pytest.mark.parametrize("method", ["in_training_svd", "quantization"])
 def test_compiles(method):
     torch.compiler.reset()
-    model = smaller("bert lm", method)
+    model = compressed("bert lm", method)
     compiled = torch.compile(model, backend="aot_eager")
-    torch.testing.assert_close(said(compiled), said(model))
+    torch.testing.assert_close(outputs(compiled), outputs(model))
 
 
 def test_peft_adapts_what_is_not_compressed(tmp_path):
     peft = pytest.importorskip("peft")
-    model = smaller("bert")
-    expected = said(model)
+    model = compressed("bert")
+    expected = outputs(model)
     adapted = peft.get_peft_model(model, peft.LoraConfig(target_modules=["query", "value"]))
-    assert torch.equal(said(adapted), expected)
+    assert torch.equal(outputs(adapted), expected)
     optimizer = torch.optim.SGD((p for p in adapted.parameters() if p.requires_grad), lr=1.0)
     adapted(input_ids=IDS, labels=torch.tensor([0, 1])).loss.backward()
     optimizer.step()
-    trained = said(adapted.eval())
+    trained = outputs(adapted.eval())
     adapted.save_pretrained(tmp_path)
-    again = peft.PeftModel.from_pretrained(smaller("bert"), tmp_path).eval()
+    again = peft.PeftModel.from_pretrained(compressed("bert"), tmp_path).eval()
     # the head is drawn afresh with the same seed; the adapters come from the file
-    torch.testing.assert_close(said(again), trained)
+    torch.testing.assert_close(outputs(again), trained)
     merged = again.merge_and_unload()
-    torch.testing.assert_close(said(merged), trained, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(outputs(merged), trained, atol=1e-5, rtol=1e-4)
 
 
 def test_peft_refuses_to_adapt_the_compressed_table_by_name():
     peft = pytest.importorskip("peft")
     config = peft.LoraConfig(target_modules=["word_embeddings"])
     with pytest.raises(ValueError, match="LowRankEmbedding"):
-        peft.get_peft_model(smaller("bert"), config)
+        peft.get_peft_model(compressed("bert"), config)

@@ -24,9 +24,9 @@ V, D = 400, 24
 @pytest.fixture
 def table():
     generator = torch.Generator().manual_seed(0)
-    made = 0.3 * torch.randn(V, D, generator=generator) * torch.logspace(0, -1, D)
-    made[0] = 0
-    return made
+    table = 0.3 * torch.randn(V, D, generator=generator) * torch.logspace(0, -1, D)
+    table[0] = 0
+    return table
 
 
 def parameters(embedding):
@@ -34,23 +34,23 @@ def parameters(embedding):
 
 
 def test_factored_start_trains_the_best_factors_of_the_vectors(table):
-    made = FactoredStart().prepare(table, 0.8)
+    embedding = FactoredStart().prepare(table, 0.8)
     u, s, vt = np.linalg.svd(table.numpy(), full_matrices=False)
     rank = FactoredStart().size(V, D, 0.8).rank
     best = (u[:, :rank] * s[:rank]) @ vt[:rank]
-    assert np.abs(made(torch.arange(V)).detach().numpy() - best).max() < 1e-5
-    assert parameters(made) == rank * (V + D) <= 0.2 * V * D
-    assert all(parameter.requires_grad for parameter in made.parameters())
+    assert np.abs(embedding(torch.arange(V)).detach().numpy() - best).max() < 1e-5
+    assert parameters(embedding) == rank * (V + D) <= 0.2 * V * D
+    assert all(parameter.requires_grad for parameter in embedding.parameters())
     assert FactoredStart().reference_epochs(20) == 0
 
 
 def test_random_factors_have_the_variance_of_the_vectors(table):
     torch.manual_seed(0)
-    made = FactoredStart(start="random").prepare(table, 0.8)
-    products = made(torch.arange(1, V))
+    embedding = FactoredStart(start="random").prepare(table, 0.8)
+    products = embedding(torch.arange(1, V))
     assert products.std().item() == pytest.approx(table.std().item(), rel=0.15)
-    assert not made(torch.tensor(0)).any()
-    assert made.rank == FactoredStart().size(V, D, 0.8).rank
+    assert not embedding(torch.tensor(0)).any()
+    assert embedding.rank == FactoredStart().size(V, D, 0.8).rank
 
 
 def test_frozen_factors_are_those_of_in_training_svd_and_do_not_train(table):
@@ -64,22 +64,22 @@ def test_frozen_factors_are_those_of_in_training_svd_and_do_not_train(table):
 
 def test_random_columns_know_nothing_of_the_vectors_but_their_size(table):
     torch.manual_seed(0)
-    made = RandomColumns().prepare(table, 0.75)
-    assert isinstance(made, nn.Embedding)
-    assert made.weight.shape == (V, D // 4)
-    assert made.weight.std().item() == pytest.approx(table.std().item(), rel=0.1)
-    assert not made.weight[0].any()
+    embedding = RandomColumns().prepare(table, 0.75)
+    assert isinstance(embedding, nn.Embedding)
+    assert embedding.weight.shape == (V, D // 4)
+    assert embedding.weight.std().item() == pytest.approx(table.std().item(), rel=0.1)
+    assert not embedding.weight[0].any()
     torch.manual_seed(0)
     again = RandomColumns().prepare(table.flip(0).flip(1), 0.75)
-    torch.testing.assert_close(again.weight, made.weight)
+    torch.testing.assert_close(again.weight, embedding.weight)
 
 
 def test_pre_training_svd_at_the_rank_of_the_factors_and_without_singular_values(table):
     u, s, _ = np.linalg.svd(table.numpy(), full_matrices=False)
     rank = InTrainingSVD().size(V, D, 0.8).rank
-    made = PreTrainingSVD(rank="factors").prepare(table, 0.8).weight.detach().numpy()
-    assert made.shape == (V, rank)
-    assert np.abs(np.abs(made) - np.abs(u[:, :rank] * s[:rank])).max() < 1e-5
+    embedding = PreTrainingSVD(rank="factors").prepare(table, 0.8).weight.detach().numpy()
+    assert embedding.shape == (V, rank)
+    assert np.abs(np.abs(embedding) - np.abs(u[:, :rank] * s[:rank])).max() < 1e-5
     plain = PreTrainingSVD(singular_values=False).prepare(table, 0.8).weight.detach().numpy()
     assert plain.shape == (V, 4)
     assert np.abs(np.abs(plain) - np.abs(u[:, :4])).max() < 1e-5
@@ -88,15 +88,15 @@ def test_pre_training_svd_at_the_rank_of_the_factors_and_without_singular_values
 
 def test_directions_without_extent_are_zero_in_a_table_without_singular_values():
     table = torch.outer(torch.arange(10.0), torch.ones(4))  # rank 1
-    made = PreTrainingSVD(singular_values=False).prepare(table, 0.5).weight
-    assert made[:, 0].norm().item() == pytest.approx(1)
-    assert made[:, 1].abs().max() < 1e-6
+    embedding = PreTrainingSVD(singular_values=False).prepare(table, 0.5).weight
+    assert embedding[:, 0].norm().item() == pytest.approx(1)
+    assert embedding[:, 1].abs().max() < 1e-6
 
 
 @pytest.mark.parametrize("rate", [0.75, 0.8, 0.85])
 def test_row_quantization_stores_what_the_rate_leaves(table, rate):
-    made = RowQuantization().compress(table, rate, torch.ones(V))
-    kept = tensor_bytes(made)
+    embedding = RowQuantization().compress(table, rate, torch.ones(V))
+    kept = tensor_bytes(embedding)
     assert 0.6 * (1 - rate) * 4 * V * D <= kept <= round((1 - rate) * 4 * V * D)
     assert kept == V * (-(-D * RowQuantization().size(V, D, rate).bits // 8) + 4) + 4
 

@@ -33,9 +33,9 @@ METHODS = [
 @pytest.fixture(scope="module")
 def table():
     generator = torch.Generator().manual_seed(0)
-    made = torch.randn(ROWS, DIM, generator=generator) * torch.logspace(0, -1, DIM)
-    made[0] = 0
-    return made
+    table = torch.randn(ROWS, DIM, generator=generator) * torch.logspace(0, -1, DIM)
+    table[0] = 0
+    return table
 
 
 @pytest.fixture(scope="module")
@@ -63,20 +63,20 @@ def test_what_is_stored_never_exceeds_what_the_rate_leaves(table, counts, method
 def test_a_rate_out_of_reach_names_the_largest_that_works(method):
     with pytest.raises(InputError, match="the largest rate that works is") as error:
         method().size(ROWS, DIM, 0.999)
-    named = float(str(error.value).rsplit(" ", 1)[1])
-    assert 0.8 < named < 0.999
-    method().size(ROWS, DIM, named)
+    largest = float(str(error.value).rsplit(" ", 1)[1])
+    assert 0.8 < largest < 0.999
+    method().size(ROWS, DIM, largest)
     with pytest.raises(InputError):
-        method().size(ROWS, DIM, round(named + 2e-5, 7))
+        method().size(ROWS, DIM, round(largest + 2e-5, 7))
 
 
 def test_codebook_quantization_is_nearer_to_the_table_than_even_at_the_same_rate(table, counts):
     rows = torch.arange(ROWS)
     for rate in (0.9, 0.95):
-        ours = CodebookQuantization().compress(table, rate, counts)
+        codebook = CodebookQuantization().compress(table, rate, counts)
         even = Quantization().compress(table, rate, counts)
-        assert tensor_bytes(ours) <= tensor_bytes(even) + 4 * 2**3
-        assert (ours(rows) - table).norm() < 0.8 * (even(rows) - table).norm()
+        assert tensor_bytes(codebook) <= tensor_bytes(even) + 4 * 2**3
+        assert (codebook(rows) - table).norm() < 0.8 * (even(rows) - table).norm()
 
 
 def test_factors_train_at_four_times_the_rank_and_are_rounded_at_the_end(table, counts):
@@ -150,9 +150,9 @@ def test_what_a_run_has_tested_is_what_it_ships(ccompress, tmp_path, method, rat
         texts = [line["text"] for line in csv.DictReader(file)]
     (tmp_path / "texts.txt").write_text("\n".join(texts) + "\n", encoding="utf-8")
     predict = ["predict", row["run_id"], "texts.txt", "--format", "csv", "--device", "cpu"]
-    said = ccompress(*predict)
-    assert said.returncode == 0, said.stderr
-    labels = [line["label"] for line in csv.DictReader(said.stdout.splitlines())]
+    predicted = ccompress(*predict)
+    assert predicted.returncode == 0, predicted.stderr
+    labels = [line["label"] for line in csv.DictReader(predicted.stdout.splitlines())]
     path = tmp_path / "results" / "runs" / row["run_id"] / "predictions.csv"
     with path.open(encoding="utf-8") as file:
         assert [line["prediction"] for line in csv.DictReader(file)] == labels

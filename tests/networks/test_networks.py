@@ -19,8 +19,8 @@ ROWS, DIM = 40, 7
 @pytest.fixture(params=NETWORKS)
 def net(request, device):
     torch.manual_seed(0)
-    made = network(request.param, torch.randn(ROWS, DIM), classes=3, hidden=5)
-    return made.double().to(device)
+    new_network = network(request.param, torch.randn(ROWS, DIM), classes=3, hidden=5)
+    return new_network.double().to(device)
 
 
 def single(net, sentence):
@@ -87,16 +87,16 @@ def test_factors_are_trained_as_two_layers_are(net, device):
     A, B = (factor.detach().clone().requires_grad_() for factor in net.embedding.parameters())
     scores = net(batch)
     scores.logsumexp(1).sum().backward()
-    ours = [parameter.grad for parameter in net.parameters()]
+    gradients_of_factors = [parameter.grad for parameter in net.parameters()]
 
-    whole = copy.deepcopy(net)
-    whole.zero_grad()
-    del whole.embedding
-    whole.embedding = lambda words: (A @ B)[words]
-    assert torch.allclose(whole(batch), scores, atol=1e-12)
-    whole(batch).logsumexp(1).sum().backward()
-    others = [parameter.grad for parameter in whole.parameters()]
-    for gradient, expected in zip(ours, [A.grad, B.grad, *others], strict=True):
+    dense = copy.deepcopy(net)
+    dense.zero_grad()
+    del dense.embedding
+    dense.embedding = lambda words: (A @ B)[words]
+    assert torch.allclose(dense(batch), scores, atol=1e-12)
+    dense(batch).logsumexp(1).sum().backward()
+    others = [parameter.grad for parameter in dense.parameters()]
+    for gradient, expected in zip(gradients_of_factors, [A.grad, B.grad, *others], strict=True):
         assert torch.allclose(gradient.to_dense(), expected, atol=1e-12)
 
 

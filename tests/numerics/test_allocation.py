@@ -80,9 +80,9 @@ def test_no_other_allocation_of_clearly_fewer_bytes_is_better():
         value = np.array(sizes)[:, None] * weights[:, None] * energy
 
         def error(bits, value=value):
-            whole = np.zeros_like(value, int)
-            whole[:, : bits.shape[1]] = bits
-            return (value * np.take(ERRORS, whole)).sum()
+            all_bits = np.zeros_like(value, int)
+            all_bits[:, : bits.shape[1]] = bits
+            return (value * np.take(ERRORS, all_bits)).sum()
 
         # The greedy choice may leave room for less than one more bit of the largest tier.
         room = budget - max(sizes) // 8 - 2
@@ -106,10 +106,10 @@ def test_a_rate_that_leaves_no_column_names_the_largest_that_works():
     rows, dim = 5000, 100
     with pytest.raises(InputError, match="the largest rate that works is") as error:
         check_room(rows, dim, 0.9999)
-    named = float(str(error.value).rsplit(" ", 1)[1])
-    check_room(rows, dim, named)
+    largest = float(str(error.value).rsplit(" ", 1)[1])
+    check_room(rows, dim, largest)
     sizes = [rows // TIERS] * (TIERS - 1) + [rows - rows // TIERS * (TIERS - 1)]
-    budget = int((1 - named) * 4 * rows * dim)
+    budget = int((1 - largest) * 4 * rows * dim)
     assert allocate(np.ones((TIERS, dim)), np.ones(TIERS), sizes, budget).any()
     with pytest.raises(InputError, match="leave no bit"):
         allocate(np.ones((TIERS, dim)), np.ones(TIERS), sizes, 100)

@@ -59,10 +59,10 @@ def test_rank_of_factors_is_the_largest_that_fits(rows, dim, thousandths):
 def test_the_largest_rate_that_the_error_names_works(rows, dim):
     with pytest.raises(InputError, match="no rank for factors") as error:
         rank_of_factors(rows, dim, 0.99999)
-    named = float(str(error.value).rsplit(" ", 1)[1])
-    assert rank_of_factors(rows, dim, named) >= 1
+    largest = float(str(error.value).rsplit(" ", 1)[1])
+    assert rank_of_factors(rows, dim, largest) >= 1
     with pytest.raises(InputError):
-        rank_of_factors(rows, dim, round(named + 0.00001, 5))
+        rank_of_factors(rows, dim, round(largest + 0.00001, 5))
 
 
 def test_errors_of_ranks():
@@ -140,10 +140,10 @@ def test_sizes_with_their_codebooks_are_the_largest_that_fit(largest_size, rows,
 def test_the_largest_rate_of_sizes_with_codebooks_works(largest_size, rows, dim):
     with pytest.raises(InputError) as error:
         largest_size(rows, dim, 0.99999)
-    named = float(str(error.value).rsplit(" ", 1)[1])
-    assert largest_size(rows, dim, named) >= 1
+    largest = float(str(error.value).rsplit(" ", 1)[1])
+    assert largest_size(rows, dim, largest) >= 1
     with pytest.raises(InputError):
-        largest_size(rows, dim, round(named + 0.00001, 5))
+        largest_size(rows, dim, round(largest + 0.00001, 5))
 
 
 @pytest.mark.parametrize(("rows", "dim"), [(10_000, 300), (15_000, 300), (100_000, 300)])

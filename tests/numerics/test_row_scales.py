@@ -10,10 +10,10 @@ from ccompress.numerics.row_scales import dequantize_rows, quantize_rows
 def table():
     """Rows of unlike sizes, with a few numbers far out, as trained tables have them."""
     generator = torch.Generator().manual_seed(0)
-    made = torch.randn(500, 60, generator=generator)
-    made *= torch.rand(500, 1, generator=generator) + 0.1
-    made[torch.rand(500, 60, generator=generator) < 0.01] *= 5
-    return made
+    table = torch.randn(500, 60, generator=generator)
+    table *= torch.rand(500, 1, generator=generator) + 0.1
+    table[torch.rand(500, 60, generator=generator) < 0.01] *= 5
+    return table
 
 
 def error(table, values):
@@ -27,8 +27,8 @@ def test_every_number_gets_the_nearest_value_of_its_row(table, bits):
     values = lower.double()[:, None] + torch.arange(2**bits) * step.double()[:, None]  # (V, 2^b)
     values *= largest.double()
     nearest = (table.double()[:, :, None] - values[:, None, :]).abs().amin(2)
-    ours = (table.double() - values.gather(1, indices.long())).abs()
-    torch.testing.assert_close(ours, nearest)
+    errors = (table.double() - values.gather(1, indices.long())).abs()
+    torch.testing.assert_close(errors, nearest)
 
 
 @pytest.mark.parametrize("bits", [2, 3, 4])
@@ -36,15 +36,15 @@ def test_no_row_is_worse_than_without_clipping_and_most_are_better(table, bits):
     clipped = error(table, dequantize_rows(*quantize_rows(table, bits)))
     lower, upper = table.aminmax(dim=1, keepdim=True)
     step = (upper - lower) / (2**bits - 1)
-    whole = error(table, lower + ((table - lower) / step).round() * step)
-    assert (clipped <= whole * 1.05).all()  # the stored ends are float16
-    assert clipped.sum() < 0.9 * whole.sum()
+    unclipped = error(table, lower + ((table - lower) / step).round() * step)
+    assert (clipped <= unclipped * 1.05).all()  # the stored ends are float16
+    assert clipped.sum() < 0.9 * unclipped.sum()
 
 
 @pytest.mark.parametrize("bits", [3, 4])
 def test_a_scale_a_row_beats_one_for_the_table(table, bits):
-    ours = error(table, dequantize_rows(*quantize_rows(table, bits))).sum()
-    assert ours < 0.2 * error(table, dequantize(*quantize(table, bits), bits)).sum()
+    errors = error(table, dequantize_rows(*quantize_rows(table, bits))).sum()
+    assert errors < 0.2 * error(table, dequantize(*quantize(table, bits), bits)).sum()
 
 
 def test_rows_of_one_value_and_tables_of_zeros_are_kept():

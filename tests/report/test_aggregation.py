@@ -155,8 +155,8 @@ def test_a_size_that_was_not_recorded_shows_as_missing_with_a_reason(
     assert table.shown[""]["method"].tolist() == ["none"]  # the only one of a known size
     reason = "an earlier version did not record the size of the network as it is deployed"
     assert f"Left out: 3 of 4 cells, as {reason}" in table.note
-    (said,) = (s for s in summary.what_was_run(runs, [], False) if reason in s)
-    assert said.startswith("Without a size: 3 runs, as")
+    (sentence,) = (s for s in summary.what_was_run(runs, [], False) if reason in s)
+    assert sentence.startswith("Without a size: 3 runs, as")
     costly = costs.costs(cells, aggregation.measure(runs.done)).shown["sst2, dan"].iloc[1:]
     assert set(costly[["tensors", "removed (of the network)"]].to_numpy().flat) == {tables.NOTHING}
     dropped = tables.drops(cells).shown

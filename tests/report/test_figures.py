@@ -91,10 +91,10 @@ def test_no_text_overlaps(done: pd.DataFrame, index: int) -> None:
     boxes = [text.get_window_extent(renderer) for text in texts]
     for (one, a), (other, b) in itertools.combinations(zip(texts, boxes, strict=True), 2):
         assert not a.overlaps(b), f"{one.get_text()!r} overlaps {other.get_text()!r}"
-    whole = figure.bbox
+    page = figure.bbox
     for text, box in zip(texts, boxes, strict=True):
-        assert whole.x0 <= box.x0, text
-        assert box.x1 <= whole.x1, text
+        assert page.x0 <= box.x0, text
+        assert box.x1 <= page.x1, text
         assert text.get_fontsize() >= 6.5  # points, at the size of print
 
 
@@ -228,8 +228,8 @@ def test_a_line_that_leaves_its_panel_says_so_and_flattens_nothing(done: pd.Data
     assert 100 * before < arrows["rate"] < 100 * collapsed["achieved"]
     assert arrows["bytes"] == pytest.approx(collapsed["folded_bytes"])
     figure, _ = drawn(lambda: figures.accuracy_against_rate(done, table, 1.0))
-    said = [[text.get_text() for text in ax.texts] for ax in pair(figure, "sst2, dan")]
-    assert said == [["↓ quantization: 2 %"], ["↓ 2 %"]]
+    notes = [[text.get_text() for text in ax.texts] for ax in pair(figure, "sst2, dan")]
+    assert notes == [["↓ quantization: 2 %"], ["↓ 2 %"]]
 
 
 def test_a_mean_under_the_panel_has_no_bar_and_stretches_nothing(done: pd.DataFrame) -> None:

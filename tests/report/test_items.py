@@ -23,8 +23,8 @@ def test_intervals_cover_the_truth_about_as_often_as_they_say(of_seeds, of_items
     generator = np.random.default_rng(1)
     covered = []
     for _ in range(400):
-        found = items.interval([("a", table(generator, 8, 300, of_seeds, of_items, 5.0))])
-        covered.append(found.low <= 0 <= found.high)
+        estimate = items.interval([("a", table(generator, 8, 300, of_seeds, of_items, 5.0))])
+        covered.append(estimate.low <= 0 <= estimate.high)
     assert 0.88 <= np.mean(covered) <= 0.99
 
 
@@ -41,20 +41,24 @@ def test_items_count_where_seeds_agree():
     """Two runs that differ on 10 of 100 items, whatever the seed: t over seeds has no width."""
     cell = np.zeros((5, 100))
     cell[:, :10] = 100
-    found = items.interval([("a", cell)])
-    assert found.mean == pytest.approx(10)
+    estimate = items.interval([("a", cell)])
+    assert estimate.mean == pytest.approx(10)
     # binomial standard error: sqrt(0.1 * 0.9 / 100) = 3 points
-    assert found.high - found.low == pytest.approx(2 * 1.96 * 3, rel=0.15)
+    assert estimate.high - estimate.low == pytest.approx(2 * 1.96 * 3, rel=0.15)
 
 
 def test_networks_of_one_data_set_share_its_items():
     """The same item effects in both cells do not average out."""
     cell = table(np.random.default_rng(3), 5, 200, 0.0, 10.0)
     alone = items.interval([("a", cell)])
-    shared = items.interval([("a", cell), ("a", cell)])
-    apart = items.interval([("a", cell), ("b", cell)])
-    assert shared.high - shared.low == pytest.approx(alone.high - alone.low, rel=0.1)
-    assert apart.high - apart.low == pytest.approx((alone.high - alone.low) / 2**0.5, rel=0.1)
+    of_one_data_set = items.interval([("a", cell), ("a", cell)])
+    of_two_data_sets = items.interval([("a", cell), ("b", cell)])
+    assert of_one_data_set.high - of_one_data_set.low == pytest.approx(
+        alone.high - alone.low, rel=0.1
+    )
+    assert of_two_data_sets.high - of_two_data_sets.low == pytest.approx(
+        (alone.high - alone.low) / 2**0.5, rel=0.1
+    )
 
 
 def test_stored_bits_are_read_back(tmp_path):
@@ -71,5 +75,5 @@ def test_stored_bits_are_read_back(tmp_path):
 
 def test_differences_are_in_points_and_signed():
     correct = {"a": np.array([1.0, 0, 1]), "b": np.array([0.0, 0, 1]), "c": np.array([1.0, 1, 1])}
-    found = items.differences(correct, [("a", "b"), ("b", "c")])
-    assert found.tolist() == [[100, 0, 0], [-100, -100, 0]]
+    estimate = items.differences(correct, [("a", "b"), ("b", "c")])
+    assert estimate.tolist() == [[100, 0, 0], [-100, -100, 0]]

@@ -50,10 +50,10 @@ def other_font(tmp_path: Path) -> Iterator[str]:
     builder.setupPost()
     path = tmp_path / "three.ttf"
     builder.save(path)
-    known = list(font_manager.fontManager.ttflist)
+    fonts_before = list(font_manager.fontManager.ttflist)
     font_manager.fontManager.addfont(path)
     yield "Three Letters"
-    font_manager.fontManager.ttflist[:] = known
+    font_manager.fontManager.ttflist[:] = fonts_before
 
 
 def test_names_are_no_formulas() -> None:
@@ -92,9 +92,9 @@ def test_letters_that_no_font_has_are_told_once(capsys: pytest.CaptureFixture[st
         warnings.simplefilter("error")
         missing = [lettering.save(figure_of([*NAMES[:2], rare]), png={})[1] for _ in range(2)]
     lettering.tell_missing(missing)
-    said = capsys.readouterr().err
-    assert said.count("\n") == 1
-    assert f"boxes for 1 letter that no font of this machine has ({rare})" in said
+    message = capsys.readouterr().err
+    assert message.count("\n") == 1
+    assert f"boxes for 1 letter that no font of this machine has ({rare})" in message
     lettering.tell_missing([""])
     assert capsys.readouterr().err == ""
 

@@ -11,5 +11,5 @@ def test_a_subset_of_glove_is_called_one_and_says_what_it_lacks(grid: Grid, read
     assert "a subset of the real glove.6B.100d: it lacks a, i " in sentence
     assert "'s, n't" in sentence
     assert "numbers" in sentence
-    whole = read([row | {"vectors": "glove.6B.100d", "dim": 100} for row in grid()])
-    assert "subset" not in provenance.notes(whole)[0]
+    complete = read([row | {"vectors": "glove.6B.100d", "dim": 100} for row in grid()])
+    assert "subset" not in provenance.notes(complete)[0]

@@ -40,19 +40,19 @@ def test_an_option_is_answered_by_runs_that_are_equal_but_for_it(grid: Grid, wri
     one = [r for r in only(stored, "in_training_svd", 0.9) if r["dataset"] == "sst2"]
     both = varied(varied(one, "network.hidden=50"), "train.batch_size=8")
     runs = stored_runs.read(write([*stored, *varied(one, "network.hidden=50"), *both]))
-    asked = questions(runs)
-    assert [question.option for question in asked] == ["network.hidden", "train.batch_size"]
-    for question in asked:
+    answered = questions(runs)
+    assert [question.option for question in answered] == ["network.hidden", "train.batch_size"]
+    for question in answered:
         assert set(question.runs["data"].str.partition(",")[0]) == {"sst2"}
         assert set(question.runs["method"]) == {"in_training_svd"}
     # hidden=50 at batch 8 has no counterpart without it, nor has the default.
-    hidden, batch = (question.runs for question in asked)
+    hidden, batch = (question.runs for question in answered)
     assert hidden["value"].tolist() == ["default", "50"]
     assert hidden["network"].unique().tolist() == ["dan"]
     assert hidden["data"].unique().tolist() == ["sst2, train.batch_size=default"]
     assert batch["value"].tolist() == ["default", "8"]
     assert batch["network"].unique().tolist() == ["dan, hidden=50"]
-    main = compared(runs, asked)
+    main = compared(runs, answered)
     assert len(main.runs) == len(stored)
     assert main.held == {"network.hidden": "default", "train.batch_size": "default"}
     assert set(main.runs["network"]) == {"dan"}
@@ -64,9 +64,9 @@ def test_variants_that_were_run_at_all_rates_belong_to_the_main_question(
     stored = grid()
     every = [row for row in stored if row["method"] == "in_training_svd"]
     runs = stored_runs.read(write([*stored, *varied(every, "method.compress_at=0.25")]))
-    asked = questions(runs)
-    assert [question.option for question in asked] == ["method.compress_at"]
-    main = compared(runs, asked)
+    answered = questions(runs)
+    assert [question.option for question in answered] == ["method.compress_at"]
+    main = compared(runs, answered)
     assert set(main.runs["method"]) >= {
         "in_training_svd, compress_at=0.25",
         "in_training_svd, compress_at=default",
@@ -110,10 +110,10 @@ def test_what_a_question_answers_is_no_panel_of_the_main_one(grid: Grid, write: 
     ]
     lone = only(grid(networks=["lstm"], seeds=[0]), "quantization", 0.9)
     runs = stored_runs.read(write([*stored, *fixed, *variants, *lone]))
-    asked = questions(runs)
-    assert "schedule" in [question.option for question in asked]
-    assert "method.compress_at" in [question.option for question in asked]
-    main = compared(runs, asked)
+    answered = questions(runs)
+    assert "schedule" in [question.option for question in answered]
+    assert "method.compress_at" in [question.option for question in answered]
+    main = compared(runs, answered)
     assert set(main.runs["schedule"]) == {"calr"}
     assert "train.epochs=40" not in " ".join(main.runs["overrides"])
     # What no question answers stays, such as the one run of another network.

@@ -125,8 +125,8 @@ def test_heterogeneity_worked_example():
 def test_a_detectable_effect_is_found_four_times_in_five(n, tests):
     effect = detectable_effect(1.5, n, tests)
     samples = np.random.default_rng(0).normal(effect, 1.5, (20_000, n))
-    found = stats.ttest_1samp(samples, 0, axis=1).pvalue < 0.05 / tests
-    assert found.mean() == pytest.approx(0.8, abs=0.015)
+    detected = stats.ttest_1samp(samples, 0, axis=1).pvalue < 0.05 / tests
+    assert detected.mean() == pytest.approx(0.8, abs=0.015)
 
 
 def test_no_effect_is_detectable_with_two_seeds():

@@ -27,12 +27,12 @@ def optimizer_of(groups=1):
 
 def walk(scheduler, steps):
     """The learning rates of all parameter groups in each step."""
-    seen = []
+    rates_of_steps = []
     for _ in range(steps):
-        seen.append([group["lr"] for group in scheduler.optimizer.param_groups])
+        rates_of_steps.append([group["lr"] for group in scheduler.optimizer.param_groups])
         scheduler.optimizer.step()
         scheduler.step()
-    return seen
+    return rates_of_steps
 
 
 def test_fixed():
@@ -52,11 +52,11 @@ def test_clr_is_torch_cyclic_lr_step_by_step(step_size, steps_per_epoch):
 
 def test_calr_as_drawn():
     schedule = CALRSchedule(lower=0.1, upper=1.6, step_size=1, decay=0.5)
-    seen = [schedule.learning_rate(step, 2) for step in range(20)]
+    rates_of_steps = [schedule.learning_rate(step, 2) for step in range(20)]
     # peaks 1.6, 0.8, 0.4, 0.2; the next would be the floor of 0.1, so it is pumped back up
     peaks = [1.6, 0.8, 0.4, 0.2, 1.6]
     expected = [rate for peak in peaks for rate in (0.1, (0.1 + peak) / 2, peak, (0.1 + peak) / 2)]
-    assert seen == pytest.approx(expected)
+    assert rates_of_steps == pytest.approx(expected)
 
 
 @given(rates, ratios, decays, half_cycles, st.integers(0, 200))
@@ -126,8 +126,8 @@ def test_the_torch_scheduler_sets_each_parameter_group():
 
 def test_the_torch_scheduler_resumes_from_its_state_dict():
     options = {"lower": 0.1, "upper": 1.0, "step_size": 3, "decay": 0.5}
-    whole = CALR(optimizer_of(), **options)
-    expected = walk(whole, 40)
+    uninterrupted = CALR(optimizer_of(), **options)
+    expected = walk(uninterrupted, 40)
     first = CALR(optimizer_of(), **options)
     walk(first, 17)
     state, optimizer_state = first.state_dict(), first.optimizer.state_dict()

@@ -41,8 +41,8 @@ def test_every_verb_says_its_help(pages):
 
 
 def test_the_readme_is_cut_at_its_headings(pages):
-    whole = (docs_pages.ROOT / "README.md").read_text()
-    headings = [line.removeprefix("## ") for line in whole.splitlines() if line[:3] == "## "]
+    readme = (docs_pages.ROOT / "README.md").read_text()
+    headings = [line.removeprefix("## ") for line in readme.splitlines() if line[:3] == "## "]
     for heading in headings:
         name = f"{docs_pages.slug(heading)}.md"
         assert pages[name].startswith(f"# {heading}\n")

@@ -77,10 +77,10 @@ def test_a_cell_agrees_within_what_other_seeds_would_do(accuracies, agrees):
 
 def test_runs_of_another_configuration_are_not_compared():
     committed = rows([80.0, 81.0, 82.0])
-    ours = pd.concat([rows([80.0]), rows([50.0], first_id=100, method="quantization")])
-    table = compare_rows.compared(ours, committed)
+    runs = pd.concat([rows([80.0]), rows([50.0], first_id=100, method="quantization")])
+    table = compare_rows.compared(runs, committed)
     assert table["agrees"].tolist() == ["the same", "no such row"]
     assert table["same seeds"].tolist() == ["80.00", ""]
-    said = compare_rows.conclusion(table)
-    assert said.startswith("1 cells: 1 equal")
-    assert "1 more have no committed row" in said
+    conclusion = compare_rows.conclusion(table)
+    assert conclusion.startswith("1 cells: 1 equal")
+    assert "1 more have no committed row" in conclusion

@@ -23,17 +23,17 @@ METHODS = {
 def rows(dataset, network):
     """The runs that successive halving makes of one cell, and which test items they got right."""
     generator = np.random.default_rng([len(dataset), len(network)])
-    made, bits = [], {}
+    lines, bits = [], {}
     for method, (dev, test) in METHODS.items():
         best = sorted(range(3), key=lambda place: -dev[place])[:2]
         for place, upper in enumerate(UPPERS):
             for seed in range(SEEDS if place in best else 1):
-                run_id = f"{len(made):04d}{dataset[:4]}{network}"
+                run_id = f"{len(lines):04d}{dataset[:4]}{network}"
                 right = generator.random(ITEMS) < test
                 bits[run_id] = base64.b64encode(np.packbits(right).tobytes()).decode()
                 sizes = {"none": (0.0, 1000), "in_training_svd": (0.91, 200)}
                 reduction, folded = sizes.get(method, (0.9, 180))
-                made.append(
+                lines.append(
                     {
                         "run_id": run_id,
                         "status": "done",
@@ -52,24 +52,24 @@ def rows(dataset, network):
                         "model_bytes_original": 1000,
                     }
                 )
-    return made, bits
+    return lines, bits
 
 
 @pytest.fixture
 def experiment(tmp_path, monkeypatch):
     """Two finished cells and one that has seed 0 alone."""
-    made, bits = [], {}
+    lines, bits = [], {}
     for cell in (("sst2", "dan"), ("trec", "lstm")):
         more, of_cell = rows(*cell)
-        made += more
+        lines += more
         bits |= of_cell
     impossible = {"run_id": "ffff", "status": "failed", "method": "quantization", "rate": 0.99}
-    made.append({**made[0], **impossible, "dev_accuracy": None, "test_size": None})
+    lines.append({**lines[0], **impossible, "dev_accuracy": None, "test_size": None})
     begun, of_cell = rows("books", "dan")
-    made += [row for row in begun if row["seed"] == 0]
+    lines += [row for row in begun if row["seed"] == 0]
     folder = tmp_path / "tuned"
     folder.mkdir()
-    pd.DataFrame(made).to_csv(folder / results.RUNS, index=False)
+    pd.DataFrame(lines).to_csv(folder / results.RUNS, index=False)
     results.write_csv(folder / results.CORRECT, ("run_id", "correct"), (bits | of_cell).items())
     monkeypatch.setattr(tuned, "RUNS", folder / results.RUNS)
     return folder
@@ -104,8 +104,8 @@ def test_the_page_says_which_is_better_and_by_how_much(experiment, capsys):
     assert "- 90 % of the table removed: `in_training_svd` is better, " in page
     taken = tuned.at_choices(tuned.read(tuned.RUNS))
     means = taken.groupby("method")["test_accuracy"].mean()
-    apart = means["in_training_svd"] - means["pre_training_svd"]
-    assert f"is better, {apart:.2f} [" in page
+    difference = means["in_training_svd"] - means["pre_training_svd"]
+    assert f"is better, {difference:.2f} [" in page
     drop = means["none"] - means["pre_training_svd"]
     assert f"| 90 % | pre_training_svd | 90 % | 82 % | {drop:.2f} [" in page
     for name in ("drop", "cells"):

@@ -64,15 +64,15 @@ def test_however_many_rows_are_moved_at_a_time_the_numbers_are_the_same(monkeypa
 def test_only_the_rows_that_can_be_named_have_moments(device):
     batches = [[1, 4, 7], [4, 0], [7]] * 3
     start = random(100, 4, device)
-    whole, part = (start.clone().requires_grad_() for _ in range(2))
-    steps(RowwiseAdam([whole], lr=0.1), whole, batches)
-    optimizer = RowwiseAdam([part], rows=8, lr=0.1)
-    steps(optimizer, part, batches)
-    assert torch.equal(whole, part)
-    assert optimizer.state[part]["exp_avg"].shape == (8, 4)
+    all_rows, some_rows = (start.clone().requires_grad_() for _ in range(2))
+    steps(RowwiseAdam([all_rows], lr=0.1), all_rows, batches)
+    optimizer = RowwiseAdam([some_rows], rows=8, lr=0.1)
+    steps(optimizer, some_rows, batches)
+    assert torch.equal(all_rows, some_rows)
+    assert optimizer.state[some_rows]["exp_avg"].shape == (8, 4)
     if device.type == "cpu":  # a GPU that reads past a tensor is lost to its process
         with pytest.raises(IndexError):
-            steps(optimizer, part, [[8]])
+            steps(optimizer, some_rows, [[8]])
 
 
 def test_a_gpu_moves_all_rows_at_once(monkeypatch, device):

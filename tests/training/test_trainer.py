@@ -3,7 +3,7 @@ from contextlib import contextmanager, nullcontext
 
 import pytest
 import torch
-from builders import NETWORKS, TRAINED, random_split, trained_embedding, trainer
+from builders import NETWORKS, TRAINED, new_trainer, random_split, trained_embedding
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -25,7 +25,7 @@ def equal(a, b):
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_training_learns_and_is_the_same_twice_to_the_last_bit(name, device):
-    first, second = (trainer(name, lr=0.03, device=device) for _ in range(2))
+    first, second = (new_trainer(name, lr=0.03, device=device) for _ in range(2))
     first.train("reference", 6)
     torch.rand(7)  # other use of the global generator makes no difference
     second.train("reference", 6)
@@ -35,7 +35,7 @@ def test_training_learns_and_is_the_same_twice_to_the_last_bit(name, device):
 
 
 def test_another_seed_is_another_training(device):
-    first, second = (trainer(seed=seed, device=device) for seed in (1, 2))
+    first, second = (new_trainer(seed=seed, device=device) for seed in (1, 2))
     first.network.load_state_dict(second.network.state_dict())
     first.train("reference", 1)
     second.train("reference", 1)
@@ -50,82 +50,84 @@ def store(folder):
 @pytest.mark.parametrize("stored", [1, 3])
 def test_a_stored_training_goes_on_with_the_same_numbers(tmp_path, name, stored, device):
     def fresh():
-        return trainer(name, device=device)
+        return new_trainer(name, device=device)
 
-    whole = fresh()
-    whole.train("reference", 5)
+    uninterrupted = fresh()
+    uninterrupted.train("reference", 5)
     assert train_reference(fresh(), store(tmp_path), stored) is False
-    gone_on = fresh()
-    assert train_reference(gone_on, store(tmp_path), 5) is True  # the first epochs
+    resumed = fresh()
+    assert train_reference(resumed, store(tmp_path), 5) is True  # the first epochs
     again = fresh()
     assert train_reference(again, store(tmp_path), 5) is True
-    for other in (gone_on, again):
-        assert equal(parameters(whole.network), parameters(other.network))
-        assert [vars(r) | {"seconds": 0} for r in whole.rows] == [
+    for other in (resumed, again):
+        assert equal(parameters(uninterrupted.network), parameters(other.network))
+        assert [vars(r) | {"seconds": 0} for r in uninterrupted.rows] == [
             vars(r) | {"seconds": 0} for r in other.rows
         ]
         other.restore_best()
-    whole.restore_best()
-    assert equal(parameters(whole.network), parameters(again.network))
+    uninterrupted.restore_best()
+    assert equal(parameters(uninterrupted.network), parameters(again.network))
 
 
 def test_a_damaged_stage_is_trained_again(tmp_path):
-    whole = trainer()
-    train_reference(whole, store(tmp_path), 2)
+    uninterrupted = new_trainer()
+    train_reference(uninterrupted, store(tmp_path), 2)
     path = tmp_path / "key-2.safetensors"
     contents = bytearray(path.read_bytes())
     contents[-3] ^= 1
     path.write_bytes(contents)
-    again = trainer()
+    again = new_trainer()
     assert train_reference(again, store(tmp_path), 2) is False
-    assert equal(parameters(whole.network), parameters(again.network))
+    assert equal(parameters(uninterrupted.network), parameters(again.network))
 
 
 def test_the_best_epoch_on_dev_is_kept_the_earliest_in_a_tie(monkeypatch):
     scores = iter([50.0, 70.0, 70.0, 60.0])
     monkeypatch.setattr("ccompress.training.trainer.accuracy", lambda *_: next(scores))
-    it = trainer()
-    seen = []
-    it.on_epoch = lambda row: seen.append(parameters(it.network))
-    it.train("reference", 4)
-    it.restore_best()
-    assert equal(parameters(it.network), seen[1])
-    assert it.best.accuracy == 70.0
+    trainer = new_trainer()
+    recorded = []
+    trainer.on_epoch = lambda row: recorded.append(parameters(trainer.network))
+    trainer.train("reference", 4)
+    trainer.restore_best()
+    assert equal(parameters(trainer.network), recorded[1])
+    assert trainer.best.accuracy == 70.0
 
 
 def test_after_a_compression_only_later_epochs_are_candidates(monkeypatch):
     scores = iter([99.0, 10.0])
     monkeypatch.setattr("ccompress.training.trainer.accuracy", lambda *_: next(scores))
-    it = trainer()
-    it.train("reference", 1)
-    it.replace_embedding(lambda _: nn.Embedding.from_pretrained(torch.zeros(50, 8), freeze=False))
-    it.train("compressed", 2)
-    it.restore_best()
-    assert it.best.accuracy == 10.0
+    trainer = new_trainer()
+    trainer.train("reference", 1)
+    trainer.replace_embedding(
+        lambda _: nn.Embedding.from_pretrained(torch.zeros(50, 8), freeze=False)
+    )
+    trainer.train("compressed", 2)
+    trainer.restore_best()
+    assert trainer.best.accuracy == 10.0
 
 
 def test_replacing_the_embedding_keeps_everything_else_to_the_last_bit(device):
-    it = trainer(device=device)
-    it.train("reference", 2)
-    before = parameters(it.network)
+    trainer = new_trainer(device=device)
+    trainer.train("reference", 2)
+    before = parameters(trainer.network)
     states = {
         name: {key: value.clone() for key, value in state.items()}
-        for name, state in it.optimizers.state().items()
+        for name, state in trainer.optimizers.state().items()
     }
-    assert states.keys() == dict(it.network.named_parameters()).keys()
+    assert states.keys() == dict(trainer.network.named_parameters()).keys()
     new = nn.Embedding.from_pretrained(torch.randn(50, 8), freeze=False, sparse=True)
-    seen = []
-    it.replace_embedding(lambda table: (seen.append(table.clone()), new)[1])
-    assert torch.equal(seen[0], before["embedding.weight"])  # as it stands after the last epoch
-    for name, parameter in it.network.named_parameters():
+    recorded = []
+    trainer.replace_embedding(lambda table: (recorded.append(table.clone()), new)[1])
+    assert torch.equal(recorded[0], before["embedding.weight"])  # as it stands after the last epoch
+    for name, parameter in trainer.network.named_parameters():
         if name.startswith("embedding."):
             assert parameter is new.weight
             assert parameter.device.type == device.type
-            assert name not in it.optimizers.state()
+            assert name not in trainer.optimizers.state()
         else:
             assert torch.equal(parameter, before[name])
-            assert equal(it.optimizers.state()[name], states[name])
-    assert it.step == 2 * it.steps_per_epoch
+            assert equal(trainer.optimizers.state()[name], states[name])
+    assert trainer.step == 2 * trainer.steps_per_epoch
 
 
 class NoAnswers(TorchDispatchMode):
@@ -158,7 +160,7 @@ def never_waiting(device):
 
 def test_a_stage_says_how_it_trains():
     """Its loss and its learning rate, and the network that dev reads."""
-    usual, other, halved = (trainer() for _ in range(3))
+    usual, other, halved = (new_trainer() for _ in range(3))
     usual.train("reference", 2)
     other.train(Stage("mine", loss=lambda scores, batch: 0 * scores.sum()), 2)
     assert [row.stage for row in other.rows] == ["mine", "mine"]
@@ -167,26 +169,26 @@ def test_a_stage_says_how_it_trains():
     halved.train(Stage("slow", learning_rate=lambda step, steps: schedule(step, steps) / 2), 2)
     assert [row.lr for row in halved.rows] == [row.lr / 2 for row in usual.rows]
 
-    untrained = trainer().network  # what it says never changes, so the first epoch is kept
-    it = trainer()
-    it.train(Stage("other", evaluated=lambda: untrained), 1)
-    after_one = parameters(it.network)
-    it.train(Stage("other", evaluated=lambda: untrained), 3)
-    assert it.rows[-1].dev_accuracy == it.rows[0].dev_accuracy
-    it.restore_best()
-    assert equal(parameters(it.network), after_one)
+    untrained = new_trainer().network  # what it says never changes, so the first epoch is kept
+    trainer = new_trainer()
+    trainer.train(Stage("other", evaluated=lambda: untrained), 1)
+    after_one = parameters(trainer.network)
+    trainer.train(Stage("other", evaluated=lambda: untrained), 3)
+    assert trainer.rows[-1].dev_accuracy == trainer.rows[0].dev_accuracy
+    trainer.restore_best()
+    assert equal(parameters(trainer.network), after_one)
 
 
 @pytest.mark.parametrize("kind", TRAINED)
 @pytest.mark.parametrize("name", NETWORKS)
 @pytest.mark.parametrize("precision", ["int8", "int4"])
 def test_training_through_rounding_reads_what_is_shipped(name, kind, precision, device):
-    it = trainer(name, device=device)
-    it.replace_embedding(lambda table: trained_embedding(kind, table))
-    network = it.network.eval()
+    trainer = new_trainer(name, device=device)
+    trainer.replace_embedding(lambda table: trained_embedding(kind, table))
+    network = trainer.network.eval()
     through = rest.ThroughRounding(network, precision)
     shipped = rest.shipped(network, precision)
-    batch = next(evaluation_batches(it.dev_split))
+    batch = next(evaluation_batches(trainer.dev_split))
     scores = through(batch)
     torch.testing.assert_close(scores, shipped(batch), rtol=1e-4, atol=1e-4)
     assert not torch.allclose(scores, network(batch), rtol=1e-4, atol=1e-4)
@@ -197,20 +199,22 @@ def test_training_through_rounding_reads_what_is_shipped(name, kind, precision, 
     expected = 2 * scores.detach().sum(0)
     torch.testing.assert_close(network.output.bias.grad, expected, rtol=1e-4, atol=1e-4)
     assert all(p.grad is not None for p in network.parameters())
-    before = it.rows
-    it.train(Stage("compressed", through, lambda: rest.shipped(network, precision)), 2)
+    before = trainer.rows
+    trainer.train(Stage("compressed", through, lambda: rest.shipped(network, precision)), 2)
     assert len(before) == 2
-    score = accuracy(predict(rest.shipped(network, precision), it.dev_split), it.dev_split.labels)
-    assert it.rows[-1].dev_accuracy == score
+    score = accuracy(
+        predict(rest.shipped(network, precision), trainer.dev_split), trainer.dev_split.labels
+    )
+    assert trainer.rows[-1].dev_accuracy == score
 
 
 @pytest.mark.parametrize("kind", TRAINED)
 @pytest.mark.parametrize("name", NETWORKS)
 def test_the_host_never_waits_for_the_device_in_a_step(monkeypatch, name, kind, device):
-    it = trainer(name, device=device)
-    it.replace_embedding(lambda table: trained_embedding(kind, table))
-    it.train("reference", 1)  # whatever is made once is made
-    step, steps = it._step, []
+    trainer = new_trainer(name, device=device)
+    trainer.replace_embedding(lambda table: trained_embedding(kind, table))
+    trainer.train("reference", 1)  # whatever is made once is made
+    step, steps = trainer._step, []
 
     def watched(stage, batch, rate):
         with never_waiting(device):
@@ -218,14 +222,14 @@ def test_the_host_never_waits_for_the_device_in_a_step(monkeypatch, name, kind, 
         steps.append(loss)
         return loss
 
-    monkeypatch.setattr(it, "_step", watched)
-    it.train("reference", 2)
-    assert len(steps) == it.steps_per_epoch
-    assert it.network.embedding.padding_idx == 0  # as it was, for what comes after training
+    monkeypatch.setattr(trainer, "_step", watched)
+    trainer.train("reference", 2)
+    assert len(steps) == trainer.steps_per_epoch
+    assert trainer.network.embedding.padding_idx == 0  # as it was, for what comes after training
 
 
 def test_without_looking_for_padding_the_numbers_are_the_same(monkeypatch, device):
-    ours, torchs = (trainer(device=device) for _ in range(2))
+    ours, torchs = (new_trainer(device=device) for _ in range(2))
     before = parameters(ours.network)["embedding.weight"]
     ours.train("reference", 2)
     monkeypatch.setattr("ccompress.training.trainer.padding_unsought", nullcontext)
@@ -235,21 +239,21 @@ def test_without_looking_for_padding_the_numbers_are_the_same(monkeypatch, devic
 
 
 def test_rows_that_training_cannot_touch_never_change(device):
-    it = trainer(device=device)
-    before = it.network.embedding.weight.detach().clone()
-    it.train("reference", 3)
-    after = it.network.embedding.weight.detach()
+    trainer = new_trainer(device=device)
+    before = trainer.network.embedding.weight.detach().clone()
+    trainer.train("reference", 3)
+    after = trainer.network.embedding.weight.detach()
     assert torch.equal(after[40:], before[40:])
     assert not torch.equal(after[2:40], before[2:40])
 
 
 def test_the_first_bad_step_is_named(device):
-    it = trainer(lr=0.01, device=device)
-    it.recipe = type(it.recipe)(
+    trainer = new_trainer(lr=0.01, device=device)
+    trainer.recipe = type(trainer.recipe)(
         lambda step, steps: math.inf if step == 9 else 0.01, batch_size=16, seed=0
     )
     with pytest.raises(Diverged, match=r"at step 10 \(epoch 2"):
-        it.train("reference", 5)
+        trainer.train("reference", 5)
 
 
 def test_accuracy_is_a_percentage():
@@ -258,9 +262,9 @@ def test_accuracy_is_a_percentage():
 
 
 def test_predictions_are_in_the_order_of_the_split(device):
-    it = trainer(device=device)
+    trainer = new_trainer(device=device)
     split = random_split(30, 40, 5).to(device)
-    scores = predict(it.network, split)
+    scores = predict(trainer.network, split)
     ends = split.lengths.cumsum(0)
     for i in (0, 13, 29):
         alone = type(split)(
@@ -268,4 +272,4 @@ def test_predictions_are_in_the_order_of_the_split(device):
             split.lengths[i : i + 1],
             split.labels[i : i + 1],
         )
-        assert torch.allclose(predict(it.network, alone)[0], scores[i], atol=1e-6)
+        assert torch.allclose(predict(trainer.network, alone)[0], scores[i], atol=1e-6)

@@ -97,15 +97,15 @@ def test_without_a_test_file_a_fifth_of_each_class_is_test_and_a_fifth_of_the_re
     tmp_path: Path,
 ) -> None:
     rows = [f"word{i},{'xxxxy'[i % 5]}" for i in range(250)] + ["lone,z"]
-    whole = custom(tmp_path, "\n".join(["text,label", *rows]), test=None).load(tmp_path)
+    splits = custom(tmp_path, "\n".join(["text,label", *rows]), test=None).load(tmp_path)
     turned = custom(tmp_path, "\n".join(["text,label", *rows[::-1]]), test=None).load(tmp_path)
-    sizes = {name: Counter(getattr(whole, name).labels) for name in ("train", "dev", "test")}
+    sizes = {name: Counter(getattr(splits, name).labels) for name in ("train", "dev", "test")}
     assert sizes == {
         "train": {"x": 128, "y": 32, "z": 1},
         "dev": {"x": 32, "y": 8},
         "test": {"x": 40, "y": 10},
     }
-    assert sorted(whole.test.tokens) == sorted(turned.test.tokens)
+    assert sorted(splits.test.tokens) == sorted(turned.test.tokens)
 
 
 def test_a_dev_file_leaves_train_whole(tmp_path: Path) -> None:
@@ -194,8 +194,8 @@ def test_a_spreadsheet_of_windows_1252_is_read_and_said(
     read = custom(tmp_path, contents.encode("cp1252"), "a.csv").load(tmp_path)
     assert read.test.tokens == plain.test.tokens
     assert read.test.tokens[0] == ["schön", "für", "3,50", "€"]
-    (said,) = caplog.messages
-    assert "a.csv is no UTF-8 and is read as Windows-1252" in said
+    (message,) = caplog.messages
+    assert "a.csv is no UTF-8 and is read as Windows-1252" in message
 
 
 def test_empty_rows_of_a_spreadsheet_are_left_out(tmp_path: Path) -> None:

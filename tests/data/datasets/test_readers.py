@@ -64,8 +64,8 @@ def test_sst2_trains_on_the_distinct_phrases(real_data: Path) -> None:
     texts = Counter(text for text, _ in pairs)
     assert len(pairs) == 77_201
     assert sum(number == 2 for number in texts.values()) == 6  # they carry both labels
-    whole = zip(sentences.train.tokens, sentences.train.labels, strict=True)
-    assert {(" ".join(tokens), label) for tokens, label in whole} <= pairs
+    pairs_of_sentences = zip(sentences.train.tokens, sentences.train.labels, strict=True)
+    assert {(" ".join(tokens), label) for tokens, label in pairs_of_sentences} <= pairs
     trees = (real_data / "sst" / "trees" / "train.txt").read_text("utf-8")
     assert sum(trees.count(f"({label} ") for label in "0134") == 98_794
 
@@ -234,8 +234,8 @@ def test_imdb_refuses_what_is_damaged_or_incomplete(
 ) -> None:
     monkeypatch.setattr(imdb, "REVIEWS_PER_SPLIT", 8)
     dataset = Imdb(name="imdb", **OPTIONS)
-    whole = archive_of(REVIEWS)
-    for contents in (whole[: len(whole) // 2], b"", b"<html>", whole[:30]):
+    archive = archive_of(REVIEWS)
+    for contents in (archive[: len(archive) // 2], b"", b"<html>", archive[:30]):
         put(tmp_path, "imdb/aclImdb_v1.tar.gz", contents)
         with pytest.raises(InputError, match=r"aclImdb_v1.tar.gz (is damaged|holds . train)"):
             dataset.read(tmp_path)
@@ -286,8 +286,8 @@ def test_an_unpacked_folder_is_known_by_its_reviews(
         for name, contents in REVIEWS.items():
             put(tmp_path / root, f"imdb/{name}", contents)
     put(tmp_path / "2", "imdb/aclImdb/README", "is not read")
-    known = imdb.SOURCE.sha256(tmp_path / "1", "imdb/aclImdb")
-    source = dataclasses.replace(imdb.SOURCE, alternatives={"imdb/aclImdb": known})
+    checksum = imdb.SOURCE.sha256(tmp_path / "1", "imdb/aclImdb")
+    source = dataclasses.replace(imdb.SOURCE, alternatives={"imdb/aclImdb": checksum})
     monkeypatch.setattr(Imdb, "source", source)
     dataset = Imdb(name="imdb", **OPTIONS)
     dataset.verify(tmp_path / "2")

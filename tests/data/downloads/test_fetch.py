@@ -79,21 +79,21 @@ def test_a_good_answer_is_put_into_place(upstream: Upstream, tmp_path: Path, kin
     rights = {path.stat().st_mode for path in (root / "any", *(root / "set").iterdir())}
     assert len(rights) == 1
     assert source.is_there(root)
-    asked = len(upstream.asked)
+    requests = len(upstream.requested)
     assert fetch(source, root) == []
-    assert len(upstream.asked) == asked
+    assert len(upstream.requested) == requests
 
 
 def test_only_what_is_missing_or_damaged_is_fetched(upstream: Upstream, tmp_path: Path) -> None:
     source = plain(upstream)
     fetch(source, tmp_path)
-    upstream.asked.clear()
+    upstream.requested.clear()
     (tmp_path / "set/two.txt").write_bytes(TWO[:-1])
     (tmp_path / ".fetching").mkdir()
     (tmp_path / ".fetching/rest").write_text("of a process that was killed")
     assert fetch(source, tmp_path) == [tmp_path / "set/two.txt"]
     assert (tmp_path / "set/two.txt").read_bytes() == TWO
-    assert upstream.asked == ["/two"]
+    assert upstream.requested == ["/two"]
     assert left(tmp_path) == {"set/one.txt", "set/two.txt"}
 
 
@@ -166,4 +166,4 @@ def test_a_data_root_that_cannot_be_written(upstream: Upstream, tmp_path: Path) 
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match=r"cannot write to the data root .*file/root"):
         fetch(plain(upstream), tmp_path / "file" / "root")
-    assert upstream.asked == []
+    assert upstream.requested == []

@@ -67,8 +67,8 @@ def test_the_same_twice_and_rows_of_length_one():
 
 
 def test_texts_do_not_reach_into_each_other():
-    apart = [["a", "b"], ["c", "d"], ["a", "c"], ["b", "d"]] * 3
-    words, matrix = cooccurrence.vectors([*apart, ["lonely"]], 2, 5)
+    texts_of_pairs = [["a", "b"], ["c", "d"], ["a", "c"], ["b", "d"]] * 3
+    words, matrix = cooccurrence.vectors([*texts_of_pairs, ["lonely"]], 2, 5)
     assert not matrix[words.index("lonely")].any()
     assert matrix[words.index("a")].any()
 
