@@ -1,4 +1,4 @@
-"""Small things that many tests need: splits, networks, trainers."""
+"""Small splits, networks and trainers for many tests."""
 
 import torch
 from torch import nn
@@ -16,7 +16,7 @@ CPU = torch.device("cpu")
 
 
 def encoded(sentences: list[list[int]], labels: list[int] | None = None) -> Encoded:
-    """A split of these sentences, given as rows of the table."""
+    """A split of these sentences, whose words are given as rows of the table."""
     return Encoded(
         torch.tensor([row for sentence in sentences for row in sentence]),
         torch.tensor([len(sentence) for sentence in sentences]),
@@ -25,8 +25,11 @@ def encoded(sentences: list[list[int]], labels: list[int] | None = None) -> Enco
 
 
 def random_split(sentences: int, rows: int, seed: int, longest: int = 12) -> Encoded:
-    """Sentences of random words (rows 2 ..), labelled by whether their mean word is in the upper
-    half, so that there is something to learn."""
+    """Sentences of random words (rows 2 and up).
+
+    The label says whether the mean row is in the upper half of the table, so that there is
+    something to learn.
+    """
     generator = torch.Generator().manual_seed(seed)
     lengths = torch.randint(1, longest + 1, (sentences,), generator=generator).tolist()
     drawn = [torch.randint(2, rows, (n,), generator=generator).tolist() for n in lengths]
@@ -34,7 +37,7 @@ def random_split(sentences: int, rows: int, seed: int, longest: int = 12) -> Enc
 
 
 def network(name: str, table: torch.Tensor, classes: int = 2, **options: float) -> nn.Module:
-    """A network over a table of its own."""
+    """A network with its own copy of the table."""
     embedding = nn.Embedding.from_pretrained(
         table.clone(), freeze=False, padding_idx=0, sparse=True
     )
@@ -45,7 +48,7 @@ TRAINED = ("table", "factors", "mixed factors")
 
 
 def trained_embedding(kind: str, table: torch.Tensor) -> nn.Module:
-    """What methods train, by its name: the table itself, or what stands for it."""
+    """The embedding that a method trains: the table itself, or its factors."""
     counts = torch.arange(len(table)).flip(0).to(table.device)
     if kind == "factors":
         return InTrainingSVD().compress(table, 0.5, counts)
@@ -61,7 +64,7 @@ def new_trainer(
     lr: float = 0.01,
     device: torch.device = CPU,
 ) -> Trainer:
-    """A trainer over 100 sentences, at its beginning."""
+    """A trainer with 100 sentences that has not trained yet."""
     torch.manual_seed(seed)
     net = network(name, torch.randn(rows, 8), hidden=6).to(device)
     recipe = Recipe(lambda step, steps: lr / (1 + 0.01 * step), batch_size=16, seed=seed)

@@ -1,4 +1,4 @@
-"""Fixtures that run the command line: in this process, by the real console script, or beside us."""
+"""Fixtures that run the command line in this process, in another process, or in the background."""
 
 import contextlib
 import io
@@ -22,8 +22,8 @@ Completed = subprocess.CompletedProcess[str]
 def ccompress(tmp_path: Path) -> Callable[..., Completed]:
     """Runs `cli.command` in this process, as if it had been called in the test's empty folder.
 
-    It gives what `console` gives and saves the start of a process, which is most of a small run's
-    time. What the call changes for the whole process is put back.
+    It returns what `console` returns, but starts no process, which would take most of the time of a
+    small run. Afterwards it restores what the call changed for the whole process.
     """
 
     def run(*arguments: str) -> Completed:
@@ -38,7 +38,7 @@ def ccompress(tmp_path: Path) -> Callable[..., Completed]:
         ):
             patch.chdir(tmp_path)
             patch.setattr(sys, "argv", ["ccompress"])
-            patch.setenv("HYDRA_FULL_ERROR", "1")  # the command sets it for good
+            patch.setenv("HYDRA_FULL_ERROR", "1")  # the command sets it and does not reset it
             try:
                 code = cli.command(list(arguments))
             except SystemExit as end:
@@ -51,7 +51,7 @@ def ccompress(tmp_path: Path) -> Callable[..., Completed]:
 
 @contextlib.contextmanager
 def _handlers_kept() -> Iterator[None]:
-    """Put back the handlers of SIGTERM and of logging, and the level of logging."""
+    """Restore the handlers of SIGTERM and of logging, and the level of logging."""
     terminate = signal.getsignal(signal.SIGTERM)
     handlers, level = logging.root.handlers[:], logging.root.level
     try:
@@ -64,9 +64,9 @@ def _handlers_kept() -> Iterator[None]:
 
 @pytest.fixture
 def console(tmp_path: Path) -> Callable[..., Completed]:
-    """Runs the real console script in the test's empty folder, and waits for its end.
+    """Runs the real console script in the test's empty folder, and waits until it ends.
 
-    For what belongs to a process: its environment, its launchers, several at once.
+    It is for tests of a process: of its environment, its launchers, or several at the same time.
     """
 
     def run(*arguments: str, **environment: str) -> Completed:
@@ -85,9 +85,9 @@ def console(tmp_path: Path) -> Callable[..., Completed]:
 
 @pytest.fixture
 def started(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
-    """Starts the real console script in the test's empty folder, and does not wait.
+    """Starts the real console script in the test's empty folder, and does not wait for its end.
 
-    It leads a process group of its own, which is killed at the test's end.
+    The script leads its own process group, which is killed at the end of the test.
     """
     processes: list[subprocess.Popen[str]] = []
 
@@ -99,7 +99,8 @@ def started(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
-            # As on a terminal: a test run in the background hands on that Ctrl-C is ignored.
+            # As on a terminal. Tests that run in the background would pass on that Ctrl-C is
+            # ignored.
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         processes.append(process)
@@ -107,6 +108,6 @@ def started(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
 
     yield start
     for process in processes:
-        with contextlib.suppress(ProcessLookupError):  # all of the group have ended
+        with contextlib.suppress(ProcessLookupError):  # all processes of the group have ended
             os.killpg(process.pid, signal.SIGKILL)
         process.communicate()

@@ -15,5 +15,5 @@ def config(*overrides: str) -> DictConfig:
 
 
 def settings(*overrides: str) -> Settings:
-    """What `ccompress OVERRIDES` runs, checked."""
+    """The checked settings of `ccompress OVERRIDES`."""
     return settings_from(overrides)

@@ -12,26 +12,27 @@ from platformdirs import user_cache_dir
 if TYPE_CHECKING:
     import torch
 
-# Fixtures that several folders use.
+# Modules with fixtures for several folders.
 pytest_plugins = ["command_line", "upstream", "made_up_rows"]
 
-# Small tensors everywhere: more threads would only wait for each other, and for other workers'.
+# All tensors are small. More threads would only wait for each other and for those of other workers.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-# The user's own cache stays as it is; matplotlib keeps its fonts there, which take seconds to find.
+# The tests do not change the user's cache. Only matplotlib uses it, because finding all fonts takes
+# seconds.
 os.environ.setdefault("MPLCONFIGDIR", user_cache_dir("matplotlib"))
 _CACHE = tempfile.TemporaryDirectory(prefix="ccompress-tests-")
 os.environ["XDG_CACHE_HOME"] = _CACHE.name
-# As the command line does: a GPU repeats its numbers.
+# The command line sets it too, so that a GPU repeats its numbers.
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
-# A busy machine is no fault of what is tested.
+# A test must not fail because the machine is busy.
 hypothesis.settings.register_profile("no deadline", deadline=None)
 hypothesis.settings.load_profile("no deadline")
 
 
 @pytest.fixture(scope="session")
 def real_data() -> Path:
-    """The root of the real data sets; the test is skipped where they are not."""
+    """The root of the real data sets; without them, the test is skipped."""
     root = os.environ.get("CCOMPRESS_DATA")
     path = Path(root) if root else Path(__file__).parents[2] / "shared" / "data"
     if not (path / "sst").is_dir():
@@ -41,8 +42,8 @@ def real_data() -> Path:
 
 @pytest.fixture(scope="session", params=["cpu", "cuda"])
 def device(request: pytest.FixtureRequest) -> "torch.device":
-    """The CPU, and a GPU where there is one."""
-    import torch  # takes seconds, which many tests do without
+    """The CPU, and the GPU if there is one."""
+    import torch  # takes seconds, and many tests do not need it
 
     from ccompress import machine
 

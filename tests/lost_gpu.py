@@ -1,11 +1,11 @@
-"""A network whose process loses its GPU, as far as a machine without one can tell."""
+"""A network that pretends, on any machine, that its process has lost the GPU."""
 
 import os
 
 from ccompress.errors import DeviceLost
 from ccompress.networks.dan import DAN
 
-HIDDEN = 9  # of the network that does so
+HIDDEN = 9  # only the network with this hidden size does so
 
 
 class Losing(DAN):

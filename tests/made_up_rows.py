@@ -1,4 +1,4 @@
-"""Synthetic rows of runs.csv: made up by a formula, for tests only. Nothing here was measured."""
+"""Synthetic rows of runs.csv, computed from a formula for tests only. Nothing was measured."""
 
 import math
 from collections.abc import Callable, Iterable
@@ -17,7 +17,7 @@ Grid = Callable[..., list[Row]]
 Read = Callable[[list[Row]], pd.DataFrame]
 Write = Callable[[list[Row]], Path]
 
-# Reference accuracy, V, test size, classes, vectors: near the real data sets, but invented.
+# Reference accuracy, V, test size, classes, vectors: invented numbers near those of the real data.
 DATA_SETS = {
     "sst2": (83.0, 13_000, 1821, 2, "imdb-glove.300d"),
     "trec": (88.0, 8_000, 500, 6, "imdb-glove.300d"),
@@ -26,7 +26,7 @@ DATA_SETS = {
     "books": (95.0, 7_000, 2000, 20, "cooccurrence.300d"),
 }
 NETWORKS = ("dan", "lstm")
-# Points lost at 90 %, and how fast the loss grows with what is left.
+# The points lost at 90 %, and the exponent with which the loss grows as less is left.
 LOSSES = {
     "in_training_svd": (0.4, 1.2),
     "pre_training_svd": (3.0, 1.6),
@@ -123,7 +123,7 @@ def make_grid(
     seeds: Iterable[int] = range(3),
     schedules: Iterable[str] = ("calr",),
 ) -> list[dict[str, Any]]:
-    """Synthetic rows of every combination, and of the reference."""
+    """Synthetic rows of every combination and of the reference."""
     cells = [("none", 0.0), *((method, rate) for method in methods for rate in rates)]
     return [
         dict.fromkeys(results.COLUMNS) | _row(dataset, network, method, rate, seed, schedule)
@@ -137,13 +137,13 @@ def make_grid(
 
 @pytest.fixture
 def grid() -> Callable[..., list[dict[str, Any]]]:
-    """The function that makes synthetic rows: see `make_grid`."""
+    """The function that makes synthetic rows, `make_grid`."""
     return make_grid
 
 
 @pytest.fixture
 def write(tmp_path: Path) -> Callable[[list[dict[str, Any]]], Path]:
-    """Write rows as a runs.csv in a fresh folder; returns the file."""
+    """Writes rows as a runs.csv in an empty folder, and returns the file."""
 
     def write_rows(rows: list[dict[str, Any]]) -> Path:
         path = tmp_path / "runs.csv"
@@ -155,12 +155,12 @@ def write(tmp_path: Path) -> Callable[[list[dict[str, Any]]], Path]:
 
 @pytest.fixture
 def read(write: Callable[[list[Row]], Path]) -> Read:
-    """The function that gives the finished runs of synthetic rows."""
+    """Reads synthetic rows as a report does, and returns the finished runs."""
     return lambda stored: stored_runs.read(write(stored)).done
 
 
 def accuracies(stored: list[Row], table: dict[tuple[str, float], list[float]]) -> list[Row]:
-    """The rows of the cells in `table`, with these accuracies by seed."""
+    """The rows of the cells in `table`, with the accuracies that `table` gives for each seed."""
     kept = [row for row in stored if (row["method"], row["rate"]) in table]
     for row in kept:
         row["test_accuracy"] = table[row["method"], row["rate"]][row["seed"]]

@@ -1,4 +1,4 @@
-"""Small stored models, without a run."""
+"""Small stored models that no run has trained."""
 
 from pathlib import Path
 
@@ -28,14 +28,14 @@ def words(rows: int) -> list[str]:
 
 
 def table(rows: int) -> torch.Tensor:
-    """Random numbers, and a row of zeros for <pad>."""
+    """A table of random numbers, with a row of zeros for <pad>."""
     numbers = torch.randn(rows, DIM, generator=torch.Generator().manual_seed(0))
     numbers[0] = 0
     return numbers
 
 
 def embedding(kind: str, rows: int) -> nn.Module:
-    """What the methods make, by its name, or by a number of bits."""
+    """An embedding like those that the methods make: by its name, or quantized to so many bits."""
     if kind == "whole":
         return nn.Embedding(rows, DIM, padding_idx=0, sparse=True, _weight=table(rows))
     if kind == "narrow":
@@ -61,7 +61,11 @@ def store(
     table: nn.Module | str = "factors",
     rows: int = 40,
 ) -> tuple[Path, Network]:
-    """Write a network of random weights as a run would; its file and itself, in evaluation mode."""
+    """Write a network of random weights as a run would.
+
+    Returns:
+        The file, and the network in evaluation mode.
+    """
     described = OPTIONS[network] if isinstance(network, str) else network
     stored_table = embedding(table, rows) if isinstance(table, str) else table
     torch.manual_seed(1)

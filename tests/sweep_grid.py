@@ -22,6 +22,6 @@ RUNS = SEEDS * (1 + 3 * RATES)  # the reference is one run for all rates
 
 
 def unmeasured(path):
-    """runs.csv without the measured columns, in which two equal runs may differ."""
+    """runs.csv without the measured columns, which may differ between two equal runs."""
     frame = pd.read_csv(path / "results" / "mine" / "runs.csv").sort_values("run_id")
     return frame.drop(columns=list(results.MEASURED)).reset_index(drop=True)

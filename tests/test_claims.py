@@ -1,8 +1,8 @@
-"""What README and result pages state in prose is computed again from the committed rows.
+"""The numbers in the prose of the README and the result pages are computed again from the rows.
 
-The table at the end of this file holds the claims: a page, the words in which it states them, with
-{} where numbers stand, and the computation. It uses pandas and scipy alone, so that a fault in the
-reports shows too. Whoever makes rows anew learns here which sentences to change.
+Each claim has a page, its words on that page with {} in place of the numbers, and the computation
+of the numbers. The computations use only pandas and scipy, so that a fault in the reports shows
+too. After new rows, these tests show which sentences must change.
 """
 
 import math
@@ -22,7 +22,7 @@ SVD, BEFORE, EVEN = "in_training_svd", "pre_training_svd", "quantization"
 
 @dataclass(frozen=True)
 class Claim:
-    """What a page says: `text` with {} where the `numbers` stand."""
+    """A claim on a page: its `text` with {} in place of the `numbers`."""
 
     page: str
     text: str
@@ -30,7 +30,7 @@ class Claim:
 
 
 def rows(experiment: str, **where: Any) -> pd.DataFrame:
-    """The finished runs of a committed experiment, those that have these values."""
+    """The finished runs of a committed experiment that have these values."""
     frame = pd.read_csv(ROOT / "results" / experiment / "runs.csv")
     frame = frame[frame["status"] == "done"]
     for column, value in where.items():
@@ -39,7 +39,7 @@ def rows(experiment: str, **where: Any) -> pd.DataFrame:
 
 
 def accuracies(experiment: str, method: str, rate: float, **where: Any) -> pd.DataFrame:
-    """Accuracy on test: cells x seeds."""
+    """Accuracy on test (cells, seeds)."""
     chosen = rows(experiment, method=method, **where)
     chosen = chosen[chosen["rate"].eq(0.0 if method == "none" else rate)]
     return chosen.pivot(index=CELL, columns="seed", values="test_accuracy")
@@ -53,19 +53,22 @@ def estimate(by_seed: pd.Series) -> tuple[float, float, float]:
 
 
 def drop(experiment: str, method: str, rate: float, **where: Any) -> tuple[float, float, float]:
-    """Points under the reference, mean of the cells, estimated over seeds."""
+    """The drop in points, averaged over the cells, with its interval over seeds."""
     reference = accuracies(experiment, "none", rate, **where)
     return estimate((reference - accuracies(experiment, method, rate, **where)).mean())
 
 
 def ahead(experiment: str, other: str, rate: float) -> tuple[float, float, float]:
-    """Points of in_training_svd above another method, mean of the cells, estimated over seeds."""
+    """The points by which in_training_svd is better than another method.
+
+    They are averaged over the cells, with the interval over seeds.
+    """
     difference = accuracies(experiment, SVD, rate) - accuracies(experiment, other, rate)
     return estimate(difference.mean())
 
 
 def best_other(experiment: str, rate: float) -> tuple[float, float, float]:
-    """The drop of each cell's best other method, chosen by its mean, averaged over the cells."""
+    """The drop of the other method that is best in each cell, averaged over the cells."""
     reference = accuracies(experiment, "none", rate)
     drops = [reference - accuracies(experiment, method, rate) for method in (BEFORE, EVEN)]
     best = pd.concat(
@@ -76,7 +79,7 @@ def best_other(experiment: str, rate: float) -> tuple[float, float, float]:
 
 
 def with_own_rates(method: str, rate: float) -> tuple[float, float, float]:
-    """The drop where the reference and the method each take the rate that dev chooses."""
+    """The drop if the reference and the method each use the learning rate that dev chooses."""
     frame = rows("own_rates")
     frame["upper"] = frame["overrides"].str.extract(r"schedule\.upper=(\S+)").astype(float)
     frame = frame[frame["seed"].isin(range(5))]
@@ -95,7 +98,10 @@ def with_own_rates(method: str, rate: float) -> tuple[float, float, float]:
 
 
 def difference(experiment: str, first: dict[str, str], second: dict[str, str]) -> tuple[float, ...]:
-    """Accuracy of the runs of `first` minus those of `second`, mean of the cells, over seeds."""
+    """The accuracy of the runs of `first` minus that of the runs of `second`.
+
+    It is averaged over the cells, with the interval over seeds.
+    """
     tables = [
         rows(experiment, **where).pivot(index=CELL, columns="seed", values="test_accuracy")
         for where in (first, second)
@@ -104,7 +110,11 @@ def difference(experiment: str, first: dict[str, str], second: dict[str, str]) -
 
 
 def shrunk(column: str, method: str, rate: float) -> float:
-    """Percent of the network's bytes removed, by `column` of what remains, mean of the cells."""
+    """The percentage of the network's bytes that is removed, averaged over the cells.
+
+    Args:
+        column: The column of the bytes that remain.
+    """
     frame = rows("paper", method=method, rate=rate, seed=0)
     return 100 * float((1 - frame[column] / frame["model_bytes_original"]).mean())
 
@@ -302,7 +312,7 @@ def flat(text: str) -> str:
 
 
 @pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: f"{claim.page}: {claim.text[:40]}")
-def test_a_page_says_what_the_rows_say(claim: Claim):
+def test_a_page_agrees_with_the_rows(claim: Claim):
     stated = flat(claim.text.format(*claim.numbers()))
     page = flat((ROOT / claim.page).read_text(encoding="utf-8"))
     assert stated in page, f"{claim.page} does not say: {stated}"

@@ -23,7 +23,7 @@ def tiny(tmp_path):
     return tiny_data.write(tmp_path / "data")
 
 
-def test_help_is_for_a_person(console):
+def test_help_explains_the_command_without_the_internals_of_hydra(console):
     shown = console("--help")
     assert shown.returncode == 0
     for text in (
@@ -55,7 +55,7 @@ def test_the_version_is_ours(ccompress):
     assert package.__version__ == importlib.metadata.version("ccompress")
 
 
-def test_the_package_shows_its_names_alone():
+def test_dir_of_the_package_lists_only_its_public_names():
     names = {name for name in dir(package) if not name.startswith("__")}
     assert names == set(package.__all__)
     assert "__version__" in dir(package)
@@ -151,7 +151,7 @@ def test_bad_input_is_one_line_and_exit_code_2(ccompress, tiny, tmp_path, argume
     assert message in done.stderr
     assert done.stderr.startswith("ccompress: ")
     assert len(done.stderr.strip().splitlines()) == 1, done.stderr
-    assert list(tmp_path.glob("results/runs/[!.]*")) == []  # refused input is no run
+    assert list(tmp_path.glob("results/runs/[!.]*")) == []  # refused input is not a run
 
 
 NAMES = [
@@ -173,7 +173,9 @@ NAMES = [
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_file_name_that_hydra_cannot_read_is_shown_as_it_is_typed(monkeypatch, capsys, name):
+def test_a_file_name_that_hydra_cannot_read_is_shown_with_the_right_quotes(
+    monkeypatch, capsys, name
+):
     monkeypatch.setattr(sys, "argv", ["ccompress"])
     options = ["dataset=custom", "dataset.test=test.csv", "vectors=random"]
     assert cli.command([*options, f"dataset.train={name}"]) == 2
@@ -187,7 +189,7 @@ def test_a_file_name_that_hydra_cannot_read_is_shown_as_it_is_typed(monkeypatch,
 
 
 @pytest.mark.parametrize("argument", ["rate", "a b=1"])
-def test_what_is_no_option_is_said_in_one_line(monkeypatch, capsys, argument):
+def test_an_argument_that_is_no_option_gives_an_error_of_one_line(monkeypatch, capsys, argument):
     monkeypatch.setattr(sys, "argv", ["ccompress"])
     assert cli.command(["seed=0", argument]) == 2
     expected = f"ccompress: {argument} cannot be read as KEY=VALUE; ccompress --help shows how"
@@ -195,8 +197,9 @@ def test_what_is_no_option_is_said_in_one_line(monkeypatch, capsys, argument):
 
 
 @pytest.mark.parametrize("device", ["cuda", "cuda:7"])
-def test_a_gpu_that_is_not_there(console, tiny, device):
-    done = console(*tiny, f"device={device}", CUDA_VISIBLE_DEVICES="")
+def test_a_missing_gpu_is_refused(ccompress, tiny, device, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    done = ccompress(*tiny, f"device={device}")
     assert done.returncode == 2
     assert f"ccompress: device={device}, but torch finds no CUDA device" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
@@ -239,7 +242,7 @@ BAD_FOR_HYDRA = [
 
 @pytest.mark.filterwarnings("ignore:Experimental rerun")
 @pytest.mark.parametrize(("arguments", "message"), BAD_FOR_HYDRA, ids=lambda value: str(value))
-def test_what_hydra_would_say_in_a_traceback_or_not_at_all(
+def test_an_error_that_hydra_would_show_as_a_traceback_or_ignore_is_one_line(
     ccompress, tmp_path, arguments, message, monkeypatch
 ):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
@@ -250,7 +253,7 @@ def test_what_hydra_would_say_in_a_traceback_or_not_at_all(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_error_of_ours_is_not_taken_for_one_of_hydras(ccompress, monkeypatch):
+def test_an_error_in_our_code_is_not_reported_as_an_error_of_hydra(ccompress, monkeypatch):
     def broken(*_):
         raise ValueError("a mistake in our code")
 
@@ -259,16 +262,14 @@ def test_an_error_of_ours_is_not_taken_for_one_of_hydras(ccompress, monkeypatch)
         ccompress("method=none")
 
 
-def test_one_run_of_an_experiment_that_names_all_that_is_swept(ccompress):
+def test_an_experiment_with_one_value_for_each_swept_option_is_one_run(ccompress):
     one = ["network=dan", "method=none", "rate=0.5", "train.epochs=1", "dataset=books"]
     done = ccompress("+experiment=demo", *one, "vectors.dim=16")
     assert done.returncode == 0, done.stderr
     assert "books, dan, none" in done.stdout
 
 
-def test_a_device_that_is_not_here_is_refused_where_the_run_is_finished_too(
-    ccompress, tiny, monkeypatch
-):
+def test_a_missing_device_is_refused_even_if_the_run_is_finished(ccompress, tiny, monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     run = [*tiny, "method=none", "train.epochs=1"]
     assert ccompress(*run).returncode == 0
@@ -327,14 +328,14 @@ def test_bad_custom_files(ccompress, tiny, tmp_path, what):
     assert len(done.stderr.strip().splitlines()) == 1, done.stderr
 
 
-def test_a_label_that_train_lacks(ccompress, tiny, tmp_path):
+def test_a_label_that_train_lacks_is_named(ccompress, tiny, tmp_path):
     (tmp_path / "new.csv").write_text("text,label\nw1,class 0\nw2,class 9\n")
     done = ccompress(*tiny, f"dataset.test={tmp_path / 'new.csv'}")
     assert done.returncode == 2
     assert "class 9" in done.stderr
 
 
-def test_data_that_are_not_there_name_the_command_that_fetches_them(ccompress, tmp_path):
+def test_the_error_of_missing_data_names_the_command_that_fetches_them(ccompress, tmp_path):
     done = ccompress("dataset=sst2", "vectors=random", f"data.root={tmp_path}")
     assert done.returncode == 2
     assert "ccompress data fetch sst2" in done.stderr
@@ -342,10 +343,12 @@ def test_data_that_are_not_there_name_the_command_that_fetches_them(ccompress, t
 
 @pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 @pytest.mark.parametrize("sweep", [[], ["-m", "seed=0,1"]], ids=["run", "sweep"])
-def test_signals_end_at_once_with_a_clear_line(started, tmp_path, tiny, sent, code, sweep):
+def test_signals_end_the_command_at_once_with_a_clear_line(
+    started, tmp_path, tiny, sent, code, sweep
+):
     process = started(*sweep, *tiny, "train.epochs=9000")
     assert process.stdout is not None
-    process.stdout.readline()  # it is under way
+    process.stdout.readline()  # the training has begun
     process.send_signal(sent)
     _, errors = process.communicate(timeout=20)
     assert process.returncode == code

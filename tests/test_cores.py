@@ -10,9 +10,9 @@ from ccompress import cores
 
 @pytest.fixture
 def machine(tmp_path, monkeypatch):
-    """A machine of 16 cores without limits, and a function that says which control groups it has.
+    """A machine with 16 cores and no limits, and a function that sets its control groups.
 
-    The groups are given as the lines of /proc/self/cgroup and as files below /sys/fs/cgroup.
+    The function takes the lines of /proc/self/cgroup, and the files below /sys/fs/cgroup.
     """
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(16)), raising=False)
     for name in ("SLURM_CPUS_PER_TASK", "OMP_NUM_THREADS"):
@@ -30,7 +30,7 @@ def machine(tmp_path, monkeypatch):
     return groups
 
 
-def test_without_limits_it_is_the_affinity(machine, monkeypatch):
+def test_without_limits_the_affinity_counts(machine, monkeypatch):
     assert cores.available() == 16  # there is no file of control groups, as on macOS
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {3})
     assert cores.available() == 1
@@ -101,8 +101,8 @@ def test_a_process_on_one_core_has_one_thread(tmp_path):
     assert done.stdout == "1 1\n"
 
 
-def test_nothing_asks_for_the_cores_of_the_machine():
+def test_only_one_module_reads_the_number_of_cores_of_the_machine():
     root = Path(__file__).parents[1]
     files = [*(root / "ccompress").rglob("*.py"), *(root / "scripts").rglob("*.py")]
-    asking = [path.name for path in files if "cpu_count" in path.read_text(encoding="utf-8")]
-    assert asking == ["cores.py"]
+    reading = [path.name for path in files if "cpu_count" in path.read_text(encoding="utf-8")]
+    assert reading == ["cores.py"]

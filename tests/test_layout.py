@@ -1,4 +1,4 @@
-"""The rooms of the house: what stands on what, stated once, and that no import goes up."""
+"""The layout of the package: the order of its folders, and that no import goes upwards."""
 
 import ast
 from collections import defaultdict
@@ -7,8 +7,8 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1] / "ccompress"
 
-# Modules and folders of the package's top, from the highest to the lowest: each may import those
-# after it. `ccompress` is the library's list of names.
+# The modules and folders at the top of the package, from the highest to the lowest. Each may import
+# those after it. `ccompress` is the package's list of public names.
 ORDER = """
     ccompress cli commands report experiment deployment config training
     networks methods library baselines data schedules embeddings numerics
@@ -17,7 +17,7 @@ ORDER = """
 
 
 def imports() -> dict[str, set[str]]:
-    """The modules of the package that each module imports, wherever in its text."""
+    """Each module of the package -> the modules of the package that it imports anywhere."""
     files = {module_name(path): path for path in PACKAGE.rglob("*.py")}
     imported = defaultdict(set)
     for name, path in files.items():
@@ -26,7 +26,7 @@ def imports() -> dict[str, set[str]]:
                 targets = [alias.name for alias in node.names]
             elif isinstance(node, ast.ImportFrom):
                 assert node.level == 0, f"{path} has a relative import"
-                # What is imported is a module itself, or a name of one.
+                # The imported name is a module, or a name in a module.
                 names = (f"{node.module}.{alias.name}" for alias in node.names)
                 targets = [full if full in files else str(node.module) for full in names]
             else:

@@ -14,7 +14,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture
 def gpus(monkeypatch):
-    """Lets torch find this many GPUs, none of which can be used."""
+    """Lets torch report this many GPUs, none of which can be used."""
 
     def find(number):
         monkeypatch.setattr(torch.cuda, "device_count", lambda: number)
@@ -70,14 +70,14 @@ def _name_of_process():
     return multiprocessing.current_process().name
 
 
-def test_tf32_is_asked_for_where_there_is_none():
+def test_tf32_is_refused_on_a_device_without_it():
     with pytest.raises(InputError, match=r"an NVIDIA GPU.* device is cpu .*precision=float32"):
         machine.use_device(CPU, "tf32")
 
 
-def test_a_gpu_computes_in_float32_and_repeats_itself_unless_asked_for_less(device):
+def test_a_gpu_computes_in_float32_unless_asked_for_tf32_and_repeats_its_numbers(device):
     if device.type == "cpu":
-        pytest.skip("a CPU has nothing to set")
+        pytest.skip("a test of a GPU")
     a, b = (torch.randn(256, 256, generator=torch.Generator().manual_seed(i)) for i in (1, 2))
     errors = []
     for precision in ("tf32", "float32"):
@@ -89,7 +89,7 @@ def test_a_gpu_computes_in_float32_and_repeats_itself_unless_asked_for_less(devi
     assert torch.backends.cudnn.deterministic
 
 
-def test_versions_name_those_of_a_gpu_where_it_is_one(monkeypatch):
+def test_versions_include_those_of_the_gpu_if_one_is_used(monkeypatch):
     alone = machine.versions(CPU)
     assert alone == machine.versions()
     assert f"torch {torch.__version__}" in alone
@@ -138,7 +138,7 @@ MEMORY = [
 
 
 @pytest.mark.parametrize(("error", "message"), MEMORY, ids=[message for _, message in MEMORY])
-def test_memory_that_ran_out_is_told_in_one_line_with_what_would_help(error, message):
+def test_lack_of_memory_gives_one_line_that_says_what_would_help(error, message):
     with pytest.raises(OutOfMemory) as caught:
         raised(error)
     assert str(caught.value).startswith(f"out of memory: {message}")
@@ -146,24 +146,24 @@ def test_memory_that_ran_out_is_told_in_one_line_with_what_would_help(error, mes
     assert "\n" not in str(caught.value)
 
 
-def test_a_gpu_out_of_memory(device):
+def test_a_gpu_out_of_memory_can_be_used_again(device):
     if device.type == "cpu":
-        pytest.skip("of a GPU")
+        pytest.skip("a test of a GPU")
     with pytest.raises(OutOfMemory, match="the GPU has none for"), machine.hardware_errors("less"):
         torch.empty(1 << 50, device=device)
     assert torch.ones(3, device=device).sum() == 3
 
 
 @pytest.mark.parametrize("error", [ValueError("no"), RuntimeError("CUDA error: invalid argument")])
-def test_other_errors_stay_what_they_are(monkeypatch, error):
+def test_other_errors_are_passed_on_unchanged(monkeypatch, error):
     monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
-    monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)  # it answers
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)  # the GPU still responds
     with pytest.raises(type(error)) as caught:
         raised(error)
     assert caught.value is error
 
 
-def test_a_gpu_that_answers_no_more_is_lost_to_the_process(monkeypatch):
+def test_a_gpu_that_no_longer_responds_is_lost_to_the_process(monkeypatch):
     def refuses():
         raise RuntimeError("CUDA error: device-side assert triggered")
 
@@ -176,9 +176,9 @@ def test_a_gpu_that_answers_no_more_is_lost_to_the_process(monkeypatch):
     assert not isinstance(caught.value, Exception)
 
 
-def test_a_real_error_of_a_gpu_loses_it(device):
+def test_a_process_loses_its_gpu_by_a_real_error(device):
     if device.type == "cpu":
-        pytest.skip("of a GPU")
+        pytest.skip("a test of a GPU")
     code = (
         "import torch\nfrom ccompress import errors, machine\n"
         "try:\n"

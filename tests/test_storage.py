@@ -80,7 +80,7 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_missing_file_is_said_to_be_missing(tmp_path):
+def test_a_missing_file_is_a_file_not_found_error(tmp_path):
     with pytest.raises(FileNotFoundError):
         storage.load(tmp_path / "nothing")
 
@@ -97,7 +97,7 @@ def test_made_once(tmp_path):
     assert once(path, pytest.fail) == 3
 
 
-def test_nobody_else_makes_it_meanwhile(tmp_path):
+def test_no_other_process_makes_the_file_at_the_same_time(tmp_path):
     path = tmp_path / "n.safetensors"
 
     def make():
@@ -110,7 +110,7 @@ def test_nobody_else_makes_it_meanwhile(tmp_path):
 
 
 @pytest.mark.parametrize("before", [None, b"damaged"])
-def test_who_waits_takes_what_the_other_made(tmp_path, before):
+def test_a_waiting_caller_reads_the_file_that_the_other_made(tmp_path, before):
     path = tmp_path / "n.safetensors"
     if before:
         path.write_bytes(before)
@@ -135,14 +135,14 @@ def umask(request):
     os.umask(before)
 
 
-def test_umask_says_who_may_read(tmp_path, umask):
+def test_umask_decides_who_may_read_a_file(tmp_path, umask):
     storage.write_text(tmp_path / "text", "words")
     storage.save(tmp_path / "tensors", {"a": np.zeros(3)})
     for name in ("text", "tensors"):
         assert (tmp_path / name).stat().st_mode & 0o777 == 0o666 & ~umask
 
 
-def test_a_file_system_that_refuses_to_change_rights_will_do(tmp_path, monkeypatch):
+def test_a_file_system_that_cannot_change_rights_is_accepted(tmp_path, monkeypatch):
     def refuse(*_, **__):
         raise PermissionError("Operation not permitted")
 
@@ -155,7 +155,7 @@ def test_a_file_system_that_refuses_to_change_rights_will_do(tmp_path, monkeypat
 
 @pytest.fixture
 def small_files():
-    """No file may be larger than 10,000 bytes, as `ulimit -f` says it."""
+    """No file may be larger than 10,000 bytes, as after `ulimit -f`."""
     resource = pytest.importorskip("resource")
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, before[1]))

@@ -10,7 +10,7 @@ from small_model import store
 from ccompress.deployment import model
 from ccompress.storage import expanded
 
-# Prints through every stream and says where the next file lies.
+# Print to both streams, and write down the number of the next free file descriptor.
 CODE = """
 import os, sys
 from ccompress import streams
@@ -31,7 +31,7 @@ def test_a_closed_stream_does_no_harm(tmp_path, closed):
     assert int((tmp_path / "next").read_text()) > 2
 
 
-def test_what_a_terminal_cannot_show_is_escaped(tmp_path):
+def test_letters_that_a_terminal_cannot_show_are_escaped(tmp_path):
     environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
     command = [sys.executable, "-c", CODE]
     done = subprocess.run(
@@ -41,7 +41,7 @@ def test_what_a_terminal_cannot_show_is_escaped(tmp_path):
 
 
 def test_a_notebook_on_a_terminal_without_utf_8(console, tmp_path):
-    """Evaluate in a process whose way of drawing is not installed, with labels of other letters."""
+    """Evaluate a model with non-ASCII labels, while MPLBACKEND names a backend that is missing."""
     path, _ = store(tmp_path)
     small = model.load(path)
     model.save(path, model.Model(**{**vars(small), "labels": ["gut", "schön", "悪い"]}))
@@ -56,7 +56,7 @@ def test_a_notebook_on_a_terminal_without_utf_8(console, tmp_path):
     assert "\\u60aa\\u3044" in done.stdout
 
 
-def test_a_home_that_is_not_there(monkeypatch, tmp_path, ccompress):
+def test_a_home_folder_that_does_not_exist_is_named(monkeypatch, tmp_path, ccompress):
     monkeypatch.setenv("HOME", str(tmp_path))
     assert expanded("~/x") == tmp_path / "x"
     done = ccompress('data.root="~nobody-of-this-name/data"')
@@ -66,7 +66,9 @@ def test_a_home_that_is_not_there(monkeypatch, tmp_path, ccompress):
     )
 
 
-def test_a_user_without_a_home_and_without_a_name(monkeypatch, tmp_path, ccompress):
+def test_the_data_of_a_user_without_home_and_name_are_in_a_temporary_folder(
+    monkeypatch, tmp_path, ccompress
+):
     def unknown(number):
         raise KeyError(number)
 

@@ -1,4 +1,4 @@
-"""A small data set of the user's own, on which a run takes a second."""
+"""A small data set in files of the user, on which a run takes less than a second."""
 
 import random
 from pathlib import Path
@@ -7,9 +7,12 @@ SIZES = {"train": 120, "dev": 40, "test": 40}
 
 
 def write(folder: Path, classes: int = 3, words: int = 60) -> list[str]:
-    """Write train, dev and test as CSV files, and vectors; the overrides that use them on the CPU.
+    """Write train, dev and test as CSV files, and a file of vectors.
 
-    A text's class is that of most of its words, so that there is something to learn.
+    The class of a text is the class of most of its words, so that there is something to learn.
+
+    Returns:
+        The overrides that use these files on the CPU.
     """
     draw = random.Random(0)
     folder.mkdir(parents=True, exist_ok=True)
@@ -32,5 +35,5 @@ def write(folder: Path, classes: int = 3, words: int = 60) -> list[str]:
         "train.epochs=4",
         "threads=1",
         "device=cpu",
-        "reference=skip",  # most tests look at one run alone
+        "reference=skip",  # most tests need only one run
     ]

@@ -1,4 +1,4 @@
-"""A local HTTP server that stands in for upstream."""
+"""A local HTTP server in place of the servers from which data are downloaded."""
 
 import threading
 from collections.abc import Iterator
@@ -10,10 +10,13 @@ import pytest
 
 @dataclass
 class Upstream:
-    """What the server holds (path -> contents), how it misbehaves, and what was requested of it.
+    """A server.
 
     Attributes:
-        breaks: Path -> how many more times it stops half-way.
+        address: Its address.
+        contents: Path -> the contents of the file.
+        breaks: Path -> how many more times the server stops in the middle of the file.
+        requested: The requested paths, in order.
     """
 
     address: str
@@ -24,7 +27,7 @@ class Upstream:
 
 @pytest.fixture
 def upstream(monkeypatch: pytest.MonkeyPatch) -> Iterator[Upstream]:
-    """A server on the loopback interface, and a downloader that does not wait between tries."""
+    """A server on the loopback interface. The downloader does not wait before it tries again."""
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setattr("pooch.core.time.sleep", lambda seconds: None)
 

@@ -1,4 +1,4 @@
-"""How verbs read their arguments, and what a shell is told that they can be."""
+"""How verbs read their arguments, and what a shell offers to complete them."""
 
 import pytest
 
@@ -28,13 +28,13 @@ def parser():
         "--device cpu --loud 3f2a a.txt",
     ],
 )
-def test_options_stand_anywhere(parser, line):
+def test_options_may_be_anywhere(parser, line):
     given = parser.read(line.split())
     assert (given.run, given.file, given.device, given.loud) == ("3f2a", "a.txt", "cpu", True)
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_every_verb_reads_its_arguments_so_and_has_help(verb, capsys):
+def test_every_verb_uses_this_parser_and_has_help(verb, capsys):
     module, rest = find([*verb.split(), "--help"])
     assert list(rest) == ["--help"]
     with pytest.raises(SystemExit, match="0"):
@@ -57,13 +57,13 @@ def test_every_verb_reads_its_arguments_so_and_has_help(verb, capsys):
         ("3f2a --format xml", "'csv', 'text'"),
     ],
 )
-def test_what_cannot_be_read_is_told_in_one_line(parser, line, message):
+def test_wrong_arguments_give_an_error_of_one_line(parser, line, message):
     with pytest.raises(InputError, match=message) as caught:
         parser.read(line.split())
     assert "\n" not in str(caught.value)
 
 
-def test_help_shows_defaults_wherever_it_is_asked_for(parser, capsys):
+def test_help_may_be_anywhere_and_shows_defaults(parser, capsys):
     with pytest.raises(SystemExit, match="0"):
         parser.read(["3f2a", "--device", "cpu", "--help"])
     shown = capsys.readouterr().out
@@ -85,5 +85,5 @@ def test_help_shows_defaults_wherever_it_is_asked_for(parser, capsys):
         (["3f2a", "a.txt", ""], []),
     ],
 )
-def test_candidates_are_those_of_the_place(parser, words, expected):
+def test_candidates_are_those_of_the_last_word(parser, words, expected):
     assert parser.candidates(words) == expected

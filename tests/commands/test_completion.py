@@ -1,4 +1,4 @@
-"""Completion, asked for as the shells do."""
+"""Completion, requested as the shells do it."""
 
 import os
 import subprocess
@@ -8,7 +8,7 @@ from command_line import SCRIPT
 
 from ccompress.experiment import results
 
-# What bash does when Tab is pressed after $1: it sets these variables and calls the function.
+# When Tab is pressed after $1, bash sets these variables and calls the function.
 BASH = """
 eval "$(ccompress -sc install=bash)"
 COMP_LINE="$1" COMP_POINT=${#1}
@@ -55,7 +55,7 @@ def test_bash_completes_verbs_and_overrides_in_one_place(folder):
 
 @pytest.fixture
 def completed_line(ccompress, folder, monkeypatch):
-    """Asks as fish's function does, which shows files only where they are printed."""
+    """The completions of a line, requested as in fish, which shows only the printed files."""
 
     def complete(line, shell="fish", **environment):
         for name, value in {"COMP_LINE": line, **environment}.items():
@@ -100,11 +100,11 @@ def completed_line(ccompress, folder, monkeypatch):
         ("ccompress --nothing-of-the-kind ", ["results/", "texts.csv"]),
     ],
 )
-def test_what_a_line_can_go_on_with(completed_line, line, expected):
+def test_completions_of_a_line(completed_line, line, expected):
     assert completed_line(line) == expected
 
 
-def test_what_stands_behind_the_cursor_does_not_count(completed_line):
+def test_words_after_the_cursor_do_not_count(completed_line):
     assert completed_line("ccompress runs d mine", COMP_POINT="16") == ["diff"]
 
 
@@ -115,7 +115,7 @@ def test_bash_and_zsh_complete_files_by_themselves(completed_line, shell):
     assert completed_line("ccompress dataset.train=te", shell) == ["dataset.train=texts.csv"]
 
 
-def test_the_other_queries_are_hydras(ccompress):
+def test_hydra_answers_the_other_queries(ccompress):
     done = ccompress("-sc", "install=fish")
     assert done.returncode == 0
     assert "hydra_fish_completion" in done.stdout

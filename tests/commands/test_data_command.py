@@ -41,7 +41,7 @@ def test_a_yaml_names_every_option_of_its_class(path: Path) -> None:
     assert set(options) == {field.name for field in dataclasses.fields(kind)}
 
 
-def test_list_says_what_is_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_list_shows_which_data_exist(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "clinc150").mkdir()
     (tmp_path / "clinc150/data_full.json").touch()
     (tmp_path / "imdb").mkdir()
@@ -61,7 +61,7 @@ def test_list_says_what_is_there(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert "https://nlp.stanford.edu/projects/glove/" in printed
 
 
-def test_the_data_root_is_that_of_the_environment(
+def test_an_environment_variable_names_the_data_root(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("CCOMPRESS_DATA", str(tmp_path))
@@ -81,7 +81,7 @@ def test_check_finds_every_real_file_whole(
     assert "not there" not in printed
 
 
-def test_check_finds_what_is_damaged_or_not_there(
+def test_check_finds_damaged_and_missing_files(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "clinc150").mkdir()
@@ -94,13 +94,13 @@ def test_check_finds_what_is_damaged_or_not_there(
         main(["check", "trec", "--root", str(tmp_path)])
 
 
-def test_verified_is_said_only_of_what_has_a_checksum(
+def test_only_files_with_a_checksum_are_called_verified(
     upstream: Upstream,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Where the archive has a checksum, files are verified when they are fetched, and only then."""
+    """If only the archive has a checksum, its files are verified only while they are fetched."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         archive.writestr("a.txt", "a")
@@ -126,7 +126,7 @@ def test_check_of_nothing_fails(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert capsys.readouterr().out.endswith(message)
 
 
-def test_list_says_which_dimensions_of_glove_are_there(
+def test_list_shows_which_dimensions_of_glove_exist(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["list", "glove", "--root", str(tmp_path)]) == 0
@@ -135,7 +135,7 @@ def test_list_says_which_dimensions_of_glove_are_there(
     assert "sst2" not in printed
     (tmp_path / "vectors").mkdir()
     (tmp_path / "vectors/glove.6B.100d.subset.txt.gz").touch()
-    (tmp_path / "glove.6B.300d.txt").touch()  # as a user may have it
+    (tmp_path / "glove.6B.300d.txt").touch()  # a user may have put it into the root
     assert main(["list", "--root", str(tmp_path)]) == 0
     printed = capsys.readouterr().out
     assert (
@@ -151,7 +151,7 @@ def test_list_says_which_dimensions_of_glove_are_there(
     )
 
 
-def test_a_verb_of_data_is_needed_and_known() -> None:
+def test_data_needs_a_known_verb_and_names() -> None:
     with pytest.raises(InputError, match=r"data 'lst' is not a verb \(did you mean list\?\)"):
         main(["lst"])
     with pytest.raises(InputError, match=r"^data fetch: name what to fetch, .*sst2.*paper"):
@@ -159,7 +159,7 @@ def test_a_verb_of_data_is_needed_and_known() -> None:
 
 
 @pytest.mark.parametrize("verb", ["fetch", "check"])
-def test_an_unknown_name_is_refused_with_the_nearest(verb: str) -> None:
+def test_the_error_of_an_unknown_name_suggests_the_nearest_one(verb: str) -> None:
     with pytest.raises(InputError, match=r"unknown data 'sst' \(did you mean sst2\?\); known are"):
         main([verb, "sst"])
 
@@ -172,7 +172,7 @@ def test_an_unknown_experiment_is_refused_before_anything_is_fetched(fetched: li
 
 @pytest.fixture
 def fetched(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The names of the sources that would have been fetched."""
+    """The names of the fetched sources; nothing is downloaded."""
     names: list[str] = []
 
     def fetch(source: Source, root: Path) -> list[Path]:
@@ -199,13 +199,13 @@ def test_fetch_brings_what_an_experiment_reads(
     assert fetched == needed
 
 
-def test_fetch_leaves_what_an_experiment_finds_as_published(
+def test_fetch_leaves_published_files_and_replaces_damaged_ones(
     fetched: list[str],
     real_data: Path,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Under whatever name it may be there: imdb as its labelled half, glove as a subset."""
+    """Published files may have other names: imdb as its labelled half, glove as a subset."""
     for experiment in ("paper", "vocabulary", "glove100"):
         assert main(["fetch", experiment, "--root", str(real_data)]) == 0
     assert fetched == []
@@ -221,7 +221,7 @@ def test_fetch_leaves_what_an_experiment_finds_as_published(
     assert fetched == ["trec"]
 
 
-def test_fetch_says_what_it_cannot_bring(
+def test_fetch_names_vectors_that_it_cannot_bring(
     fetched: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("ccompress.data.vectors.imdb_glove.path", lambda: None)
@@ -234,7 +234,7 @@ def test_fetch_says_what_it_cannot_bring(
 def upstream_with_real_data(
     upstream: Upstream, real_data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Upstream:
-    """The local server in the place of the real addresses, with the real files."""
+    """The local server in place of the real ones, with the real files."""
     for name, module in FETCHED.items():
         source = sources()[name]
         packed: dict[str, dict[str, bytes]] = {}

@@ -56,7 +56,7 @@ def write(folder, rows, columns=("text", "label")):
 TEXTS = [f"w{i} w{i + 1}" for i in range(2, 32)]
 
 
-def test_what_is_printed_and_written_is_what_the_model_says(tmp_path, capsys):
+def test_the_output_and_the_files_agree_with_the_predictions(tmp_path, capsys):
     path, _ = store(tmp_path / "run")
     guesses = model.load(path).probabilities(TEXTS).argmax(1).tolist()
     true = [i % 3 for i in range(len(TEXTS))]
@@ -84,7 +84,7 @@ def test_what_is_printed_and_written_is_what_the_model_says(tmp_path, capsys):
     assert list(table["probability"]) == pytest.approx(best, abs=1e-6)
 
 
-def test_a_label_that_the_model_does_not_know_is_an_error_counted(tmp_path, capsys):
+def test_texts_with_an_unknown_label_count_as_errors(tmp_path, capsys):
     path, _ = store(tmp_path / "run")
     guesses = model.load(path).predict(TEXTS)
     labels = [guess.label for guess in guesses]
@@ -101,7 +101,7 @@ def test_a_label_that_the_model_does_not_know_is_an_error_counted(tmp_path, caps
     assert list(square.index) == [*LABELS, evaluate.UNKNOWN]
     answers = [guess.label for guess in guesses[:6]]
     assert list(square.loc[evaluate.UNKNOWN]) == [*(answers.count(one) for one in LABELS), 0]
-    # Precision counts them; the mean over classes does not have one of their own.
+    # Precision counts these texts. The mean over classes has no class for their labels.
     scores = pd.read_csv(out / "data.classes.csv", index_col="label")
     for label in LABELS:
         predicted = [guess.label for guess in guesses].count(label)
@@ -122,7 +122,7 @@ def test_a_picture_of_many_classes_has_room_for_their_names():
     assert axes.get_yticklabels()[0].get_fontsize() / 72 < inches / 150
 
 
-def test_labels_are_shown_as_they_stand(monkeypatch, tmp_path, capsys):
+def test_labels_are_shown_literally_and_shortened(monkeypatch, tmp_path, capsys):
     labels = ["from $5 to $10", "$\\frac$", "two\nlines", "\U0001f9ec", "x" * 3000]
     drawn = {}
     save = lettering.save
@@ -140,7 +140,7 @@ def test_labels_are_shown_as_they_stand(monkeypatch, tmp_path, capsys):
     assert not any(tick.get_parse_math() for tick in ticks)
     assert image.imread(tmp_path / "data.confusion.png").shape[0] < 2000
     assert "figures show boxes for 1 letter" in capsys.readouterr().err
-    # In the tables labels are whole.
+    # The tables contain the complete labels.
     assert list(pd.read_csv(tmp_path / "data.classes.csv")["label"]) == labels
 
 
@@ -161,7 +161,7 @@ def test_a_file_without_a_label_of_the_model_is_refused(tmp_path, rows, message)
 
 
 @pytest.mark.parametrize(
-    ("name", "contents", "guess"),
+    ("name", "contents", "message"),
     [
         ("a.jsonl", '{"text": "w2", "label": NaN}', "line 1: 'label' is the number NaN"),
         ("a.jsonl", '{"text": "w2", "label": ["x"]}', "line 1: 'label' is a list"),
@@ -174,11 +174,11 @@ def test_a_file_without_a_label_of_the_model_is_refused(tmp_path, rows, message)
         ("a.csv", f"text,label\nw2,{LABELS[0]}\n\n,x\n", "line 4 has an empty 'text'"),
     ],
 )
-def test_a_bad_line_is_named_as_in_training(tmp_path, capsys, name, contents, guess):
+def test_a_bad_line_is_named_as_in_training(tmp_path, capsys, name, contents, message):
     path, _ = store(tmp_path / "run")
     (tmp_path / name).write_text(contents, encoding="utf-8")
     assert cli.command(["evaluate", str(path), "--data", str(tmp_path / name)]) == 2
-    assert f"{tmp_path / name} {guess}" in capsys.readouterr().err
+    assert f"{tmp_path / name} {message}" in capsys.readouterr().err
 
 
 def test_the_delimiter_of_a_table_can_be_named(tmp_path, capsys):

@@ -19,7 +19,7 @@ from ccompress.errors import InputError
 
 
 class Pieces(io.BytesIO):
-    """A stream that gives its bytes in these pieces, as a slow pipe does."""
+    """A stream that returns its bytes in the given pieces, like a slow pipe."""
 
     def __init__(self, pieces):
         super().__init__()
@@ -33,13 +33,13 @@ line = st.text(st.characters(exclude_characters="\n\r\ufeff", codec="utf-8"))
 
 
 @given(st.lists(line, max_size=6), st.lists(st.integers(0, 40), max_size=5), st.booleans())
-def test_lines_are_those_of_the_whole_however_they_come(lines, cuts, closed):
+def test_lines_do_not_depend_on_how_the_bytes_arrive(lines, cuts, closed):
     contents = "\n".join(lines).encode() + b"\n" * (closed and bool(lines))
     places = [0, *sorted(min(cut, len(contents)) for cut in cuts), len(contents)]
     pieces = [contents[a:b] for a, b in itertools.pairwise(places)]
     expected = contents.decode().split("\n")
     if expected[-1] == "":
-        expected.pop()  # what ends in a newline has no line after it
+        expected.pop()  # after a final newline there is no further line
     read = [text for block in predict.blocks(Pieces(pieces), "x") for text in block]
     assert read == expected
 
@@ -53,21 +53,21 @@ def test_no_line_waits_for_a_later_one():
     assert list(blocks)[-1] == ["three"]
 
 
-def test_marks_and_line_ends_of_windows_are_no_text():
+def test_byte_order_marks_and_line_ends_of_windows_are_not_part_of_a_text():
     read = predict.blocks(io.BytesIO("\ufeffone\r\ntwo\r\n".encode()), "x")
     assert list(read) == [["one", "two"]]
 
 
-def test_the_line_that_is_not_utf_8_is_named():
+def test_a_line_that_is_not_utf_8_is_named():
     blocks = predict.blocks(io.BytesIO(b"one\ntwo\nthr\xe9\xe9\nfour\n"), "notes.txt")
-    assert next(blocks) == ["one", "two"]  # what came before it is answered
+    assert next(blocks) == ["one", "two"]  # the lines before it are answered
     with pytest.raises(InputError, match=r"notes\.txt line 3 is not UTF-8"):
         next(blocks)
 
 
 @pytest.fixture
 def answers(tmp_path, monkeypatch, capsys, device):
-    """What `ccompress predict` prints for these bytes on standard input."""
+    """The output of `ccompress predict` for these bytes on standard input."""
     path, _ = store(tmp_path)
 
     def ask(contents, *arguments):
@@ -82,7 +82,7 @@ def answers(tmp_path, monkeypatch, capsys, device):
 TEXTS = ["w3 w5", "", 'w9, "quoted"\tand über', "w30"]
 
 
-def test_every_format_tells_the_same(answers, tmp_path):
+def test_every_format_shows_the_same_answers(answers, tmp_path):
     contents = "\n".join(TEXTS).encode()
     probabilities, labels = answers.model.probabilities(TEXTS).max(1)
     expected = [
@@ -104,7 +104,7 @@ def test_every_format_tells_the_same(answers, tmp_path):
     assert answers(b"") == ""
 
 
-def test_the_most_probable_labels_are_told(answers):
+def test_top_shows_the_most_probable_labels(answers):
     text, empty = "w3 w5", " \t "
     contents = f"{text}\n{empty}\n".encode()
     probabilities = answers.model.probabilities([text])[0].tolist()
@@ -145,7 +145,7 @@ def test_texts_are_a_column_of_a_table(answers, tmp_path, monkeypatch, name):
     assert [row["text"] for row in objects] == texts
     labels = [answers.model.predict([text])[0].label for text in texts]
     assert [row["label"] for row in objects] == labels
-    # One line for each in the text format too, and without a name the column is called text.
+    # The text format has one line for each text too. The default name of the column is "text".
     file.write_text(TABLES[name].replace("review", "text"), encoding="utf-8")
     assert len(answers(b"", str(file)).splitlines()) == len(texts)
 
@@ -180,7 +180,7 @@ def test_bad_input_ends_with_one_line_and_code_2(tmp_path, capsys, arguments, me
     assert error.count("\n") == 1
 
 
-def test_a_closed_standard_input_is_said(tmp_path, capsys, monkeypatch):
+def test_a_closed_standard_input_is_an_error(tmp_path, capsys, monkeypatch):
     path, _ = store(tmp_path)
     monkeypatch.setattr(sys, "stdin", None)
     assert cli.command(["predict", str(path)]) == 2
@@ -192,7 +192,7 @@ def test_a_closed_standard_input_is_said(tmp_path, capsys, monkeypatch):
 def test_a_run_predicts_and_evaluates_as_it_was_tested(
     ccompress, tmp_path, monkeypatch, capsys, device
 ):
-    """From training to using: the same labels as in predictions.csv."""
+    """After training, the verbs give the same labels as predictions.csv."""
     tiny = tiny_data.write(tmp_path / "data")
     assert ccompress(*tiny, "rate=0.7", f"device={device}").returncode == 0
     monkeypatch.chdir(tmp_path)
@@ -217,7 +217,7 @@ def rows(text):
 
 
 @pytest.mark.parametrize("name", predict.FORMATS)
-def test_a_label_s_line_breaks_part_no_lines(name):
+def test_line_breaks_in_labels_and_texts_do_not_break_lines(name):
     label = "very\tgood\nindeed"
     rendered = predict.FORMATS[name]([predict.Answer("so\r\nit\nis", {label: 0.5})], 1)
     if name == "jsonl":

@@ -31,7 +31,7 @@ def store(name: str, stored: list[Row]) -> None:
     results.write_runs(path, stored)
 
 
-def test_an_experiments_report_is_written_beside_it(
+def test_the_report_of_an_experiment_is_written_into_its_folder(
     folder: Path, grid: Grid, capsys: pytest.CaptureFixture[str]
 ) -> None:
     stored = grid(["sst2", "books"], ["dan", "lstm"], rates=[0.5, 0.9])
@@ -74,7 +74,7 @@ def test_the_same_rows_give_the_same_files(folder: Path, grid: Grid) -> None:
     assert not (folder / "results" / "twice" / "tables.md").exists()
 
 
-def test_unequal_bytes_are_said_where_methods_are_compared(
+def test_a_comparison_of_methods_names_unequal_bytes(
     folder: Path, grid: Grid, capsys: pytest.CaptureFixture[str]
 ) -> None:
     store("unequal", grid(["sst2", "trec"], rates=[0.95]))
@@ -83,10 +83,10 @@ def test_unequal_bytes_are_said_where_methods_are_compared(
     unequal = "95.2 % of the table and 92.6 % of the network removed, against 96.9 % and 91.4 %"
     compared = f"in the mean of 2 cells, in_training_svd minus quantization ({unequal}) is"
     assert f"At 95 % of the table, {compared}" in output
-    assert "in_training_svd minus pre_training_svd is" in output  # near enough
+    assert "in_training_svd minus pre_training_svd is" in output  # their bytes are nearly equal
 
 
-def test_below_three_seeds_nothing_is_tested_and_the_report_says_so(
+def test_with_fewer_than_three_seeds_the_report_says_that_nothing_was_tested(
     folder: Path, grid: Grid, capsys: pytest.CaptureFixture[str]
 ) -> None:
     store("demo", grid(["books"], seeds=[0, 1]))
@@ -103,7 +103,7 @@ def test_below_three_seeds_nothing_is_tested_and_the_report_says_so(
     assert not (folder / "results" / "demo" / "tables" / "tests.csv").exists()
 
 
-def test_panels_with_nothing_to_compare_are_not_drawn_and_have_no_drops(
+def test_panels_without_a_comparison_are_not_drawn_and_have_no_drops(
     folder: Path, grid: Grid
 ) -> None:
     stored = grid(["sst2", "trec"], methods=["in_training_svd"], rates=[0.5, 0.9], seeds=[0])
@@ -123,7 +123,7 @@ def test_panels_with_nothing_to_compare_are_not_drawn_and_have_no_drops(
     assert pd.read_csv("results/mine/tables/smallest.csv")["data"].tolist() == ["sst2"]
 
 
-def test_points_that_stand_alone_make_no_figure(folder: Path, grid: Grid) -> None:
+def test_single_points_make_no_figure(folder: Path, grid: Grid) -> None:
     lone = [
         row
         for row in grid(["sst2", "trec"], methods=["in_training_svd"], seeds=[0])
@@ -136,7 +136,7 @@ def test_points_that_stand_alone_make_no_figure(folder: Path, grid: Grid) -> Non
 
 
 def afternoon(grid: Grid) -> list[Row]:
-    """Runs that ask three things: methods and rates, a hidden size, the place of the step."""
+    """Runs with three questions: methods and rates, the hidden size, and the epoch of the step."""
     stored = grid(rates=[0.5, 0.9], methods=["in_training_svd", "quantization"], seeds=[0])
     one = next(r for r in stored if (r["method"], r["rate"]) == ("in_training_svd", 0.9))
     for option in ("network.hidden=50", "network.hidden=1000", "method.compress_at=0.25"):
@@ -147,7 +147,7 @@ def afternoon(grid: Grid) -> list[Row]:
     return [*stored, one | refused | {"error": "InputError: rate=0.999 leaves no rank"}]
 
 
-def test_an_afternoon_is_a_short_report_with_a_section_a_question(
+def test_the_report_of_a_few_runs_is_short_and_has_a_section_for_each_question(
     folder: Path, grid: Grid, capsys: pytest.CaptureFixture[str]
 ) -> None:
     store("mine", afternoon(grid))
@@ -165,7 +165,7 @@ def test_an_afternoon_is_a_short_report_with_a_section_a_question(
     assert "leaves no rank" not in page
     assert "Missing" not in page
     output = capsys.readouterr().out
-    # The main question shows what was run for it, without the options that all of it has.
+    # The table of the main question leaves out the options that all of its runs share.
     assert re.search(r"sst2 +dan +in_training_svd +[\d.]+ +[\d.]+ +[\d.]+", output)
     assert "All with `network.hidden=default`, `method.compress_at=default`." in page
     assert re.search(r"network.hidden +accuracy whole network\n +50 +[\d.]+ n=1 +200 kB", output)
@@ -195,16 +195,16 @@ def test_a_folder_of_runs_gets_its_own_report(folder: Path, grid: Grid) -> None:
     assert smallest["rate"] == 0.9
     assert smallest["drop"] <= 9
     assert smallest["overrides"].startswith("ccompress dataset=sst2 network=dan method=")
-    # a second report reads the runs again, not its own folder
+    # A second report reads the runs again, and not the folder of the first report.
     command.main(["mine"])
 
 
-def test_what_a_report_no_longer_shows_is_deleted(folder: Path, grid: Grid) -> None:
+def test_tables_that_a_report_no_longer_has_are_deleted(folder: Path, grid: Grid) -> None:
     stored = grid()
     store("lacking", stored[:-1])
     tables = folder / "results" / "lacking" / "tables"
     tables.mkdir()
-    (tables / "own.csv").write_text("of somebody else")
+    (tables / "own.csv").write_text("a file that the report did not write")
     command.main(["lacking"])
     assert (tables / "missing.csv").is_file()
     results.write_runs(folder / "results" / "lacking" / "runs.csv", stored)
@@ -214,10 +214,10 @@ def test_what_a_report_no_longer_shows_is_deleted(folder: Path, grid: Grid) -> N
     assert (tables / "own.csv").is_file()
 
 
-def test_the_command_of_the_smallest_model_leaves_it(folder: Path, grid: Grid) -> None:
-    stored = grid()
+def test_the_command_of_the_smallest_model_stores_the_model(folder: Path, grid: Grid) -> None:
+    stored = grid(methods=["in_training_svd"], rates=[0.9], seeds=[0])
     for row in stored:
-        row["file_bytes"] = None  # save_model=false, as in the experiments
+        row["file_bytes"] = None  # the experiments have save_model=false
     store("unsaved", stored)
     command.main(["unsaved"])
     smallest = pd.read_csv("results/unsaved/tables/smallest.csv").iloc[0]
@@ -228,12 +228,12 @@ def test_the_command_of_the_smallest_model_leaves_it(folder: Path, grid: Grid) -
     assert "force" not in smallest["overrides"]
 
 
-def test_schedules_stand_side_by_side(folder: Path, grid: Grid) -> None:
+def test_schedules_are_columns_of_one_table(folder: Path, grid: Grid) -> None:
     method = ["in_training_svd"]
     stored = grid(["sst2", "trec", "snips"], rates=[0.9], methods=method, schedules=["clr", "calr"])
     for index, row in enumerate(stored):
         row["test_accuracy"] -= 0.1 * (index**2 % 7)
-    # Of snips there is nothing to compare.
+    # For snips there is nothing to compare.
     store("schedules", [r for r in stored if (r["dataset"], r["schedule"]) != ("snips", "clr")])
     command.main(["schedules"])
     page = Path("results/schedules/tables.md").read_text(encoding="utf-8")
@@ -246,7 +246,7 @@ def test_schedules_stand_side_by_side(folder: Path, grid: Grid) -> None:
     assert not Path("results/schedules/figures/accuracy_vs_rate.svg").exists()
 
 
-def test_spectra_are_drawn_where_they_are_stored(folder: Path, grid: Grid) -> None:
+def test_stored_spectra_are_drawn(folder: Path, grid: Grid) -> None:
     store("paper", grid())
     lines = ["run_id,stage,index,singular_value"]
     for stage in ("before", "after"):
@@ -270,7 +270,7 @@ def test_spectra_are_drawn_where_they_are_stored(folder: Path, grid: Grid) -> No
 
 
 @pytest.mark.parametrize("methods", [[], ["own_method"]])
-def test_less_than_two_methods_make_a_report_too(
+def test_fewer_than_two_methods_have_a_report_too(
     folder: Path, grid: Grid, methods: list[str]
 ) -> None:
     store("few", grid(methods=methods, rates=[0.9], seeds=[0]))

@@ -13,7 +13,7 @@ from ccompress.experiment import results
 
 
 def stored(folder, rows, hidden=300):
-    """Write rows as run folders, with a configuration that tells a hidden size."""
+    """Write rows as run folders with configurations that contain a hidden size."""
     for row in rows:
         results.write_result(folder / row["run_id"], row)
         value = row["overrides"].partition("network.hidden=")[2] or hidden
@@ -26,7 +26,7 @@ def stored(folder, rows, hidden=300):
 
 @pytest.fixture
 def folder(tmp_path, grid):
-    """Runs of an afternoon in results/runs: a reference, two methods, a variant, a failed run."""
+    """Runs in results/runs: a reference, two methods, a variant, and a failed run."""
     rows = grid(methods=["in_training_svd", "quantization"], rates=[0.9], seeds=[0])
     reference, svd, quantization = rows
     variant = svd | {"overrides": f"{svd['overrides']} network.hidden=50"}
@@ -52,9 +52,9 @@ def ids(table):
     return [line[:2] for line in table if line[2:12] == "aa00000000"]
 
 
-def test_the_table_shows_what_differs_in_columns_and_the_rest_once(ccompress, folder):
+def test_the_table_has_columns_for_differing_values_and_shows_equal_ones_once(ccompress, folder):
     output = lines(ccompress)
-    # Names go on below; the last line of them names every column.
+    # Long names take several lines. The last of these lines has a part of every name.
     assert output[1].split()[:4] == ["run_id", "created", "status", "method"]
     assert "network." in output[0]
     assert ids(output)[:5] == ["44", "33", "22", "11", "00"]  # newest first
@@ -68,7 +68,7 @@ def test_the_table_shows_what_differs_in_columns_and_the_rest_once(ccompress, fo
     assert "44aa00000000 failed: Diverged: step 7" in output
 
 
-def test_runs_are_chosen_as_a_report_chooses_them(ccompress, folder):
+def test_filters_choose_runs_as_in_a_report(ccompress, folder):
     assert ids(lines(ccompress, "method=in_training_svd", "status=done")) == ["33", "11"]
     assert ids(lines(ccompress, "network.hidden=50")) == ["33"]
     assert ids(lines(ccompress, "results/runs", "rate=0.90", "method=quantization")) == ["22"]
@@ -77,7 +77,7 @@ def test_runs_are_chosen_as_a_report_chooses_them(ccompress, folder):
     assert "no run has a key datset (did you mean dataset?)" in done.stderr
 
 
-def test_runs_are_ordered_by_a_column_or_an_option(ccompress, folder):
+def test_runs_can_be_sorted_by_a_column_or_an_option(ccompress, folder):
     assert ids(lines(ccompress, "--sort", "test_accuracy"))[:5] == ["33", "22", "11", "00", "44"]
     assert ids(lines(ccompress, "--sort", "network.hidden"))[0] == "33"  # 50 before 300
     assert ids(lines(ccompress, "--reverse", "status=done")) == ["00", "11", "22", "33"]
@@ -86,7 +86,7 @@ def test_runs_are_ordered_by_a_column_or_an_option(ccompress, folder):
     assert "--sort test_acuracy: no run has it (did you mean test_accuracy?)" in done.stderr
 
 
-def test_csv_and_json_tell_every_column_and_option(ccompress, folder):
+def test_csv_and_json_contain_every_column_and_option(ccompress, folder):
     (row,) = csv.DictReader(
         io.StringIO("\n".join(lines(ccompress, "network.hidden=50", "--format", "csv")))
     )
@@ -99,7 +99,7 @@ def test_csv_and_json_tell_every_column_and_option(ccompress, folder):
     assert read[1]["test_accuracy"] == 79.0
 
 
-def test_an_experiment_is_read_by_its_name_newest_first(ccompress, tmp_path, grid):
+def test_an_experiment_is_named_and_its_runs_come_newest_first(ccompress, tmp_path, grid):
     rows = grid(methods=[], seeds=[0, 1])
     for row, second in zip(rows, "12", strict=True):
         row |= {"run_id": f"{second * 2}aa00000000", "created": f"2020-01-01T10:00:0{second}+00:00"}
@@ -132,7 +132,7 @@ def test_a_pipe_has_no_width(monkeypatch):
     assert terminal.width() is None
 
 
-def test_names_go_on_below_and_numbers_stand_to_the_right():
+def test_long_names_take_several_lines_and_numbers_are_right_aligned():
     columns = {"train.upper_rate": ["0.5", "0.25"], "name": ["a", "long name"]}
     text, gone = terminal.fitted(columns, None, ["name"])
     assert text == "train.\nupper_\n  rate  name\n   0.5  a\n  0.25  long name"
@@ -159,7 +159,7 @@ def test_diff_shows_settings_and_results_side_by_side_with_the_drop(ccompress, f
     assert "standard error of test accuracy: 0.90, 0.93" in done.stdout
 
 
-def test_diff_says_where_there_is_no_drop(ccompress, folder):
+def test_diff_explains_why_there_is_no_drop(ccompress, folder):
     output = ccompress("runs", "diff", "11", str(folder / "results/runs/33aa00000000")).stdout
     assert re.search(r"(?m)^network.hidden +300 +50$", output)
     assert "33aa00000000: no drop: method=none was not run with its settings" in output
@@ -167,7 +167,7 @@ def test_diff_says_where_there_is_no_drop(ccompress, folder):
     assert "44aa00000000 failed: Diverged: step 7" in output
 
 
-def test_diff_refuses_what_cannot_be_compared(ccompress, folder):
+def test_diff_refuses_runs_that_cannot_be_compared(ccompress, folder):
     (folder / "results/runs/44ff00000000").mkdir()
     for a, b, message in (
         ("11", "11aa", "11 and 11aa are the same run, 11aa00000000"),

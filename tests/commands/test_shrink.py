@@ -1,4 +1,4 @@
-"""From a file of one's own to the small model."""
+"""`ccompress shrink` makes a small model from a user's file."""
 
 import csv
 import gzip
@@ -30,7 +30,7 @@ def rows(count: int = 120) -> list[tuple[str, str]]:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder, and a sweep of few runs."""
+    """An empty folder. The sweep has few runs."""
     monkeypatch.chdir(tmp_path)
     few = {"none": ("0",), "quantization": ("0.75",), "in_training_svd_int8": ("0.9", "0.9999")}
     monkeypatch.setattr(shrink, "SWEEP", few)
@@ -49,7 +49,7 @@ def models(folder: Path, name: str) -> pd.DataFrame:
 
 
 def printed_commands(output: str) -> list[list[str]]:
-    """What stands after "this one" as commands to copy, without the name of the program."""
+    """The commands that are printed after "this one", without the name of the program."""
     lines = output.partition("this one")[2].splitlines()
     return [shlex.split(line)[1:] for line in lines if line.startswith("  ccompress ")]
 
@@ -85,7 +85,7 @@ def test_a_spreadsheet_becomes_a_model_that_predicts(folder, capsys):
     )
 
 
-def test_the_commands_at_the_end_work_as_they_stand(folder, capsys):
+def test_the_printed_commands_work_without_changes(folder, capsys):
     pytest.importorskip("onnxscript", reason="needs the extra [export]")
     lines = ["Nr,x^die Anfrage^Kategorie"]
     lines += [f"{i},5^{text}^{label}" for i, (text, label) in enumerate(rows())]
@@ -116,14 +116,14 @@ def test_a_run_that_fails_is_shown_and_does_not_stop_the_others(folder, capsys, 
     assert "this one" in output
 
 
-def test_without_a_reference_there_is_nothing_to_compare_with(folder, capsys):
+def test_a_failed_reference_is_an_error(folder, capsys):
     (folder / "a.csv").write_text("\n".join(["text,label", *map(",".join, rows())]), "utf-8")
     assert cli.command(["shrink", "a.csv", *SHORT, "train.upper.calr=1e30"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert "none, which the others are compared with, failed: Diverged: the loss was" in line
 
 
-def test_networks_are_smaller_only_in_what_the_user_left_open(folder):
+def test_smaller_networks_do_not_change_the_options_of_the_user(folder):
     (folder / "a.csv").write_text("\n".join(["text,label", *map(",".join, rows())]), "utf-8")
 
     def smaller(*options):
@@ -133,12 +133,12 @@ def test_networks_are_smaller_only_in_what_the_user_left_open(folder):
     smallest = {"rest": "int8", "network.layers": 1, "network.hidden": 4, "vocab.max_size": 20}
     assert smaller() == smallest
     lstm = {key: value for key, value in smallest.items() if key != "network.layers"}
-    assert smaller("network=lstm") == lstm  # which has no layers
+    assert smaller("network=lstm") == lstm  # the LSTM has no option for layers
     fixed = smaller("network.hidden=7", "rest=int4", "vocab.max_size=15")
     assert fixed == {"network.layers": 1}
 
 
-def test_a_test_file_and_a_form_of_its_own(folder, capsys, monkeypatch):
+def test_a_compressed_test_file_and_a_named_column(folder, capsys, monkeypatch):
     find = importlib.util.find_spec
     monkeypatch.setattr(
         command, "find_spec", lambda name, *rest: name != "sklearn" and find(name, *rest)
@@ -153,18 +153,18 @@ def test_a_test_file_and_a_form_of_its_own(folder, capsys, monkeypatch):
     assert re.search(r"\d+ of 30 texts of test are in train too", output)
     assert "split by class: a tenth of each is dev" in output
     assert "no linear baseline: it needs scikit-learn" in output
-    assert cli.command(arguments) == 0  # finished: the same again
+    assert cli.command(arguments) == 0  # all runs are finished, and the output is the same
     assert capsys.readouterr().out.partition("this one")[2] == output.partition("this one")[2]
 
 
-def test_the_smallest_within_the_drop_on_dev_is_chosen_whatever_test_says():
+def test_the_smallest_within_the_drop_on_dev_is_chosen():
     def row(run_id, file_bytes, dev):
         kept = {"run_id": run_id, "file_bytes": file_bytes, "dev_accuracy": dev}
         return kept | {"status": "failed" if dev is None else "done"}
 
     table = [row("none", 900, 90.0), row("a", 100, 88.9), row("b", 200, 89.0), row("c", 300, 95.0)]
     assert shrink.smallest(table, 1.0)["run_id"] == "b"
-    assert shrink.smallest([*table, row("d", 50, 88.96)], 1.0)["run_id"] == "d"  # 1.0 as shown
+    assert shrink.smallest([*table, row("d", 50, 88.96)], 1.0)["run_id"] == "d"  # rounded to 1.0
     assert shrink.smallest(table, 2.0)["run_id"] == "a"
     assert shrink.smallest([*table, row("d", 200, 92.0)], 1.0)["run_id"] == "d"
     assert shrink.smallest([row("none", 900, 90.0), row("a", 100, 80.0)], 1.0)["run_id"] == "none"
@@ -180,7 +180,7 @@ def test_the_smallest_within_the_drop_on_dev_is_chosen_whatever_test_says():
         (["a.csv", "network.hiden=3"], "hiden"),
     ],
 )
-def test_what_is_wrong_is_one_line(folder, capsys, arguments, complaint):
+def test_bad_input_gives_an_error_of_one_line(folder, capsys, arguments, complaint):
     lines = ["text,label", *(f"{text},{label}" for text, label in rows())]
     (folder / "a.csv").write_text("\n".join(lines), "utf-8")
     assert cli.command(["shrink", *arguments]) == 2
@@ -189,7 +189,7 @@ def test_what_is_wrong_is_one_line(folder, capsys, arguments, complaint):
 
 
 def sizes(reference: float, linear: float) -> pd.DataFrame:
-    """A baseline, one compressed model, which is chosen, and the reference."""
+    """The table of a baseline, a compressed model, which is chosen, and the reference."""
     names = ("method", "model", "file_bytes", "dev_accuracy", "test_accuracy")
     table = pd.DataFrame(
         [
@@ -211,7 +211,7 @@ def sizes(reference: float, linear: float) -> pd.DataFrame:
         (90.0, 70.0, None, None),
     ],
 )
-def test_a_linear_model_that_is_better_is_said_to_be_and_so_is_a_reference_that_learnt_little(
+def test_a_better_linear_model_and_a_reference_that_learnt_too_little_are_reported(
     capsys, reference, linear, output, warned
 ):
     command._conclude(sizes(reference, linear), 100, 1.0)

@@ -7,7 +7,7 @@ from ccompress.commands import stored_model
 from ccompress.errors import InputError
 
 
-def test_a_run_is_found_by_its_folder_its_file_and_the_beginning_of_its_id(tmp_path):
+def test_a_run_is_named_by_its_folder_its_file_or_the_beginning_of_its_id(tmp_path):
     runs = tmp_path / "runs"
     for run_id in ("abc1", "abd2", "f00"):
         (runs / run_id).mkdir(parents=True)

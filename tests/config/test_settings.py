@@ -17,7 +17,7 @@ from ccompress.errors import InputError
 
 @pytest.fixture
 def settings(tmp_path, monkeypatch):
-    """Compose and check overrides of the tiny data set, as the command line does."""
+    """Composes and checks overrides of the tiny data set, as the command line does."""
     tiny = tiny_data.write(tmp_path / "data")
     monkeypatch.chdir(tmp_path)
 
@@ -50,7 +50,7 @@ def test_threads_are_the_cores_that_this_process_may_use(settings, monkeypatch):
     assert settings("threads=7").threads == 7
 
 
-def test_what_does_not_belong_to_the_experiment_is_not_in_the_id(settings):
+def test_options_that_do_not_change_the_results_are_not_in_the_id(settings):
     run_id = settings().run_id
     for override in (
         "device=cpu",
@@ -66,7 +66,7 @@ def test_what_does_not_belong_to_the_experiment_is_not_in_the_id(settings):
         assert settings(override).run_id == run_id, override
 
 
-def test_what_belongs_to_the_experiment_is_in_the_id(settings):
+def test_options_that_change_the_results_are_in_the_id(settings):
     ids = [settings().run_id] + [
         settings(override).run_id
         for override in (
@@ -90,7 +90,7 @@ def test_what_belongs_to_the_experiment_is_in_the_id(settings):
     assert len(set(ids)) == len(ids)
 
 
-def test_a_named_file_enters_by_its_contents(settings, tmp_path):
+def test_the_contents_of_a_named_file_are_in_the_id(settings, tmp_path):
     before = settings().run_id
     moved = tmp_path / "moved.csv"
     moved.write_bytes((tmp_path / "data" / "train.csv").read_bytes())
@@ -105,14 +105,14 @@ def test_a_named_file_enters_by_its_contents(settings, tmp_path):
 def test_a_published_data_set_with_other_contents_is_no_run_of_its_name(tmp_path):
     root = tmp_path / "root"
     words = ["dataset=trec", "vectors=random", f"data.root={root}"]
-    composing.settings(*words)  # what is not there may be finished elsewhere
+    composing.settings(*words)  # missing data are accepted: the run may be finished elsewhere
     (root / "trec").mkdir(parents=True)
     (root / "trec" / "train_5500.label").write_text("LOC:city Where is it ?\n")
     with pytest.raises(InputError, match=r"train_5500\.label is not what trec was published with"):
         composing.settings(*words)
 
 
-def test_a_raised_protocol_is_another_run(settings, monkeypatch):
+def test_another_protocol_gives_another_id(settings, monkeypatch):
     before = settings().run_id
     monkeypatch.setattr(
         ccompress.config.settings, "PROTOCOL", ccompress.config.settings.PROTOCOL + 1
@@ -134,13 +134,13 @@ def test_methods_of_one_column_share_their_reference_training(settings):
     assert len(identities) == 1
 
 
-def test_auto_vectors_are_the_run_of_what_they_stand_for(settings):
+def test_auto_vectors_give_the_id_of_the_vectors_that_they_choose(settings):
     auto = settings("vectors=auto", "dataset.vectors=cooccurrence")
     explicit = settings("vectors=cooccurrence", "dataset.vectors=cooccurrence")
     assert auto.run_id == explicit.run_id
 
 
-def test_a_precision_is_part_of_a_run_only_where_it_is_not_the_usual_one():
+def test_a_precision_is_in_the_id_only_if_it_is_not_the_default():
     usual, explicit, rounded = (
         composing.settings(*words) for words in ([], ["precision=float32"], ["precision=tf32"])
     )
@@ -149,7 +149,7 @@ def test_a_precision_is_part_of_a_run_only_where_it_is_not_the_usual_one():
     assert rounded.reference_identity["precision"] == "tf32"
 
 
-def test_a_rounded_rest_is_another_run_of_the_same_reference():
+def test_a_rounded_rest_gives_another_id_but_the_same_reference_training():
     usual, explicit, rounded = (
         composing.settings(*words) for words in ([], ["rest=float32"], ["rest=int8"])
     )
@@ -163,8 +163,8 @@ def test_a_rounded_rest_is_another_run_of_the_same_reference():
     "experiment",
     "ablation beyond own_rates paper phrases schedules step tuned tuning vocabulary".split(),
 )
-def test_rows_of_other_vectors_get_a_folder_of_their_own(experiment, tmp_path):
-    """In whatever order the command line has the two words."""
+def test_runs_with_other_vectors_have_their_own_results_folder(experiment, tmp_path):
+    """The order of the two options on the command line does not matter."""
     (tmp_path / "glove.6B.300d.txt").touch()
     words = [f"+experiment={experiment}", "dataset=sst2", f"data.root={tmp_path}"]
     committed = composing.settings(*words)
@@ -213,7 +213,7 @@ def test_rows_of_other_vectors_get_a_folder_of_their_own(experiment, tmp_path):
         ("~train.upper", "train.upper has no value"),
     ],
 )
-def test_bad_values_are_refused_with_what_would_be_right(settings, override, message):
+def test_the_error_of_a_bad_value_says_what_would_be_right(settings, override, message):
     with pytest.raises(InputError, match=message) as raised:
         settings(override)
     assert "\n" not in str(raised.value)
@@ -230,13 +230,15 @@ class Network(ccompress.networks.DAN):
 """
 
 
-def test_the_source_of_ones_own_code_is_in_the_id_of_what_uses_it(settings, tmp_path, monkeypatch):
+def test_the_source_of_a_users_code_is_in_the_ids_that_depend_on_it(
+    settings, tmp_path, monkeypatch
+):
     monkeypatch.syspath_prepend(tmp_path)
     before = settings()
     assert not any(key.endswith("_source") for key in before.identity)
 
     def ids(override, text):
-        """The ids of the run, of its reference training and of its data; the code has `text`."""
+        """The ids of the run, its reference training and its data, if the code is `text`."""
         (tmp_path / "made_up_code.py").write_text(text)
         source_sha256.cache_clear()
         chosen = settings(override)
@@ -253,7 +255,7 @@ def test_the_source_of_ones_own_code_is_in_the_id_of_what_uses_it(settings, tmp_
     source_sha256.cache_clear()
 
 
-def test_the_resolved_configuration_holds_plain_values_only(settings):
+def test_the_resolved_configuration_holds_only_plain_values(settings):
     chosen = settings()
     assert OmegaConf.create(dict(chosen.resolved)) == OmegaConf.create(
         OmegaConf.to_yaml(OmegaConf.create(dict(chosen.resolved)))

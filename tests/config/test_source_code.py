@@ -21,7 +21,7 @@ PACKAGE = {
 
 @pytest.fixture
 def sha256(tmp_path, monkeypatch):
-    """The checksum of a module, as a new process would find it, once a file has been changed."""
+    """The checksum of a module that a new process would compute, after a change of a file."""
     for name, text in PACKAGE.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
@@ -42,7 +42,7 @@ def sha256(tmp_path, monkeypatch):
     [
         ("own.method", "own/method.py", True),
         ("own.method", "own/helper.py", True),
-        ("own.method", "own/numbers.py", True),  # imported within a function of another module
+        ("own.method", "own/numbers.py", True),  # imported inside a function of another module
         ("own.method", "own/__init__.py", True),
         ("own.method", "own/apart.py", False),
         ("own.method", "alone.py", False),
@@ -54,7 +54,7 @@ def sha256(tmp_path, monkeypatch):
         ("alone", "sub/__init__.py", False),
     ],
 )
-def test_what_counts_as_the_source_of_a_module(sha256, module, name, counts):
+def test_which_files_count_as_the_source_of_a_module(sha256, module, name, counts):
     before = sha256(module)
     assert len(before) == 64
     assert (sha256(module, name) != before) is counts
@@ -69,11 +69,11 @@ def test_a_copy_elsewhere_has_the_same_checksum(sha256, tmp_path, monkeypatch):
     assert sha256("own.method") == before
 
 
-def test_nothing_is_imported_to_find_out(sha256):
+def test_the_checksum_imports_no_module(sha256):
     sha256("own.method", "own/helper.py", "raise SystemExit\n")
     assert not any(name.startswith("own.") for name in sys.modules)
 
 
 @pytest.mark.parametrize("module", ["ccompress.methods.none", "builtins", "json", "shlex"])
-def test_code_of_ours_and_of_python_has_none(sha256, module):
+def test_modules_of_ccompress_and_of_python_have_no_checksum(sha256, module):
     assert sha256(module) is None

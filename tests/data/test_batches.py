@@ -22,7 +22,7 @@ def unpacked(batch):
 
 @settings(max_examples=60, deadline=None)
 @given(sentences=SENTENCES, size=st.integers(1, 7))
-def test_an_epoch_holds_every_sentence_once_as_it_was(device, sentences, size):
+def test_an_epoch_holds_every_sentence_once_and_unchanged(device, sentences, size):
     split = encoded(sentences, list(range(len(sentences)))).to(device)
     batches = list(training_batches(split, size, torch.Generator().manual_seed(0)))
     assert len(batches) == -(-len(sentences) // size)
@@ -44,7 +44,7 @@ def test_sentences_of_a_batch_are_neighbours_in_length(device):
     assert {tuple(set(batch.lengths.tolist())) for batch in batches} == {(n,) for n in range(1, 11)}
 
 
-def test_the_order_is_the_generators(device):
+def test_the_generator_determines_the_order(device):
     split = encoded([[2 + i] for i in range(100)]).to(device)
 
     def order(seed):
@@ -56,7 +56,7 @@ def test_the_order_is_the_generators(device):
 
 
 @pytest.mark.parametrize("tokens", [1, 5, 1 << 17])
-def test_more_batches_than_one_block_of_them(monkeypatch, tokens, device):
+def test_batches_of_several_blocks_are_read_in_order(monkeypatch, tokens, device):
     monkeypatch.setattr("ccompress.data.batches._BLOCK_TOKENS", tokens)
     split = encoded([[2 + i % 7, 3] for i in range(500)]).to(device)
     read = {}
@@ -65,7 +65,7 @@ def test_more_batches_than_one_block_of_them(monkeypatch, tokens, device):
     assert read == {i: [2 + i % 7, 3] for i in range(500)}
 
 
-def test_the_host_waits_for_a_gpu_a_few_times_a_block(device):
+def test_the_host_waits_for_a_gpu_a_few_times_per_block(device):
     if device.type == "cpu":
         pytest.skip("counts how often the host waits for a GPU")
     split = encoded([[2 + i % 7, 3] * (1 + i % 5) for i in range(320)]).to(device)
@@ -81,5 +81,5 @@ def test_the_host_waits_for_a_gpu_a_few_times_a_block(device):
         assert len(batches) == 64
         return len(warned)
 
-    waits()  # whatever is made once is made
-    assert waits() <= 4 * 8  # four blocks; once a batch would be 64
+    waits()  # the first call also initialises the GPU
+    assert waits() <= 4 * 8  # there are four blocks; one wait per batch would be 64

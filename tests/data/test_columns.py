@@ -1,4 +1,4 @@
-"""Which columns are taken for texts and labels where nobody names them."""
+"""Which columns hold the texts and labels if the user does not name them."""
 
 from pathlib import Path
 
@@ -20,10 +20,10 @@ ROWS = [f"{i},it is text number {i},{'xy'[i % 2]}" for i in range(8)]
 @pytest.mark.parametrize(
     ("header", "rows", "columns"),
     [
-        ("id,what,queue", ROWS, ("what", "queue")),  # most words; values that stand again
+        ("id,what,queue", ROWS, ("what", "queue")),  # the most words; repeated values
         ("Text,what,queue", ROWS, ("Text", "queue")),
         ("id,Anfrage,Kategorie", ROWS, ("Anfrage", "Kategorie")),
-        # of two candidates the one of a usual name
+        # of two candidates, the one with a usual name is chosen
         (
             "id,what,queue,Label",
             [f"{row},{i // 4}" for i, row in enumerate(ROWS)],
@@ -35,13 +35,13 @@ def test_guesses(tmp_path: Path, header: str, rows: list[str], columns: tuple[st
     assert recognised(table(tmp_path, header, *rows), None, None, None) == columns
 
 
-def test_what_is_named_is_taken(tmp_path: Path) -> None:
+def test_named_columns_are_used(tmp_path: Path) -> None:
     path = table(tmp_path, "id,what,queue", *ROWS)
     assert recognised(path, None, "id", None) == ("id", "queue")
     assert recognised(path, None, None, "what") == ("id", "what")
 
 
-def test_several_columns_that_may_be_the_labels_are_not_guessed_among(tmp_path: Path) -> None:
+def test_several_possible_columns_of_labels_are_an_error(tmp_path: Path) -> None:
     path = table(
         tmp_path, "what,queue,urgent", *(f"a text of {i},{i % 2},{i % 3}" for i in range(9))
     )
@@ -57,7 +57,7 @@ def test_several_columns_that_may_be_the_labels_are_not_guessed_among(tmp_path: 
         (None, "queue", r"--label queue: .*has 'id', 'what'"),
     ],
 )
-def test_what_is_wrong_is_named(
+def test_the_error_names_what_is_wrong(
     tmp_path: Path, text: str | None, label: str | None, complaint: str
 ) -> None:
     path = table(tmp_path, "id,what", *(f"{i},text {i}" for i in range(8)))

@@ -1,4 +1,4 @@
-"""The checks that hold for every data set, and the dev split cut from train."""
+"""The checks of every data set, and the dev split that is held out from train."""
 
 from collections import Counter
 from pathlib import Path
@@ -56,7 +56,7 @@ def test_a_class_may_be_absent_from_dev_and_test() -> None:
     assert len(Splits(GOOD, only, only).test) == 1
 
 
-def test_texts_and_labels_of_different_number_are_refused() -> None:
+def test_different_numbers_of_texts_and_labels_are_refused() -> None:
     with pytest.raises(ValueError, match="1 texts but 2 labels"):
         Examples([["a"]], ["x", "y"])
 
@@ -88,7 +88,7 @@ def test_hold_out_does_not_depend_on_the_order(pairs: list[tuple[str, str]], ran
     assert as_set(first) == as_set(second)
 
 
-def test_hold_out_keeps_the_order_and_does_not_depend_on_the_rest() -> None:
+def test_hold_out_keeps_the_order_and_does_not_depend_on_other_labels() -> None:
     pairs = [(f"text {number}", "x") for number in range(100)]
     train, dev = hold_out(examples_from(pairs, str.split))
     texts = [" ".join(tokens) for tokens in train.tokens]
@@ -97,12 +97,12 @@ def test_hold_out_keeps_the_order_and_does_not_depend_on_the_rest() -> None:
     assert more.tokens[: len(dev)] == dev.tokens
 
 
-def test_equal_tokens_are_one_object() -> None:
+def test_equal_tokens_are_the_same_object() -> None:
     examples = examples_from([("a long word", "x"), ("another long word", "x")], str.split)
     assert examples.tokens[0][1] is examples.tokens[1][1]
 
 
-def test_default_root(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_default_root(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("CCOMPRESS_DATA", str(tmp_path))
     assert default_root() == tmp_path
     monkeypatch.delenv("CCOMPRESS_DATA")
@@ -113,7 +113,7 @@ def test_default_root(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert tmp_path in default_root().parents
 
 
-def test_reading_names_the_file_and_the_line(tmp_path: Path) -> None:
+def test_errors_of_reading_name_the_file_and_the_line(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"cannot read .*absent.txt: No such file"):
         read_text(tmp_path / "absent.txt")
     (tmp_path / "latin.txt").write_bytes("one\ntwo\ncafé\n".encode("ISO-8859-1"))

@@ -1,4 +1,4 @@
-"""What a person is told of their own data."""
+"""Messages about odd texts and labels."""
 
 import pytest
 
@@ -18,7 +18,7 @@ PLAIN = [(f"{word} {i}", label) for word, label in (("so", "x"), ("no", "y")) fo
 TEST = [("so well", "x"), ("no no", "y")]
 
 
-def test_of_plain_texts_nothing_is_said() -> None:
+def test_plain_texts_give_no_message() -> None:
     assert list(oddities(splits(examples(*PLAIN), examples(*TEST)))) == []
 
 
@@ -33,14 +33,14 @@ def test_of_plain_texts_nothing_is_said() -> None:
         ([("so 1", "y")], [], "1 texts have several labels"),
     ],
 )
-def test_what_is_odd_is_said(
+def test_odd_texts_and_labels_give_a_message(
     train: list[tuple[str, str]], test: list[tuple[str, str]], expected: str
 ) -> None:
     (sentence,) = oddities(splits(examples(*PLAIN, *train), examples(*TEST, *test)))
     assert expected in sentence
 
 
-def test_words_with_a_vector_are_counted_each_as_often_as_it_stands() -> None:
+def test_words_with_a_vector_count_as_often_as_they_occur() -> None:
     both = splits(examples(*PLAIN), examples(("so new new so so", "x"), ("no", "y")))
     (sentence,) = coverage(both, {"so", "no", "new"})
     assert (

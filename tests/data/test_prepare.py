@@ -1,4 +1,4 @@
-"""Data as training reads it: the stored result is the one that was made."""
+"""Prepared data: what is read from the cache equals what was stored."""
 
 import csv
 import logging
@@ -48,7 +48,7 @@ def prepared(dataset, tmp_path):
 
 
 def stored(tmp_path):
-    """The stored result: all that lies in its folder."""
+    """The file of the stored result, which is the only one in its folder."""
     (path,) = (tmp_path / "cache").glob("*.safetensors")
     return path
 
@@ -66,14 +66,14 @@ def same(one: Prepared, other: Prepared) -> bool:
     )
 
 
-def test_words_of_any_character_come_back(prepared, dataset, monkeypatch):
+def test_words_with_any_characters_are_stored_exactly(prepared, dataset, monkeypatch):
     first = prepared()
     assert {"\n", "\t", "\r", "\u2028", "\x00", " ", ","} <= set(first.words)
-    monkeypatch.setattr(dataset, "load", None)  # the second time nothing is read
+    monkeypatch.setattr(dataset, "load", None)  # the second call does not read the texts
     assert same(prepared(), first)
 
 
-def test_what_does_not_fit_together_is_made_anew(prepared, tmp_path, caplog):
+def test_an_inconsistent_result_is_made_again(prepared, tmp_path, caplog):
     first = prepared()
     path = stored(tmp_path)
     tensors, metadata = storage.load_numpy(path)
@@ -88,7 +88,7 @@ def test_what_does_not_fit_together_is_made_anew(prepared, tmp_path, caplog):
 @pytest.mark.parametrize(
     "damage", [lambda contents: contents[:-5], lambda contents: b"", bytes.lower]
 )
-def test_a_damaged_result_is_made_anew(prepared, tmp_path, damage, caplog):
+def test_a_damaged_result_is_made_again(prepared, tmp_path, damage, caplog):
     first = prepared()
     path = stored(tmp_path)
     path.write_bytes(damage(path.read_bytes()))
@@ -106,7 +106,7 @@ def test_parts_that_do_not_fit_together_are_refused(prepared):
         replace(prepared_data, splits={**prepared_data.splits, "dev": short})
 
 
-def test_vectors_that_cover_hardly_any_word_are_a_warning_each_time(prepared, tmp_path, caplog):
+def test_vectors_that_cover_few_words_give_a_warning_each_time(prepared, tmp_path, caplog):
     path = tmp_path / "upper.txt"
     path.write_text("A 1 2\nB 3 4\n, 5 6\nC 7 8\nD 9 8\n", encoding="utf-8")
     for _ in range(2):
@@ -121,12 +121,12 @@ def test_vectors_that_cover_hardly_any_word_are_a_warning_each_time(prepared, tm
 
 
 @pytest.mark.parametrize("vectors", [Cooccurrence(dim=2), Random(dim=2)])
-def test_no_warning_where_the_vectors_cover_the_words_or_have_none(prepared, vectors, caplog):
+def test_no_warning_if_the_vectors_cover_the_words_or_have_none(prepared, vectors, caplog):
     assert prepared(vectors).table.isfinite().all()
     assert not caplog.records
 
 
-def test_a_result_holds_the_rows_that_are_used_and_no_others(prepared, tmp_path):
+def test_a_result_holds_only_the_rows_that_are_used(prepared, tmp_path):
     path = tmp_path / "many.txt"
     words = [*"abcdefg", *(f"word{i}" for i in range(3000))]
     path.write_text("".join(f"{word} 1 2 3 4\n" for word in words), encoding="utf-8")
@@ -137,7 +137,7 @@ def test_a_result_holds_the_rows_that_are_used_and_no_others(prepared, tmp_path)
     assert vectors_file.stat().st_size > 16 * len(words)
 
 
-def test_tokens_with_a_vector_are_those_of_train(prepared, tmp_path):
+def test_the_share_of_tokens_with_a_vector_is_that_of_train(prepared, tmp_path):
     path = tmp_path / "few.txt"
     path.write_text("a 1 2\nb 3 4\n<unk> 5 6\n", encoding="utf-8")
     prepared_data = prepared(File(path=str(path)))

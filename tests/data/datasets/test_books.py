@@ -17,7 +17,7 @@ def splits():
     return Books().load(Path("nowhere"))
 
 
-def test_the_same_on_every_machine():
+def test_the_texts_are_the_same_on_every_machine():
     text = "".join(f"{intent}\t{text}\n" for text, intent in utterances(19_000))
     digest = hashlib.sha256(text.encode()).hexdigest()
     assert digest == "67ae070b63bd647893c40c8db774895ab1b23be0e0263031e8481bed3ebf41b5"
@@ -36,20 +36,20 @@ def test_sizes_and_intents(splits):
     assert len(INTENTS) == 20
 
 
-def test_no_request_stands_twice():
+def test_no_request_occurs_twice():
     texts = [text for text, _ in utterances(19_000)]
     assert len(set(texts)) == 19_000
 
 
-def test_texts_are_what_a_recognizer_writes():
+def test_texts_look_like_the_output_of_a_speech_recognizer():
     for text, _ in utterances(19_000):
         assert re.fullmatch(r"[a-z']+( [a-z']+)*", text), text
 
 
-def test_many_words_few_of_them_common(splits):
+def test_there_are_many_words_and_few_are_common(splits):
     counts = Counter(chain.from_iterable(splits.train.tokens))
     assert len(counts) >= 6000
-    # Zipf's law: on logarithmic axes frequency falls with rank along a line of slope about -1
+    # Zipf's law: on logarithmic axes, frequency against rank is a line with a slope of about -1.
     frequency = np.sort(np.array(list(counts.values())))[::-1]
     ranks = np.arange(10, 3000)
     slope, _ = np.polyfit(np.log(ranks + 1), np.log(frequency[ranks]), 1)
@@ -57,7 +57,7 @@ def test_many_words_few_of_them_common(splits):
 
 
 def naive_bayes(train, test, words, part):
-    """Accuracy of multinomial naive Bayes that reads `words` and tells a part of the intent."""
+    """Accuracy of multinomial naive Bayes that predicts a part of the intent from `words`."""
     column = {word: i for i, word in enumerate(words)}
     classes = sorted({label.split("_")[part] for label in train.labels})
     counts = np.ones((len(classes), len(words)))
@@ -76,7 +76,7 @@ def naive_bayes(train, test, words, part):
     )
 
 
-def test_common_words_tell_the_action_rare_ones_the_kind(splits):
+def test_common_words_predict_the_action_and_rare_words_the_kind(splits):
     ranked = [word for word, _ in Counter(chain.from_iterable(splits.train.tokens)).most_common()]
     assert naive_bayes(splits.train, splits.dev, ranked[:200], ACTION) > 0.95
     assert naive_bayes(splits.train, splits.dev, ranked[:200], KIND) < 0.6

@@ -1,4 +1,4 @@
-"""The user's own files: three forms, and what can be wrong with them."""
+"""The user's own files: their forms, and what can be wrong with them."""
 
 import gzip
 import json
@@ -29,7 +29,7 @@ JSON_LINES = "\n".join(json.dumps({"text": t, "label": y}, ensure_ascii=False) f
 
 
 def custom(folder: Path, contents: str | bytes, name: str = "a.csv", **options: Any) -> Custom:
-    """The data set whose train and test file have these contents."""
+    """A data set whose train and test file both have these contents."""
     path = folder / name
     path.write_bytes(contents if isinstance(contents, bytes) else contents.encode())
     files = {"train": str(path), "test": str(path), **options}
@@ -41,7 +41,9 @@ def custom(folder: Path, contents: str | bytes, name: str = "a.csv", **options: 
     ("name", "contents"), [("a.csv", CSV), ("a.tsv", TSV), ("a.JSONL", JSON_LINES)]
 )
 @pytest.mark.parametrize("mark", ["", "\ufeff"])
-def test_the_three_forms_give_the_same(tmp_path: Path, name: str, contents: str, mark: str) -> None:
+def test_three_forms_give_the_same_splits(
+    tmp_path: Path, name: str, contents: str, mark: str
+) -> None:
     dataset = custom(tmp_path, mark + contents, name)
     splits = dataset.load(tmp_path)
     assert splits.test.tokens == TOKENS
@@ -67,7 +69,7 @@ SEMICOLONS = "text;label\n" + CSV.partition("\n")[2].replace(",pos", ";pos").rep
         ("a.csv", TSV.encode("UTF-16")),
     ],
 )
-def test_other_forms_give_the_same(tmp_path: Path, name: str, contents: str | bytes) -> None:
+def test_other_forms_give_the_same_splits(tmp_path: Path, name: str, contents: str | bytes) -> None:
     splits = custom(tmp_path, contents, name).load(tmp_path)
     assert splits.test.labels == ["pos", "neg", "pos", "neg"]
     quoted = [token for token in TOKENS[1] if "sep=|" not in str(contents) or token not in "``''"]
@@ -80,12 +82,12 @@ def test_a_file_without_a_header_has_numbered_columns(tmp_path: Path) -> None:
     assert splits.test.labels == ["x", "y", "x", "x", "y"]
 
 
-def test_a_header_that_stands_again_in_the_middle_is_one(tmp_path: Path) -> None:
+def test_a_header_that_is_repeated_in_the_middle_is_no_example(tmp_path: Path) -> None:
     contents = "text,label\na,x\nb,y\ntext,label\nc,x\nd,y\ntext,label\n"
     assert len(custom(tmp_path, contents).load(tmp_path).test) == 6
 
 
-def test_a_delimiter_of_ones_own(tmp_path: Path) -> None:
+def test_the_delimiter_is_an_option(tmp_path: Path) -> None:
     contents = "text~label\nso~x\nno~y\nso~x\nno~y\n"
     splits = custom(tmp_path, contents, delimiter="~").load(tmp_path)
     assert splits.test.labels == ["x", "y", "x", "y"]
@@ -93,7 +95,7 @@ def test_a_delimiter_of_ones_own(tmp_path: Path) -> None:
         custom(tmp_path, contents, delimiter="ab")
 
 
-def test_without_a_test_file_a_fifth_of_each_class_is_test_and_a_fifth_of_the_rest_dev(
+def test_without_a_test_file_a_fifth_of_each_class_is_test_and_a_fifth_of_the_rest_is_dev(
     tmp_path: Path,
 ) -> None:
     rows = [f"word{i},{'xxxxy'[i % 5]}" for i in range(250)] + ["lone,z"]
@@ -108,7 +110,7 @@ def test_without_a_test_file_a_fifth_of_each_class_is_test_and_a_fifth_of_the_re
     assert sorted(splits.test.tokens) == sorted(turned.test.tokens)
 
 
-def test_a_dev_file_leaves_train_whole(tmp_path: Path) -> None:
+def test_with_a_dev_file_no_text_is_held_out_from_train(tmp_path: Path) -> None:
     (tmp_path / "dev.csv").write_text("text,label\nwell,neg\n", "utf-8")
     dataset = custom(tmp_path, CSV, dev=str(tmp_path / "dev.csv"))
     splits = dataset.load(tmp_path)
@@ -116,7 +118,7 @@ def test_a_dev_file_leaves_train_whole(tmp_path: Path) -> None:
     assert dataset.files()["dev"] == tmp_path / "dev.csv"
 
 
-def test_columns_and_tokenizer_of_other_names(tmp_path: Path) -> None:
+def test_columns_and_tokenizer_are_options(tmp_path: Path) -> None:
     lines = '{"q": "A-B c", "y": 1}\n{"q": "d", "y": 0}\n{"q": "D", "y": 1}\n{"q": "e", "y": 0}\n'
     dataset = custom(tmp_path, lines, "a.jsonl", text="q", label="y")
     dataset.tokenizer = "whitespace"
@@ -144,7 +146,7 @@ def test_a_stray_quotation_mark_in_tsv_swallows_nothing(tmp_path: Path) -> None:
         ("a.csv", "text,label\na,x\nb,x\n", r"one class only \('x'\)"),
         ("a.csv", "text,label\na,x\nb,y\n", r"the dev split has no examples"),
         ("a.jsonl", '{"text": "café"}'.encode("ISO-8859-1"), r"a.jsonl is not UTF-8 \(line 1\)"),
-        # UTF-8 that was damaged; a text of no Western language; what ends in the middle of a letter
+        # damaged UTF-8; a text in no Western language; a binary file
         ("a.csv", "text,label\ncafé,x\n".encode() + b"caf\xe9", r"a.csv is not UTF-8 \(line 3\)"),
         ("a.csv", "text,label\nпривет,x\n".encode("cp1251"), r"a.csv is not UTF-8 \(line 2\)"),
         ("a.csv", b"PK\x03\x04\xff\xfe\x00", r"a.csv is not UTF-8 \(line 1\)"),
@@ -177,14 +179,14 @@ def test_a_stray_quotation_mark_in_tsv_swallows_nothing(tmp_path: Path) -> None:
         ("a.csv", "good,x\nbad,y\nso,x\nwell,x\n", r"no column 'text', only '1', '2'"),
     ],
 )
-def test_what_is_wrong_is_named(
+def test_the_error_names_what_is_wrong(
     tmp_path: Path, name: str, contents: str | bytes, complaint: str
 ) -> None:
     with pytest.raises(InputError, match=complaint):
         custom(tmp_path, contents, name).load(tmp_path)
 
 
-def test_a_spreadsheet_of_windows_1252_is_read_and_said(
+def test_a_spreadsheet_in_windows_1252_is_read_with_a_warning(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     lines = ["sep=;", "text;label", "schön für 3,50 €;ja", '"über\nuns";nein', "gut;ja", "ab;nein"]
@@ -204,26 +206,26 @@ def test_empty_rows_of_a_spreadsheet_are_left_out(tmp_path: Path) -> None:
     assert custom(tmp_path, contents).load(tmp_path).test.tokens == TOKENS
 
 
-def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
     dataset = custom(tmp_path, CSV, test=str(tmp_path / "absent.csv"))
     with pytest.raises(InputError, match=r"cannot read .*absent.csv: No such file"):
         dataset.load(tmp_path)
 
 
-def test_a_label_that_only_test_has(tmp_path: Path) -> None:
+def test_a_label_that_only_test_has_is_named(tmp_path: Path) -> None:
     (tmp_path / "test.csv").write_text('text,label\n"so\nso",pos\nwell,neutral\n', "utf-8")
     dataset = custom(tmp_path, CSV, test=str(tmp_path / "test.csv"))
     with pytest.raises(InputError, match=r"test split has the label 'neutral' .*test.csv line 4\)"):
         dataset.load(tmp_path)
 
 
-def test_a_name_that_is_there_twice_does_no_harm_where_it_is_not_used(tmp_path: Path) -> None:
+def test_two_columns_of_one_name_do_no_harm_if_they_are_not_used(tmp_path: Path) -> None:
     lines = CSV.split("\n")
     contents = "\n".join([lines[0] + ",,", *(line and line + ",a,b" for line in lines[1:])])
     assert custom(tmp_path, contents).load(tmp_path).test.tokens == TOKENS
 
 
-def test_values_that_are_no_strings_in_json(tmp_path: Path) -> None:
+def test_json_values_that_are_no_strings_are_read_as_text(tmp_path: Path) -> None:
     values = ["1", "1.5", "true", '"true"', str(10**400)]
     lines = [f'{{"text": {value}, "label": {value}, "note": NaN}}' for value in values]
     splits = custom(tmp_path, "\n".join(lines), "a.jsonl", tokenizer="whitespace").load(tmp_path)

@@ -1,4 +1,4 @@
-"""The readers: counts of the real data sets, and damaged or incomplete ones."""
+"""The readers: the numbers of the real data sets, and errors of damaged or incomplete ones."""
 
 import dataclasses
 import io
@@ -63,7 +63,7 @@ def test_sst2_trains_on_the_distinct_phrases(real_data: Path) -> None:
     }
     texts = Counter(text for text, _ in pairs)
     assert len(pairs) == 77_201
-    assert sum(number == 2 for number in texts.values()) == 6  # they carry both labels
+    assert sum(number == 2 for number in texts.values()) == 6  # six phrases have both labels
     pairs_of_sentences = zip(sentences.train.tokens, sentences.train.labels, strict=True)
     assert {(" ".join(tokens), label) for tokens, label in pairs_of_sentences} <= pairs
     trees = (real_data / "sst" / "trees" / "train.txt").read_text("utf-8")
@@ -141,7 +141,7 @@ def test_snips_has_the_published_numbers(real_data: Path) -> None:
     assert Counter(splits.test.labels) == dict.fromkeys(set(splits.train.labels), 100)
     assert {"RateBook", "SearchCreativeWork"} <= set(splits.train.labels)
     words = {token for tokens in splits.train.tokens + splits.dev.tokens for token in tokens}
-    # the one file that is not proper UTF-8 keeps its accents and its emoji
+    # One file is not proper UTF-8, and still keeps its accents and its emoji.
     assert {"música", "\N{SLICE OF PIZZA}"} <= words
     assert not any("Ã" in word or "\ufffd" in word for word in words)
 
@@ -245,7 +245,7 @@ def test_imdb_refuses_what_is_damaged_or_incomplete(
         dataset.read(tmp_path)
 
 
-# All of them
+# All data sets
 
 READERS = [
     SST2(name="sst2", **OPTIONS),
@@ -257,7 +257,7 @@ READERS = [
 
 
 @pytest.mark.parametrize("dataset", READERS, ids=lambda dataset: dataset.name)
-def test_what_is_not_there_names_the_command_that_fetches_it(
+def test_the_error_of_missing_data_names_the_command_that_fetches_them(
     dataset: Dataset, tmp_path: Path
 ) -> None:
     for root in (tmp_path, tmp_path / "absent"):
@@ -272,14 +272,14 @@ def test_what_is_not_there_names_the_command_that_fetches_it(
 def test_other_contents_than_the_published_ones_are_refused(
     dataset: Published, tmp_path: Path
 ) -> None:
-    dataset.verify(tmp_path)  # nothing is there, and nothing is wrong
+    dataset.verify(tmp_path)  # without files, nothing is wrong
     for path in reversed(dataset.source.chosen(tmp_path)):
         put(tmp_path, path, "cut short")
         with pytest.raises(InputError, match=f"{path} is not what .* data fetch {dataset.name};"):
             dataset.load(tmp_path)
 
 
-def test_an_unpacked_folder_is_known_by_its_reviews(
+def test_an_unpacked_folder_is_recognised_by_its_reviews(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for root in "12":
@@ -296,7 +296,7 @@ def test_an_unpacked_folder_is_known_by_its_reviews(
         dataset.verify(tmp_path / "3")
 
 
-def test_the_sizes_of_the_splits_are_asserted(
+def test_the_sizes_of_the_splits_are_checked(
     real_data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = dataclasses.replace(TREC_SOURCE, sizes=(4906, 546, 501, 6))
@@ -305,6 +305,6 @@ def test_the_sizes_of_the_splits_are_asserted(
         Trec(name="trec", **OPTIONS).load(real_data)
 
 
-def test_a_data_root_that_cannot_be_read(tmp_path: Path) -> None:
+def test_a_data_root_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot read the data root"):
         Trec(name="trec", **OPTIONS).load(tmp_path / ("x" * 300))

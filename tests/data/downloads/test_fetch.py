@@ -1,4 +1,4 @@
-"""Fetching: good answers, and every kind of bad one, from a local server."""
+"""Downloads from a local server, with correct and with all kinds of wrong answers."""
 
 import hashlib
 import io
@@ -29,7 +29,7 @@ def zipped(members: dict[str, bytes]) -> bytes:
 
 
 def archived(upstream: Upstream, archive: bytes, archive_sha256: str = "") -> Source:
-    """Two files in one zip archive."""
+    """A source with two files in one zip archive."""
     upstream.contents["/both.zip"] = archive
     url = f"{upstream.address}/both.zip"
     return Source(
@@ -47,7 +47,7 @@ def archived(upstream: Upstream, archive: bytes, archive_sha256: str = "") -> So
 
 
 def plain(upstream: Upstream) -> Source:
-    """Two files as they are."""
+    """A source with two separate files."""
     upstream.contents |= {"/one": ONE, "/two": TWO}
     files = (
         File("set/one.txt", sha256(ONE), f"{upstream.address}/one"),
@@ -60,13 +60,13 @@ GOOD = zipped({"inner/": b"", "inner/one.txt": ONE, "inner/two.txt": TWO, "more/
 
 
 def left(root: Path) -> set[str]:
-    """Everything in the root but the lock."""
+    """All files in the root except the lock."""
     paths = {str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()}
     return paths - {".fetching.lock"}
 
 
 @pytest.mark.parametrize("kind", ["archive", "archive with its checksum", "plain"])
-def test_a_good_answer_is_put_into_place(upstream: Upstream, tmp_path: Path, kind: str) -> None:
+def test_correct_files_are_put_into_place(upstream: Upstream, tmp_path: Path, kind: str) -> None:
     root = tmp_path / "new" / "root"
     if kind == "plain":
         source = plain(upstream)
@@ -75,7 +75,7 @@ def test_a_good_answer_is_put_into_place(upstream: Upstream, tmp_path: Path, kin
     assert fetch(source, root) == [root / "set/one.txt", root / "set/two.txt"]
     assert [(root / "set" / name).read_bytes() for name in ("one.txt", "two.txt")] == [ONE, TWO]
     assert left(root) == {"set/one.txt", "set/two.txt"}
-    (root / "any").touch()  # with the rights that umask gives
+    (root / "any").touch()  # it has the rights that umask gives
     rights = {path.stat().st_mode for path in (root / "any", *(root / "set").iterdir())}
     assert len(rights) == 1
     assert source.is_there(root)
@@ -84,7 +84,7 @@ def test_a_good_answer_is_put_into_place(upstream: Upstream, tmp_path: Path, kin
     assert len(upstream.requested) == requests
 
 
-def test_only_what_is_missing_or_damaged_is_fetched(upstream: Upstream, tmp_path: Path) -> None:
+def test_only_missing_and_damaged_files_are_fetched(upstream: Upstream, tmp_path: Path) -> None:
     source = plain(upstream)
     fetch(source, tmp_path)
     upstream.requested.clear()
@@ -98,13 +98,15 @@ def test_only_what_is_missing_or_damaged_is_fetched(upstream: Upstream, tmp_path
 
 
 @pytest.mark.parametrize("kind", ["archive", "plain"])
-def test_a_server_that_stops_half_way(upstream: Upstream, tmp_path: Path, kind: str) -> None:
+def test_a_server_that_stops_in_the_middle_leaves_no_file(
+    upstream: Upstream, tmp_path: Path, kind: str
+) -> None:
     source = plain(upstream) if kind == "plain" else archived(upstream, GOOD)
     path = "/two" if kind == "plain" else "/both.zip"
     upstream.breaks[path] = 99
     with pytest.raises(InputError, match=f"cannot download {upstream.address}{path}: .*try again"):
         fetch(source, tmp_path)
-    assert left(tmp_path) == set()  # not even the first file, which was whole
+    assert left(tmp_path) == set()  # not even the first file, which was complete
     upstream.breaks[path] = 1
     fetch(source, tmp_path)
     assert left(tmp_path) == {"set/one.txt", "set/two.txt"}
@@ -127,7 +129,7 @@ PAGE = b"\n<!DOCTYPE html>\n<html><body>Please log in</body></html>"
     ],
 )
 @pytest.mark.parametrize("archive_checksum", [True, False])
-def test_an_archive_that_is_not_the_expected_one(
+def test_another_archive_than_expected_is_refused(
     upstream: Upstream, tmp_path: Path, archive: bytes, complaint: str, archive_checksum: bool
 ) -> None:
     source = archived(upstream, archive, sha256(GOOD) if archive_checksum else "")
@@ -139,7 +141,7 @@ def test_an_archive_that_is_not_the_expected_one(
 
 
 @pytest.mark.parametrize("name", ["../evil.txt", "inner/../../../evil.txt", "/tmp/evil.txt"])
-def test_an_archive_with_a_path_out_of_its_folder(
+def test_an_archive_with_a_path_that_leads_out_of_its_folder_is_refused(
     upstream: Upstream, tmp_path: Path, name: str
 ) -> None:
     archive = zipped({"inner/one.txt": ONE, "inner/two.txt": TWO, name: b"evil"})
@@ -148,7 +150,7 @@ def test_an_archive_with_a_path_out_of_its_folder(
     assert not list(tmp_path.rglob("*.txt"))
 
 
-def test_plain_files_that_are_not_the_expected_ones(upstream: Upstream, tmp_path: Path) -> None:
+def test_other_files_than_expected_are_refused(upstream: Upstream, tmp_path: Path) -> None:
     source = plain(upstream)
     upstream.contents["/two"] = PAGE
     with pytest.raises(InputError, match=f"^{upstream.address}/two gave an HTML page"):
@@ -162,7 +164,7 @@ def test_plain_files_that_are_not_the_expected_ones(upstream: Upstream, tmp_path
     assert left(tmp_path) == set()
 
 
-def test_a_data_root_that_cannot_be_written(upstream: Upstream, tmp_path: Path) -> None:
+def test_a_data_root_that_cannot_be_written_is_named(upstream: Upstream, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match=r"cannot write to the data root .*file/root"):
         fetch(plain(upstream), tmp_path / "file" / "root")

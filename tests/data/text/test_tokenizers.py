@@ -1,4 +1,4 @@
-"""The tokenizers, `treebank` held against the treebank's own tokens."""
+"""The tokenizers. `treebank` is compared with the tokens of the treebank itself."""
 
 from collections import Counter
 from pathlib import Path
@@ -60,7 +60,7 @@ def test_treebank_drops_nothing_and_makes_no_white_space(text: str) -> None:
 
 
 def detokenized(tokens: list[str]) -> str:
-    """Tokens as a person writes them: clitics and punctuation joined on, plain quotation marks."""
+    """Tokens as a person writes them, with joined clitics and punctuation and plain quotes."""
     joined_to_previous = {"n't", "'s", "'re", "'ve", "'ll", "'d", "'m", "'", "''", ")", "..."}
     joined_to_previous |= set(",.;:?!%")
     joined_to_next = {"(", "$", "#", "``", "`"}
@@ -79,7 +79,7 @@ def test_treebank_gives_raw_text_the_treebanks_own_tokens(real_data: Path) -> No
     sentences = splits.train.tokens + splits.dev.tokens + splits.test.tokens
     pairs = [(tokens, treebank(detokenized(tokens))) for tokens in sentences]
     different = [(theirs, ours) for theirs, ours in pairs if theirs != ours]
-    # What is left cannot be told from the text: "Jason X." ends in an initial or a full stop.
+    # The remaining differences cannot be decided: "Jason X." may end in an initial or a full stop.
     assert len(different) <= 0.003 * len(pairs)
     theirs, ours = (Counter(token for pair in pairs for token in pair[side]) for side in (0, 1))
     assert (theirs - ours).total() + (ours - theirs).total() <= 0.0005 * theirs.total()

@@ -18,7 +18,7 @@ def vectors(*words, dim=3, frequent=None):
     return WordVectors(list(words), matrix, len(words) if frequent is None else frequent)
 
 
-def test_training_words_by_frequency_then_alphabet():
+def test_training_words_are_sorted_by_frequency_and_then_by_alphabet():
     vocabulary = build(TRAIN, vectors("x", "a"), "train", 100, 1)
     assert vocabulary.words == ["<pad>", "<unk>", "a", "b", "c", "d"]
     assert vocabulary.counts.tolist() == [0, 0, 3, 2, 1, 1]
@@ -71,7 +71,7 @@ def test_a_rare_training_word_that_the_vectors_bring_in_is_a_training_row():
     min_count=st.integers(1, 2),
     longest=st.integers(1, 3),
 )
-def test_training_text_reads_what_counts_say_and_no_row_beyond(
+def test_counts_agree_with_the_rows_that_training_reads(
     train, known, frequent, policy, max_size, min_count, longest
 ):
     sources = vectors(*known, frequent=frequent)
@@ -116,7 +116,7 @@ def test_table_holds_each_word_s_vector():
     assert table[[1, 4, 5]].all(), "<unk>, c and d start from a normal"
 
 
-def test_unk_and_pad_vectors_of_the_file():
+def test_only_unk_takes_its_vector_from_the_file():
     known = vectors("<unk>", "<pad>", "a")
     vocabulary = build(TRAIN, known, "train", 100, 1)
     table, known_rows = embedding_table(vocabulary, known, seed=0)

@@ -1,4 +1,4 @@
-"""Lists of words as bytes."""
+"""Lists of words in compressed form."""
 
 import bz2
 
@@ -11,14 +11,14 @@ from ccompress.data.text import word_list
 
 
 @given(st.lists(st.text(st.characters())))
-def test_any_words_come_back(words):
+def test_any_words_are_unpacked_exactly(words):
     assert word_list.unpack(word_list.pack(words)) == words
 
 
-def test_a_word_is_the_bytes_that_it_does_not_share_with_the_one_before():
+def test_a_word_is_stored_without_the_bytes_that_it_shares_with_the_previous_one():
     words = ["a" * 20, "a" * 20 + "b", "é", "è", "", "\ud800\n"]
     coded = bz2.decompress(word_list.pack(words).tobytes())
-    shared = [0, 12, 0, 1, 0, 0]  # at most 12; é and è have their first byte in common
+    shared = [0, 12, 0, 1, 0, 0]  # at most 12; é and è share their first byte
     texts = [word.encode("utf-8", "surrogatepass") for word in words]
     marks = [0xC0, 0xC1, *range(0xF5, 0x100)]
     parts = (bytes([marks[n]]) + text[n:] for n, text in zip(shared, texts, strict=True))
@@ -26,6 +26,6 @@ def test_a_word_is_the_bytes_that_it_does_not_share_with_the_one_before():
 
 
 @pytest.mark.parametrize("packed", [b"hello", bz2.compress(b"abc" * 100)[:-8]])
-def test_what_is_no_list_of_words_is_a_value_error(packed):
+def test_other_bytes_are_a_value_error(packed):
     with pytest.raises(ValueError, match=r"bzip2|end-of-stream"):
         word_list.unpack(np.frombuffer(packed, np.uint8))

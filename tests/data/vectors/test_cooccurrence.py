@@ -18,7 +18,7 @@ def texts(seed, n=300, words=60, length=8):
 
 
 def reference(train, dim, window):
-    """Pair by pair, with a dense SVD."""
+    """The vectors by their definition: pairs are counted one by one, and the SVD is dense."""
     pairs = Counter()
     for tokens in train:
         for i, word in enumerate(tokens):
@@ -53,12 +53,12 @@ def test_agrees_with_the_definition(window):
     words, matrix = cooccurrence.vectors(train, 10, window)
     expected_words, expected = reference(train, 10, window)
     assert words == expected_words
-    # a singular vector's sign is arbitrary, so the columns agree up to it
+    # The sign of a singular vector is arbitrary.
     signs = np.sign((matrix * expected).sum(axis=0))
     np.testing.assert_allclose(matrix, expected * signs, atol=2e-5)
 
 
-def test_the_same_twice_and_rows_of_length_one():
+def test_vectors_are_repeatable_and_have_length_one():
     train = texts(1)
     _, first = cooccurrence.vectors(train, 12, 5)
     _, second = cooccurrence.vectors(train, 12, 5)
@@ -66,15 +66,15 @@ def test_the_same_twice_and_rows_of_length_one():
     np.testing.assert_allclose(np.linalg.norm(first, axis=1), 1, atol=1e-4)
 
 
-def test_texts_do_not_reach_into_each_other():
+def test_words_of_different_texts_do_not_cooccur():
     texts_of_pairs = [["a", "b"], ["c", "d"], ["a", "c"], ["b", "d"]] * 3
     words, matrix = cooccurrence.vectors([*texts_of_pairs, ["lonely"]], 2, 5)
     assert not matrix[words.index("lonely")].any()
     assert matrix[words.index("a")].any()
 
 
-def test_singular_vectors_that_are_wrong_are_computed_again(monkeypatch):
-    # where singular values are equal, PROPACK is off by a thousandth once in some hundred times
+def test_wrong_singular_vectors_are_computed_again(monkeypatch):
+    # If singular values are equal, about one result of PROPACK in a hundred is off by a thousandth.
     from scipy.sparse import linalg
 
     train, exact = texts(2), linalg.svds
@@ -88,7 +88,7 @@ def test_singular_vectors_that_are_wrong_are_computed_again(monkeypatch):
     np.testing.assert_allclose(cooccurrence.vectors(train, 5, 5)[1], expected, atol=2e-5)
 
 
-def test_what_is_zero_but_for_rounding_is_zero(monkeypatch):
+def test_numbers_that_are_zero_up_to_rounding_are_set_to_zero(monkeypatch):
     exact = cooccurrence._truncated_svd
 
     def rounded(matrix, rank):
@@ -114,7 +114,7 @@ def test_too_little_text():
 
 
 def test_the_solver_works_on_one_thread(monkeypatch):
-    """Several would wait for each other in its many small products."""
+    """Several threads would wait for each other in its many small products."""
     threads = []
     solve = scipy.sparse.linalg.svds
 

@@ -23,7 +23,7 @@ MATRIX = np.array([[0.5, -1.25, 0.03], [1, 2, 3], [0, 0.1, 7]], np.float32)
     ids=["line by line", "a block", "small blocks"],
 )
 def way_of_reading(request, monkeypatch):
-    """Every file is read the same, whichever way: all tests here run with each."""
+    """The three ways of reading give the same result. All tests of this file run with each."""
     block, plain = request.param
     monkeypatch.setattr(vector_file, "_BLOCK_BYTES", block)
     monkeypatch.setattr(vector_file, "_PLAIN_BYTES", plain)
@@ -40,7 +40,7 @@ def way_of_reading(request, monkeypatch):
         GLOVE.replace(b" ", b"\t", 1),
         GLOVE.replace(b" ", b"\t"),
         b"3\t3\n" + GLOVE.replace(b" ", b"  "),
-        GLOVE.replace(b"\n", b" \n"),  # word2vec ends its lines so
+        GLOVE.replace(b"\n", b" \n"),  # the lines of word2vec end with a space
         GLOVE.replace(b"\n", b"\r\n"),
         GLOVE.rstrip(b"\n"),
     ],
@@ -74,8 +74,8 @@ def test_any_dimension(tmp_path, dim):
     assert vector_file.read(path)[1].shape == (4, dim)
 
 
-# glove.840B holds the first three, vectors converted from word2vec the next four: a phrase, one
-# that ends in a number, one of numbers, a space.
+# The first three are from glove.840B. Vectors that were converted from word2vec have the next four:
+# a phrase, a phrase that ends in a number, a phrase of numbers, and a space.
 HARD_WORDS = [
     ". . .",
     "to name@domain.com",
@@ -99,7 +99,7 @@ HARD_WORDS = [
 
 @pytest.mark.parametrize("header", ["", "{} 3\n"])
 @pytest.mark.parametrize("separator", [" ", "\t"])
-def test_any_word_comes_back(tmp_path, header, separator):
+def test_any_word_is_read_exactly(tmp_path, header, separator):
     words = ["the", "of", *HARD_WORDS]
     path = tmp_path / "vectors"
     rows = [separator.join([word, f"{i}", "-0.5", "1e-3"]) for i, word in enumerate(words)]
@@ -113,14 +113,14 @@ def test_any_word_comes_back(tmp_path, header, separator):
 @pytest.mark.parametrize(
     "words", [[" ", "a", "b"], ["12", "3", "4"], ["web 2.0", "of", "a"], ["a b c", "1 2 3", "of"]]
 )
-def test_the_dimension_is_what_most_first_lines_say(tmp_path, words):
+def test_the_dimension_is_that_of_most_of_the_first_lines(tmp_path, words):
     path = tmp_path / "vectors"
     path.write_text("".join(f"{word} 1 2\n" for word in words), encoding="utf-8")
     read, matrix = vector_file.read(path)
     assert (read, matrix.shape) == (words, (3, 2))
 
 
-def test_a_count_that_is_off_does_no_harm(tmp_path, caplog):
+def test_a_wrong_count_in_the_header_does_no_harm(tmp_path, caplog):
     # wiki-news-300d-1M-subword.vec holds 999,999 words and promises 1,000,000.
     path = tmp_path / "vectors"
     path.write_bytes(b"4 3\n" + GLOVE)
@@ -156,7 +156,7 @@ def test_the_first_of_a_word_s_vectors_counts(tmp_path):
         elements=st.floats(width=32, allow_nan=False, allow_infinity=False),
     )
 )
-def test_numbers_come_back_to_the_last_bit(tmp_path_factory, matrix):
+def test_numbers_are_read_exactly(tmp_path_factory, matrix):
     path = tmp_path_factory.mktemp("vectors") / "vectors.txt"
     rows = [" ".join([f"w{i}", *map(repr, row.tolist())]) for i, row in enumerate(matrix)]
     path.write_text("\n".join(rows) + "\n", encoding="utf-8")
@@ -164,7 +164,7 @@ def test_numbers_come_back_to_the_last_bit(tmp_path_factory, matrix):
 
 
 @pytest.mark.parametrize("line_end", [b"\n", b" \n"])
-def test_plain_lines_are_read_at_once(line_end):
+def test_plain_lines_are_parsed_as_a_block(line_end):
     lines = [b"the 0.5 -1.25 3e-2", b'" 1 2 3', b"NA -0 0.1 7", b"\xff .5 5. +1"]
     words, matrix = plain_lines.parse(line_end.join(lines) + line_end, 3)
     assert words == [b"the", b'"', b"NA", b"\xff"]
@@ -183,7 +183,7 @@ HARD_FIELDS = st.one_of(
 
 
 def lines_of(words, fields, ends):
-    """Lines of a word, two fields and what ends the line."""
+    """Lines that consist of a word, two fields and an end."""
     lines = st.tuples(words, st.lists(fields, min_size=2, max_size=2), ends)
     return lines.map(lambda line: " ".join([line[0], *line[1]]) + line[2])
 
@@ -205,7 +205,7 @@ LINES_OF_ALL_KINDS = st.lists(
 
 @settings(max_examples=300, deadline=None)
 @given(LINES_OF_ALL_KINDS, st.sampled_from(["", "\n"]))
-def test_lines_read_at_once_are_to_the_last_bit_those_read_one_by_one(lines, end):
+def test_a_block_of_lines_is_read_exactly_as_line_by_line(lines, end):
     contents = ("\n".join(lines) + end).encode()
     plain = plain_lines.parse(contents, 2)
     if plain is not None:
@@ -214,7 +214,7 @@ def test_lines_read_at_once_are_to_the_last_bit_those_read_one_by_one(lines, end
         assert plain[1].tobytes() == matrix.tobytes()
 
 
-def test_a_bad_line_deep_in_a_file_has_its_number(tmp_path, monkeypatch):
+def test_a_bad_line_deep_in_a_file_is_named_by_its_number(tmp_path, monkeypatch):
     monkeypatch.setattr(vector_file, "_BLOCK_BYTES", 1000)
     lines = [b"w%d 1 2\n" % number for number in range(1, 1001)]
     lines[699] = b"new york 1 2\n"
@@ -234,7 +234,7 @@ def test_a_bad_line_deep_in_a_file_has_its_number(tmp_path, monkeypatch):
 def test_agrees_with_torchtext(tmp_path, monkeypatch):
     from torchtext.vocab import Vectors
 
-    # torchtext turns TLS verification off for the whole process: this puts it back
+    # torchtext turns off TLS verification for the whole process; this restores it.
     monkeypatch.setattr(
         ssl, "_create_default_https_context", ssl._create_default_https_context, raising=True
     )
@@ -279,7 +279,7 @@ LINES = [b"a 1 2 3\n", b"b 4 5 6\n", b"c 7 8 9\n"]
         (b"\x1f\x8b" + b"nothing like gzip", r"truncated or damaged gzip"),
     ],
 )
-def test_a_bad_file_is_told_in_one_line(tmp_path, contents, message):
+def test_a_bad_file_gives_an_error_of_one_line(tmp_path, contents, message):
     path = tmp_path / "bad vectors.txt"
     path.write_bytes(contents)
     with pytest.raises(InputError, match=message) as caught:

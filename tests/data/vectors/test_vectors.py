@@ -36,7 +36,7 @@ def test_auto(auto, default, expected):
     assert auto.resolve(default) == expected
 
 
-def test_auto_knows_two_defaults_only():
+def test_auto_knows_only_two_defaults():
     with pytest.raises(InputError, match="'glove' or 'cooccurrence', not 'elmo'"):
         Auto().resolve("elmo")
 
@@ -46,7 +46,7 @@ def test_the_committed_vectors_are_found_from_any_folder_of_a_clone(tmp_path, mo
     clone = Path(__file__).parents[3]
     file = File(path=str(clone / "results" / "vectors" / "imdb-glove.300d.txt.gz"))
     assert ImdbGlove().resolve("glove") == file
-    # An installed package belongs to no clone; we may stand in one.
+    # An installed package belongs to no clone, but the current folder may be in one.
     installed = tmp_path / "site-packages" / "ccompress" / "data" / "vectors" / "imdb_glove.py"
     monkeypatch.setattr(imdb_glove, "__file__", str(installed))
     with pytest.raises(MissingData, match=r"clone the repository.* or .*vectors=glove300"):
@@ -56,7 +56,7 @@ def test_the_committed_vectors_are_found_from_any_folder_of_a_clone(tmp_path, mo
     assert ImdbGlove().resolve("glove") == file
 
 
-def test_glove_is_found_in_the_root_or_its_folder_and_the_whole_before_the_subset(tmp_path):
+def test_glove_is_in_the_root_or_its_folder_and_complete_files_come_before_subsets(tmp_path):
     names = ["glove.6B.50d.subset.txt.gz", "glove.6B.50d.txt.gz", "glove.6B.50d.txt"]
     for n, name in enumerate(names, start=2):
         for folder in (tmp_path / "vectors", tmp_path):
@@ -66,7 +66,7 @@ def test_glove_is_found_in_the_root_or_its_folder_and_the_whole_before_the_subse
             assert loaded.matrix.shape == (n, 50)
 
 
-def test_glove_that_is_not_there(tmp_path):
+def test_missing_glove_vectors_are_named(tmp_path):
     write(tmp_path / "glove.6B.50d.txt", dim=50)
     with pytest.raises(InputError, match=r"glove\.6B\.100d.*run: ccompress data fetch glove"):
         Glove().load(tmp_path, tmp_path, [])
@@ -74,7 +74,7 @@ def test_glove_that_is_not_there(tmp_path):
         Glove(dim=128)
 
 
-def test_dimension_of_a_file(tmp_path):
+def test_the_dimension_of_a_file_is_checked(tmp_path):
     path = write(tmp_path / "mine.txt", dim=3)
     assert File(path=str(path)).load(tmp_path, tmp_path, []).matrix.shape == (4, 3)
     assert File(path=str(path), dim=3).load(tmp_path, tmp_path, []).matrix.shape == (4, 3)
@@ -82,7 +82,7 @@ def test_dimension_of_a_file(tmp_path):
         File(path=str(path), dim=300).load(tmp_path, tmp_path, [])
 
 
-def test_files_that_cannot_be_read(tmp_path):
+def test_files_that_cannot_be_read_are_named(tmp_path):
     for path in (tmp_path / "nowhere.txt", tmp_path):
         with pytest.raises(InputError, match=f"cannot read the vectors file {path}: "):
             File(path=str(path)).load(tmp_path, tmp_path, [])
@@ -99,7 +99,7 @@ def test_a_file_is_parsed_once(tmp_path, monkeypatch):
     np.testing.assert_array_equal(again.matrix, first.matrix)
 
 
-def test_the_cache_goes_by_contents_not_by_name(tmp_path):
+def test_the_cache_depends_on_the_contents_of_a_file_and_not_on_its_name(tmp_path):
     path = write(tmp_path / "mine.txt", value=1.0)
     before = File(path=str(path)).load(tmp_path, tmp_path / "cache", [])
     write(path, value=2.0)
@@ -108,7 +108,7 @@ def test_the_cache_goes_by_contents_not_by_name(tmp_path):
     assert before.sha256 != after.sha256
 
 
-def test_a_damaged_cache_is_made_anew(tmp_path):
+def test_a_damaged_cache_is_made_again(tmp_path):
     path = write(tmp_path / "mine.txt")
     first = File(path=str(path)).load(tmp_path, tmp_path / "cache", [])
     (stored,) = (tmp_path / "cache").glob("*.safetensors")
@@ -119,10 +119,10 @@ def test_a_damaged_cache_is_made_anew(tmp_path):
     np.testing.assert_array_equal(again.matrix, first.matrix)
 
 
-def test_vectors_that_cannot_be_kept_are_read_all_the_same(tmp_path, caplog, monkeypatch):
+def test_vectors_are_read_even_if_they_cannot_be_cached(tmp_path, caplog, monkeypatch):
     path = write(tmp_path / "mine.txt")
     cache = tmp_path / "cache"
-    cache.touch()  # no folder can be made there
+    cache.touch()  # so that the folder cannot be made
     reads = []
     read = vector_file.read
     monkeypatch.setattr(vector_file, "read", lambda path: reads.append(path) or read(path))
@@ -131,7 +131,7 @@ def test_vectors_that_cannot_be_kept_are_read_all_the_same(tmp_path, caplog, mon
     assert reads == [path]
 
 
-def test_a_full_disk_under_the_cache_takes_nothing_from_the_vectors(tmp_path, monkeypatch):
+def test_vectors_are_read_even_if_the_disk_of_the_cache_is_full(tmp_path, monkeypatch):
     path = write(tmp_path / "mine.txt")
     monkeypatch.setattr(storage, "save", lambda *_: raise_full())
     reads = []
@@ -145,7 +145,7 @@ def raise_full():
     raise OSError(errno.ENOSPC, "No space left on device")
 
 
-def test_a_subset_offers_its_most_frequent_words_only(real_data, tmp_path):
+def test_only_the_first_words_of_a_subset_count_as_the_most_frequent(real_data, tmp_path):
     path = real_data / "vectors" / "glove.6B.100d.subset.txt.gz"
     vectors = Glove().load(real_data, tmp_path, [])
     assert (len(vectors.words), vectors.frequent) == (86_748, 60_000)
@@ -157,7 +157,7 @@ def test_a_small_subset_has_no_more_frequent_words_than_words(tmp_path):
     assert File(path=str(path)).load(tmp_path, tmp_path, []).frequent == 4
 
 
-def test_cooccurrence_depends_on_text_dim_and_window_alone(tmp_path):
+def test_cooccurrence_depends_only_on_text_dim_and_window(tmp_path):
     cache = tmp_path / "cache"
 
     def load(train=TEXT, **options):
@@ -172,7 +172,7 @@ def test_cooccurrence_depends_on_text_dim_and_window_alone(tmp_path):
     assert len(list(cache.glob("*.safetensors"))) == 4
 
 
-def test_words_of_any_characters_come_back_from_the_cache(tmp_path):
+def test_words_with_any_characters_are_cached_exactly(tmp_path):
     train = [["a\nb", "c d", '"'], ["é", "\ud800", '"']]
     source = Cooccurrence(dim=2)
     first = source.load(tmp_path, tmp_path, train)
@@ -181,7 +181,7 @@ def test_words_of_any_characters_come_back_from_the_cache(tmp_path):
 
 
 @pytest.mark.parametrize("options", [{"dim": 0}, {"window": 0}])
-def test_options_below_one(options):
+def test_options_below_one_are_refused(options):
     with pytest.raises(InputError, match=f"{next(iter(options))} must be at least 1"):
         Cooccurrence(**options)
 
