@@ -5,7 +5,7 @@ from torch import nn
 from torch.nn import functional as F
 
 V, D = 200, 24
-METHODS = ("in_training_svd", "quantization")  # tests/library/test_methods.py has all others
+METHODS = ("in_training_svd", "quantization")  # tests/library/test_methods.py tests all methods
 
 
 class Network(nn.Module):

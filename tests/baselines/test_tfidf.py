@@ -1,4 +1,4 @@
-"""The baseline without embeddings."""
+"""The linear baseline, which has no embeddings."""
 
 import csv
 
@@ -18,7 +18,7 @@ LABELS = ["bad", "fair", "good"]
 
 
 def examples(count, seed):
-    """Texts whose class is told by one word pair in most of them, by no single word."""
+    """Texts whose class follows from a pair of words and not from single words."""
     rng = np.random.default_rng(seed)
     tokens, labels = [], []
     for _ in range(count):
@@ -48,7 +48,7 @@ def model(labels=LABELS, columns=3):
 
 
 @pytest.mark.parametrize("made", [model(), model(["no", "yes"], 1)], ids=["three", "two"])
-def test_a_stored_model_says_what_it_said(tmp_path, made):
+def test_a_stored_model_gives_the_same_predictions(tmp_path, made):
     assert made.save(tmp_path / "m.safetensors") == (tmp_path / "m.safetensors").stat().st_size
     again = tfidf.LinearModel.load(tmp_path / "m.safetensors")
     assert again.ngrams == made.ngrams
@@ -60,9 +60,9 @@ def test_a_stored_model_says_what_it_said(tmp_path, made):
 
 
 def test_scores_are_those_of_the_formula():
-    """Dense float64: (1 + log count) idf, of length 1, times the rounded weights."""
+    """In dense float64: (1 + log count) idf, scaled to length 1, times the rounded weights."""
     made = model()
-    counts = np.array([2, 1, 1, 0])  # of "bad not bad": bad twice, both pairs
+    counts = np.array([2, 1, 1, 0])  # "bad not bad" has bad twice, and both pairs once
     vector = np.where(counts > 0, 1 + np.log(np.maximum(counts, 1)), 0) * made.idf
     vector /= np.linalg.norm(vector)
     scores = vector @ (made.weights * made.scale) + made.bias
@@ -71,7 +71,7 @@ def test_scores_are_those_of_the_formula():
 
 def test_pairs_of_words_are_read_and_larger_files_are_better_on_dev(splits, tmp_path):
     line = tfidf.train(splits, tmp_path)
-    assert line[-1].dev_accuracy > 95  # single words cannot tell bad from good
+    assert line[-1].dev_accuracy > 95  # single words cannot distinguish bad from good
     sizes, scores = [p.file_bytes for p in line], [p.dev_accuracy for p in line]
     assert sizes == sorted(sizes)
     assert scores == sorted(set(scores))
@@ -84,7 +84,7 @@ def test_pairs_of_words_are_read_and_larger_files_are_better_on_dev(splits, tmp_
         assert np.abs(stored_model.weights).max() == point.levels
 
 
-def test_what_is_no_baseline_is_refused(tmp_path):
+def test_other_files_are_refused(tmp_path):
     storage.save(tmp_path / "other.safetensors", {"a": np.zeros(3, np.float32)})
     with pytest.raises(InputError, match="holds no TF-IDF baseline"):
         tfidf.LinearModel.load(tmp_path / "other.safetensors")
@@ -93,7 +93,7 @@ def test_what_is_no_baseline_is_refused(tmp_path):
         tfidf.LinearModel.load(tmp_path / "cut.safetensors")
 
 
-def test_the_command_shows_the_line_and_keeps_it(tmp_path, monkeypatch, capsys):
+def test_the_command_prints_and_stores_all_sizes(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     overrides = [o for o in tiny_data.write(tmp_path / "data") if o.startswith("dataset")]
     assert cli.command(["baseline", *overrides, "--out", "baseline"]) == 0

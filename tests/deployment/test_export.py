@@ -21,16 +21,16 @@ from ccompress.errors import InputError
 from ccompress.networks.base import tensor_bytes
 from ccompress.networks.dan import DAN
 
-ROWS = 20_000  # so many that a table blown up to float32 would show in the file
+ROWS = 20_000  # a table in float32 would make the file noticeably larger
 CASES = [("dan", kind) for kind in ("whole", "factors", "3", "8", "16", "25")]
 CASES += [("dan", kind) for kind in ("byte factors", "codebook", "product", "mixed")]
 CASES += [("lstm", "factors"), ("lstm", "4")]
 
 
 def sentences(count, longest):
-    """Rows of the table (count, longest), filled up with 0.
+    """Random sentences as rows of the table (count, longest), padded with 0.
 
-    The first sentence is the longest; the last of several has no words.
+    The first sentence is the longest. If there are several, the last one has no words.
     """
     draw = torch.Generator().manual_seed(count)
     tokens = torch.randint(1, ROWS, (count, longest), generator=draw)
@@ -41,7 +41,7 @@ def sentences(count, longest):
 
 
 def expected(small, tokens):
-    """The stored model's own probabilities of these sentences."""
+    """The probabilities of the stored model for these sentences."""
     texts = [" ".join(small.words[i] for i in row if i) for row in tokens.tolist()]
     return small.probabilities(texts)
 
@@ -50,7 +50,9 @@ SHAPES = [(1, 1), (1, 7), (5, 1), (9, 13)]
 
 
 @pytest.mark.parametrize(("network", "kind"), CASES)
-def test_onnx_runtime_gives_the_same_and_the_table_stays_small(tmp_path, capsys, network, kind):
+def test_onnx_runtime_gives_the_same_probabilities_and_the_table_stays_small(
+    tmp_path, capsys, network, kind
+):
     onnx = pytest.importorskip("onnx", reason="needs the extra [export]")
     pytest.importorskip("onnxscript", reason="needs the extra [export]")
     onnxruntime = pytest.importorskip("onnxruntime", reason="needs the extra [export]")
@@ -88,7 +90,7 @@ def test_onnx_runtime_gives_the_same_and_the_table_stays_small(tmp_path, capsys,
 
 @pytest.fixture(scope="module")
 def elsewhere(tmp_path_factory):
-    """Runs Python in an environment of numpy, onnxruntime and tokenizers alone."""
+    """Runs Python in an environment with only numpy, onnxruntime and tokenizers."""
     folder = tmp_path_factory.mktemp("environment")
     venv.create(folder)
     (site,) = folder.glob("lib/*/site-packages")
@@ -98,7 +100,7 @@ def elsewhere(tmp_path_factory):
         for part in (package, package.with_name(f"{name}.libs")):
             if part.is_dir():
                 (site / part.name).symlink_to(part)
-    # The texts are UTF-8, whatever the locale is.
+    # The texts are UTF-8, even if the locale is not.
     environment = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
 
     def run(*arguments, stdin=""):
@@ -148,7 +150,7 @@ def test_an_exported_folder_answers_as_predict_does_without_this_package(
         row | {"probability": row["probability"] and pytest.approx(row["probability"], abs=1e-5)}
         for row in expected
     ]
-    # As a module, on many texts at once.
+    # The program is also a module that takes several texts at once.
     call = f"import sys; sys.path.insert(0, {str(moved)!r}); import predict; "
     done = elsewhere("-c", f"{call}print(predict.predict({texts!a}), predict.predict(['', '']))")
     labels = [row["label"] for row in expected]
@@ -198,7 +200,7 @@ def small_split(small, *words):
     return encoded([rows])
 
 
-def test_a_tokenizer_of_ones_own_leaves_the_file_with_its_words(tmp_path, capsys):
+def test_a_model_with_a_users_tokenizer_is_exported_as_files_and_not_as_a_folder(tmp_path, capsys):
     pytest.importorskip("tokenizers", reason="needs the extra [export]")
     path, net = store(tmp_path)
     config = {"network": OPTIONS["dan"]}
@@ -215,7 +217,7 @@ def test_a_tokenizer_of_ones_own_leaves_the_file_with_its_words(tmp_path, capsys
     assert {file.name for file in tmp_path.iterdir()} == written
 
 
-def test_a_rounded_rest_is_exported_as_it_is_predicted(tmp_path):
+def test_an_exported_model_has_the_rounded_rest(tmp_path):
     pytest.importorskip("onnx", reason="needs the extra [export]")
     pytest.importorskip("onnxscript", reason="needs the extra [export]")
     onnxruntime = pytest.importorskip("onnxruntime", reason="needs the extra [export]")
@@ -278,7 +280,7 @@ def test_a_network_that_cannot_be_exported_is_refused_by_name(tmp_path, network,
     assert [file.name for file in tmp_path.iterdir()] == ["model.safetensors"]
 
 
-def test_the_verb_offers_what_can_be_written():
+def test_the_verb_offers_all_formats_that_can_be_written():
     assert SUFFIXES.keys() == export.WRITERS.keys()
 
 
@@ -295,7 +297,7 @@ def test_an_operation_that_onnx_lacks_is_named(tmp_path):
     assert "\n" not in str(caught.value)
 
 
-def test_what_is_not_installed_is_named(tmp_path, monkeypatch):
+def test_missing_packages_are_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxscript", None)
     path, _ = store(tmp_path)
     with pytest.raises(InputError, match=r"ONNX needs more packages: .*pip install .*\[export\]'"):
@@ -303,7 +305,7 @@ def test_what_is_not_installed_is_named(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("out", ["m.json", "model.safetensors", "folder/"])
-def test_a_file_of_another_kind_is_not_written_over(tmp_path, capsys, out):
+def test_a_file_of_another_kind_is_not_overwritten(tmp_path, capsys, out):
     path, _ = store(tmp_path)
     before = path.read_bytes()
     arguments = ["export", str(path), "--format", "torch_export", "--out", str(tmp_path / out)]

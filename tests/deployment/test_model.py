@@ -37,7 +37,7 @@ SENTENCES = [[2, 3, 4], [39], [5, 5, 1, 7, 30, 2], [8, 9]]
 
 
 class Scaled(nn.Module):
-    """An embedding of a user's own, which keeps its arguments as torch's modules do."""
+    """A user's own embedding, which keeps its arguments as torch's modules do."""
 
     def __init__(self, rows, dim, scale=1.0):
         super().__init__()
@@ -54,7 +54,7 @@ class OwnNetwork(DAN):
 
 
 class ScaledByWidth(DAN):
-    """A network whose constructor keeps more of the width than its first layer."""
+    """A network whose constructor uses the width not only for the first layer."""
 
     def __init__(self, embedding, width, classes, **options):
         super().__init__(embedding, width, classes, **options)
@@ -70,7 +70,7 @@ FACTORISED = ("factors", "byte factors", "mixed")
 
 @pytest.mark.parametrize("network", OPTIONS)
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_stored_model_is_the_network_that_was_stored_folded(tmp_path, network, kind):
+def test_a_loaded_model_is_the_stored_network_in_folded_form(tmp_path, network, kind):
     path, net = store(tmp_path, network, kind, 300)
     unfolded, net = net, fold(net)
     assert (net is unfolded) == (kind not in FACTORISED)
@@ -94,14 +94,14 @@ def test_a_stored_model_is_the_network_that_was_stored_folded(tmp_path, network,
     assert loaded.config == {"network": OPTIONS[network]}
     assert not loaded.network.training
     assert not any(p.requires_grad for p in loaded.network.parameters())
-    stored, _ = storage.load_numpy(path)  # quantized numbers in their bits
+    stored, _ = storage.load_numpy(path)  # quantized numbers are stored in their bits
     assert sum(t.nbytes for name, t in stored.items() if not name.startswith(".")) == sum(
         t.numel() * t.element_size() for t in before.values()
     )
 
 
 def rows(small):
-    """The row in a stored model of each word of `words`."""
+    """The row of each word of `words` in a stored model."""
     place = {word: row for row, word in enumerate(small.words)}
     return torch.tensor([place[word] for word in words(len(place))])
 
@@ -124,7 +124,7 @@ def test_the_parts_of_a_file_are_counted_before_it_is_written(tmp_path, kind):
 @pytest.mark.parametrize("precision", ["int8", "int4"])
 @pytest.mark.parametrize("network", OPTIONS)
 @pytest.mark.parametrize("kind", ["whole", "factors", "mixed", "byte factors"])
-def test_a_rounded_rest_is_read_as_it_was_tested_to_the_last_bit(
+def test_a_rounded_rest_gives_exactly_the_scores_that_were_tested(
     tmp_path, network, kind, precision
 ):
     _, net = store(tmp_path, network, kind, 300)
@@ -146,27 +146,27 @@ def test_a_rounded_rest_is_read_as_it_was_tested_to_the_last_bit(
     parts = model.contents(unstored).file_bytes()
     assert sum(parts) == size
     stored, _ = storage.load_numpy(path)
-    for name, tensor in before.items():  # two bytes a row and a number of a vector
+    for name, tensor in before.items():  # two bytes per row of a matrix or number of a vector
         steps = stored[name + ".step" if tensor.dim() == 2 else name]
         assert steps.nbytes == 2 * len(tensor)
     parts_of_rest = (n for n in stored if n[0] != "." and not n.startswith("embedding."))
     assert parts.rest == sum(stored[name].nbytes for name in parts_of_rest)
     assert parts.rest == rest.stored_bytes(tested, precision)
     unrounded = sum(tensor.nbytes for tensor in before.values())
-    assert parts.rest < unrounded * {"int8": 0.6, "int4": 0.5}[precision]  # of very few numbers
+    assert parts.rest < unrounded * {"int8": 0.6, "int4": 0.5}[precision]  # the layers are tiny
 
 
 PLACES = (".words", ".runs")
 
 
-def test_rows_of_a_users_own_embedding_keep_their_places(tmp_path):
+def test_rows_of_a_users_embedding_keep_their_order(tmp_path):
     options = {"_target_": "ccompress.networks.DAN", "hidden": 4}
     path, _ = store(tmp_path, options, Scaled(300, 3), 300)
     assert model.load(path, trust=__name__).words == words(300)
     assert not {".runs"} & storage.load_numpy(path)[0].keys()
 
 
-def test_classes_of_a_users_own_are_stored_by_their_dotted_paths(tmp_path):
+def test_a_users_classes_are_stored_by_their_dotted_paths(tmp_path):
     options = {"_target_": f"{OwnNetwork.__module__}.OwnNetwork", "hidden": 4}
     path, net = store(tmp_path, options, Scaled(40, 3, scale=2.5))
     loaded = model.load(path, trust=__name__)
@@ -176,7 +176,7 @@ def test_classes_of_a_users_own_are_stored_by_their_dotted_paths(tmp_path):
     assert torch.equal(predict(loaded.network, split), predict(net, split))
 
 
-def test_ones_own_network_is_built_with_the_width_that_it_had_and_folded_again(tmp_path):
+def test_a_users_network_is_built_with_its_old_width_and_folded_again(tmp_path):
     options = {"_target_": f"{__name__}.ScaledByWidth", "hidden": 4}
     path, net = store(tmp_path, options, "factors")
     small = model.load(path, trust=__name__)
@@ -192,7 +192,7 @@ def test_an_embedding_that_cannot_be_described_is_refused_by_name(tmp_path):
         store(tmp_path, table=nn.Sequential(nn.Embedding(40, 3)))
 
 
-def test_probabilities_are_those_of_each_text_alone(tmp_path, device):
+def test_the_probabilities_of_a_text_do_not_depend_on_other_texts(tmp_path, device):
     small = model.load(store(tmp_path)[0], device)
     texts = ["w5 W7 w39 w2", "", "unseen", "w3", "<pad> w9", "  w3 "]
     spoken = [[*map(small.words.__getitem__, small.encode(text))] for text in texts]
@@ -230,7 +230,7 @@ def test_the_library_predicts_labels_with_probabilities(tmp_path):
             small.predict(*arguments)
 
 
-def test_of_equally_probable_labels_the_first_is_told(tmp_path):
+def test_the_first_of_equally_probable_labels_is_predicted(tmp_path):
     path, _ = store(tmp_path)
     tensors, metadata = storage.load(path)
     numbers = {name: 0 * tensor for name, tensor in tensors.items() if name[0] != "."}
@@ -269,7 +269,7 @@ def test_another_file_is_no_model(tmp_path):
 
 
 def altered(tmp_path, version="2", words=None, **changes):
-    """A stored model of another format, with other words, or something else said of it."""
+    """A stored model after changes of its format, its words or its description."""
     path, _ = store(tmp_path)
     tensors, _ = storage.load_numpy(path)
     description = json.loads(zlib.decompress(tensors[".about"].tobytes()))
@@ -283,7 +283,7 @@ def altered(tmp_path, version="2", words=None, **changes):
 
 
 def text(name, contents):
-    """The contents of a stored model, one of its compressed texts being this."""
+    """A function that replaces one of the compressed texts in a stored model."""
     return lambda tensors: {**tensors, name: np.frombuffer(contents, "u1")}
 
 
@@ -297,7 +297,7 @@ def text(name, contents):
         (lambda tensors: {k: v for k, v in tensors.items() if k != ".words"}, r"it lacks '.words'"),
     ],
 )
-def test_parts_that_are_not_what_they_should_be_give_one_line(tmp_path, change, message):
+def test_damaged_parts_give_an_error_of_one_line(tmp_path, change, message):
     path, _ = store(tmp_path)
     storage.save(path, change(storage.load_numpy(path)[0]), {"format": "2"})
     with pytest.raises(InputError, match=message) as caught:
@@ -325,7 +325,7 @@ def test_parts_that_are_not_what_they_should_be_give_one_line(tmp_path, change, 
         ({"embedding": {}}, "lacks '_target_'"),
     ],
 )
-def test_what_cannot_be_built_here_is_said_in_one_line(tmp_path, changes, message):
+def test_a_model_that_cannot_be_built_gives_an_error_of_one_line(tmp_path, changes, message):
     path = altered(tmp_path, **changes)
     with pytest.raises(InputError, match=message) as caught:
         model.load(path)
@@ -342,7 +342,11 @@ PLANTED = {
 
 @pytest.fixture
 def planted(tmp_path, monkeypatch):
-    """A package that anyone could have installed; what it leaves behind when it is imported."""
+    """A package that an attacker may have installed.
+
+    Returns:
+        The file that the package creates when it is imported.
+    """
     package = tmp_path / "site" / "planted"
     package.mkdir(parents=True)
     trace = tmp_path / "trace"
@@ -366,7 +370,7 @@ def test_a_planted_module_does_not_run(tmp_path, planted, place, trust):
 
 @pytest.mark.parametrize("place", PLANTED)
 @pytest.mark.parametrize("trust", ["planted", ["shlex", "planted.tree"], "planted.tree.Name"])
-def test_what_is_trusted_is_imported_but_must_be_of_its_kind(tmp_path, planted, place, trust):
+def test_trusted_code_is_imported_but_must_be_of_the_right_kind(tmp_path, planted, place, trust):
     path = altered(tmp_path, **PLANTED[place])
     if place == "tokenizer":
         small = model.load(path, trust=trust)
@@ -379,7 +383,7 @@ def test_what_is_trusted_is_imported_but_must_be_of_its_kind(tmp_path, planted, 
     assert planted.exists()
 
 
-def test_a_file_cannot_have_any_function_called(tmp_path):
+def test_a_file_cannot_call_any_function(tmp_path):
     trap = tmp_path / "trap"
     path = altered(tmp_path, embedding={"_target_": "os.mkdir", "path": str(trap)})
     with pytest.raises(InputError, match=r"os\.mkdir is not a subclass of Module"):
@@ -389,7 +393,7 @@ def test_a_file_cannot_have_any_function_called(tmp_path):
         model.load(altered(tmp_path, tokenizer="ccompress.cli.command"))
 
 
-def test_all_that_is_not_trusted_is_named_at_once(tmp_path, capsys):
+def test_the_error_names_all_untrusted_code_at_once(tmp_path, capsys):
     path = altered(tmp_path, embedding={"_target_": "torch.nn.Linear"}, tokenizer="shlex.split")
     assert cli.command(["predict", str(path), "/dev/null"]) == 2
     error = capsys.readouterr().err

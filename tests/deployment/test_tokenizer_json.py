@@ -1,4 +1,4 @@
-"""The `tokenizers` library against our own tokenizers."""
+"""The `tokenizers` library gives the same rows as our own tokenizers."""
 
 import unicodedata
 from itertools import chain
@@ -16,7 +16,7 @@ tokenizers = pytest.importorskip("tokenizers", reason="needs the extra [export]"
 
 
 def differences(name, texts):
-    """The texts that the library cuts otherwise, with what both make of them."""
+    """The texts for which the library gives other rows, with the tokens of both."""
     own_tokens = [get(name)(text) for text in texts]
     tokens = dict.fromkeys(chain.from_iterable(own_tokens))
     words = ["<pad>", "<unk>", *(token for token in tokens if token not in ("<pad>", "<unk>"))]
@@ -27,12 +27,12 @@ def differences(name, texts):
     return [
         (text, tokens, [words[row] for row in ids])
         for text, tokens, ids in zip(texts, own_tokens, library_rows, strict=True)
-        # "<pad>" in a text is a word without a row.
+        # "<pad>" in a text is an unknown word.
         if ids != [rows.get(token, 1) for token in tokens]
     ]
 
 
-# Letters that either of the two may not know yet are read alike by chance only.
+# Unassigned characters are excluded, because a newer version of Unicode may have assigned them.
 letter = st.characters(codec="utf-8", exclude_categories=["Cn", "Cs"])
 known = letter.filter(lambda one: unicodedata.category(one) != "Cn")
 telling = st.sampled_from(
@@ -54,7 +54,7 @@ def test_any_text_gives_the_same_rows(name, texts):
 @pytest.mark.parametrize("name", TOKENIZERS)
 @pytest.mark.parametrize("dataset", ["trec", "snips", "clinc150"])
 def test_real_texts_give_the_same_rows(real_data, monkeypatch, dataset, name):
-    """A tenth of them: all were compared once, as `tokenizer_json` says."""
+    """A tenth of the texts is compared; `tokenizer_json` says that all were compared once."""
     raw = []
     settings = composing.settings(f"dataset={dataset}", "vectors=random", f"data.root={real_data}")
     with monkeypatch.context() as patch:
@@ -65,7 +65,7 @@ def test_real_texts_give_the_same_rows(real_data, monkeypatch, dataset, name):
     assert not differences(name, raw[::10])
 
 
-def test_shorter_texts_are_filled_up_with_padding():
+def test_shorter_texts_are_padded():
     tokenizer = tokenizers.Tokenizer.from_str(
         tokenizer_json.written("whitespace", ["<pad>", "<unk>", "a", "b"])
     )
@@ -74,6 +74,6 @@ def test_shorter_texts_are_filled_up_with_padding():
     assert tokenizer.encode("").ids == []
 
 
-def test_a_function_of_ones_own_is_refused():
+def test_a_users_own_function_is_refused():
     with pytest.raises(InputError, match=r"cannot hold the tokenizer shlex\.split.*FILE\.onnx"):
         tokenizer_json.written("shlex.split", ["<pad>", "<unk>"])

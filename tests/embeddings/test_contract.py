@@ -1,4 +1,4 @@
-"""What every compressed embedding promises, whichever it is."""
+"""The contract that every compressed embedding keeps."""
 
 import copy
 import doctest
@@ -40,7 +40,7 @@ INDICES = [
     torch.empty(0, dtype=torch.long),
     torch.empty(2, 0, 3, dtype=torch.int32),
 ]
-BITS = torch.tensor([[4, 3, 2, 1], [2, 1, 1, 0]])  # of two tiers and four columns
+BITS = torch.tensor([[4, 3, 2, 1], [2, 1, 1, 0]])  # for two tiers and four columns
 
 
 def fake_quantized(table):
@@ -49,7 +49,7 @@ def fake_quantized(table):
 
 
 def reordered(table):
-    """Over rows sorted by tiers that do not rise with the rows' numbers."""
+    """An embedding whose rows are sorted by tier, while the tiers of the table alternate."""
     tier = torch.arange(V) % 2
     order = ReorderedEmbedding.order(tier)
     inner = FakeQuantizedLowRankEmbedding(*factorize(table[order], 4), tier[order], BITS, 0)
@@ -74,7 +74,7 @@ MADE = {
 
 
 def concrete(kind):
-    """All classes below one that can be made."""
+    """All subclasses that are not abstract."""
     below = {subclass for one in kind.__subclasses__() for subclass in (one, *concrete(one))}
     return {one for one in below if not inspect.isabstract(one)}
 
@@ -103,7 +103,7 @@ def embedding(request, table):
 
 
 def dense(embedding):
-    """An nn.Embedding of the table that a compressed embedding stands for."""
+    """An nn.Embedding with the table that a compressed embedding represents."""
     return nn.Embedding.from_pretrained(embedding(torch.arange(V)).detach(), padding_idx=0)
 
 
@@ -125,13 +125,13 @@ def test_refuses_what_nn_embedding_refuses(embedding, indices):
         embedding(torch.tensor(indices))
 
 
-def test_scores_are_products_with_the_rows_that_are_read(embedding):
+def test_scores_are_products_with_the_vectors(embedding):
     states = torch.randn(2, 3, embedding.embedding_dim, generator=torch.Generator().manual_seed(1))
     expected = states.double() @ embedding(torch.arange(V)).double().T
     torch.testing.assert_close(embedding.scores(states).double(), expected, rtol=0, atol=1e-5)
 
 
-def test_what_is_shipped_reads_almost_the_same(embedding):
+def test_the_shipped_embedding_has_almost_the_same_vectors(embedding):
     shipped = embedding.shipped()
     assert shipped.shipped() is shipped
     assert sum(t.nbytes for t in shipped.state_dict().values()) <= sum(
@@ -142,13 +142,13 @@ def test_what_is_shipped_reads_almost_the_same(embedding):
     assert not rows[0].any()
 
 
-def test_padding_reads_exact_zeros(embedding, device):
+def test_padding_is_read_as_exact_zeros(embedding, device):
     read = embedding.to(device)(torch.tensor([0, 3, 0], device=device))
     assert not read[[0, 2]].any()
     assert read[1].any()
 
 
-# Those whose constructor takes three sizes and a padding_idx.
+# The classes whose constructor takes three sizes and a padding_idx.
 KINDS = [
     LowRankEmbedding,
     QuantizedEmbedding,
@@ -178,10 +178,10 @@ def test_state_dict_round_trip(embedding):
 def test_rows_change_places_within_their_runs(embedding):
     runs = embedding.runs()
     if runs is None:
-        pytest.skip("its rows stay where they are")
+        pytest.skip("its rows cannot change places")
     assert (runs.diff() >= 0).all()
     order = torch.argsort(runs * V + torch.randperm(V, generator=torch.Generator().manual_seed(1)))
-    order = torch.cat([torch.tensor([0]), order[order != 0]])  # padding stays
+    order = torch.cat([torch.tensor([0]), order[order != 0]])  # padding stays first
     before = embedding(torch.arange(V)).detach()
     sizes = {name: tensor.shape for name, tensor in embedding.state_dict().items()}
     state = embedding.permuted(order)
@@ -191,13 +191,13 @@ def test_rows_change_places_within_their_runs(embedding):
     assert not torch.equal(order, torch.arange(V))
 
 
-def test_what_is_shipped_lets_rows_change_places(table):
-    still = {kind for kind in MADE if MADE[kind](table).runs() is None}
-    assert still == {FakeQuantizedLowRankEmbedding, ReorderedEmbedding}
+def test_rows_of_shipped_embeddings_can_change_places(table):
+    fixed = {kind for kind in MADE if MADE[kind](table).runs() is None}
+    assert fixed == {FakeQuantizedLowRankEmbedding, ReorderedEmbedding}  # these only train
 
 
-def test_a_pickle_reads_the_same(embedding):
-    """As with `torch.save` of a whole network, or in another process."""
+def test_an_unpickled_embedding_has_the_same_vectors(embedding):
+    """`torch.save` of a whole network, and passing a network to a process, use pickle."""
     again = pickle.loads(pickle.dumps(embedding))
     assert torch.equal(again(torch.arange(V)), embedding(torch.arange(V)))
     again.load_state_dict(embedding.state_dict())
@@ -205,7 +205,7 @@ def test_a_pickle_reads_the_same(embedding):
 
 
 def test_compiles_and_exports_in_a_network(embedding):
-    torch._dynamo.reset()  # it compiles the same function anew for eight types at most
+    torch._dynamo.reset()  # it compiles the same function for at most eight types
     network = nn.Sequential(embedding, nn.Linear(embedding.embedding_dim, 2))
     indices = torch.tensor([[1, 0, 29], [5, 5, 0]])
     expected = network(indices)
@@ -226,7 +226,7 @@ def test_keeps_and_changes_dtype(table, kind, dtype):
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
 def test_autocast_leaves_the_vectors_as_they_are(embedding, dtype):
-    """`nn.Embedding` reads its table as it is under autocast, and code after it relies on that."""
+    """`nn.Embedding` does not cast its vectors under autocast, and later layers rely on that."""
     torch.compiler.reset()
     embedding = embedding.to(dtype)
     expected = embedding(INDICES[1])
@@ -252,7 +252,7 @@ def test_trains_alike_under_autocast(embedding):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_sizes_of_numpy_are_kept_as_plain_integers(kind):
-    """A model file stores them as JSON, which knows no integer but Python's."""
+    """A model file stores the sizes as JSON, which can hold only Python's integers."""
     embedding = kind(*np.array([V, D, 2]), padding_idx=np.int64(-1))
     names = ("num_embeddings", "embedding_dim", kind.size_name, "padding_idx")
     sizes = [getattr(embedding, name) for name in names]

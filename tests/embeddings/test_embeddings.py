@@ -1,4 +1,4 @@
-"""What each compressed embedding makes of a table."""
+"""The vectors and sizes of each compressed embedding."""
 
 import pytest
 import torch
@@ -57,7 +57,7 @@ def test_low_rank_sparse_gradients_are_the_dense_ones(table):
     torch.testing.assert_close(gradients[True], gradients[False])
 
 
-def test_low_rank_made_afresh_looks_like_nn_embedding():
+def test_fresh_low_rank_vectors_have_the_variance_of_nn_embedding():
     torch.manual_seed(0)
     embedding = LowRankEmbedding(2000, 50, rank=20, padding_idx=3)
     vectors = embedding(torch.arange(2000)).detach()
@@ -95,13 +95,13 @@ def test_quantized_reads_the_reference_values_at_every_width(table, bits):
 
 
 @pytest.mark.parametrize("bits", [1, 3, 32])
-def test_quantized_is_as_small_as_it_claims(table, bits):
+def test_quantized_has_the_promised_bytes(table, bits):
     tensors = QuantizedEmbedding.from_table(table, bits).state_dict().values()
     size = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
-    assert size == V * bytes_per_row(bits, D) + 8  # and two float32 scalars
+    assert size == V * bytes_per_row(bits, D) + 8  # 8 bytes for two float32 scalars
 
 
-def test_quantized_has_nothing_to_train(table):
+def test_quantized_has_no_parameters(table):
     embedding = QuantizedEmbedding.from_table(table, 3)
     assert not list(embedding.parameters())
     assert not embedding(torch.tensor([1])).requires_grad
@@ -126,7 +126,7 @@ def factors_of_many_scales(rows=200, dim=40, rank=6):
     return factors
 
 
-def test_every_column_and_row_of_the_factors_is_rounded_on_its_own_scale():
+def test_every_column_of_a_and_row_of_b_is_rounded_with_its_own_scale():
     torch.manual_seed(0)
     factors = factors_of_many_scales()
     small = QuantizedLowRankEmbedding.from_factors(factors)
@@ -141,14 +141,14 @@ def test_every_column_and_row_of_the_factors_is_rounded_on_its_own_scale():
     assert error < 0.02
 
 
-def test_factors_of_one_byte_are_as_small_as_they_claim():
+def test_factors_of_one_byte_have_the_promised_bytes():
     small = QuantizedLowRankEmbedding.from_factors(factors_of_many_scales())
     size = sum(tensor.nbytes for tensor in small.state_dict().values())
     assert size == 6 * (200 + 40 + 4) + 16
     assert not list(small.parameters())
 
 
-def test_a_column_of_zeros_in_the_factors_is_no_division_by_zero():
+def test_columns_of_zeros_in_the_factors_do_no_harm():
     factors = LowRankEmbedding(20, 8, 3)
     with torch.no_grad():
         factors.A[:, 1] = 0

@@ -1,4 +1,4 @@
-"""Factors of mixed precision: in training, and packed."""
+"""Factors of mixed precision, in training and in packed form."""
 
 import numpy as np
 import pytest
@@ -28,7 +28,7 @@ def training():
     return FakeQuantizedLowRankEmbedding(A, B, TIER, BITS, padding_idx=0)
 
 
-def test_packed_rows_are_decoded_as_written():
+def test_packed_rows_are_stored_and_decoded_as_specified():
     rng = np.random.default_rng(0)
     codes = torch.from_numpy(rng.integers(0, 2 ** BITS[TIER].numpy()))
     column, tier = torch.rand(K) + 0.5, torch.rand(4) + 0.5
@@ -37,7 +37,7 @@ def test_packed_rows_are_decoded_as_written():
     step = column.double() * tier.double()[TIER].unsqueeze(1) * torch.tensor(STEPS)[BITS[TIER]]
     dense = (codes - limit).double() * step * (BITS[TIER] > 0)
     torch.testing.assert_close(rows(torch.arange(V)).double(), dense, rtol=1e-5, atol=1e-6)
-    # Bit by bit: a tier's rows one after another, the lowest bit of each code first.
+    # The stream holds the rows of one tier after another, with the lowest bit of each code first.
     written = ""
     for t, size in enumerate(SIZES):
         stream = "".join(
@@ -51,7 +51,7 @@ def test_packed_rows_are_decoded_as_written():
     assert "".join(map(str, bits)) == written
 
 
-def test_what_is_packed_is_what_training_reads(training):
+def test_packed_vectors_equal_those_of_training(training):
     indices = torch.tensor([[0, 1, 2], [22, 23, V - 1]])
     packed = training.shipped()
     torch.testing.assert_close(packed(indices), training(indices).detach(), rtol=1e-5, atol=1e-5)
@@ -61,12 +61,12 @@ def test_what_is_packed_is_what_training_reads(training):
     )
 
 
-def test_bytes_are_read_as_the_packed_bits_are(training):
+def test_reading_by_bytes_equals_reading_bit_by_bit(training):
     rows = training.shipped().A
     indices = torch.arange(V)
     assert torch.equal(rows(indices), rows._from_bits(indices))
     assert not rows.state_dict().keys() & {"_numbers", "_values"}
-    # 40 tiers of 4 bits have more values a column than a byte can tell.
+    # With 40 tiers of 4 bits, a column has more values than a byte can distinguish.
     tier = torch.arange(V).clamp(max=39)
     codes = torch.randint(16, (V, 2), generator=torch.Generator().manual_seed(0))
     bits = torch.full((40, 2), 4)
@@ -74,8 +74,8 @@ def test_bytes_are_read_as_the_packed_bits_are(training):
     assert torch.equal(many(indices), many._from_bits(indices))
 
 
-def test_a_direction_without_bits_is_left_out_wherever_it_stands():
-    """Here the strongest one, which only words that are too many and too rare have."""
+def test_a_direction_without_bits_is_left_out_even_if_it_is_the_strongest():
+    """Only words that are rare and too many have a part in the strongest direction."""
     rows, dim = 2010, 4
     table = torch.zeros(rows, dim)
     table[10:, 0] = 0.6
@@ -90,7 +90,7 @@ def test_a_direction_without_bits_is_left_out_wherever_it_stands():
     assert error < 0.3
 
 
-def test_a_packed_embedding_is_made_again_from_its_state(training):
+def test_a_packed_embedding_is_restored_from_its_state(training):
     packed = training.shipped()
     again = MixedPrecisionLowRankEmbedding(V, D, K, 4, packed.code_bytes, padding_idx=0)
     again.load_state_dict(packed.state_dict())
@@ -105,7 +105,7 @@ def test_an_index_out_of_range_is_refused(training, index):
 
 
 def test_the_gradient_passes_the_rounding_inside_the_range(training):
-    """Against the closed forms of the straight-through estimator and of learned steps."""
+    """The closed forms are those of the straight-through estimator and of learned steps."""
     indices = torch.arange(V)
     upstream = torch.randn(V, K, generator=torch.Generator().manual_seed(1))
     rows, _ = training.read_factors(indices)

@@ -1,4 +1,4 @@
-"""A sweep in which each method chooses its learning rate, and the test examples it got right."""
+"""A sweep in which each method chooses its learning rate, and the file of correct predictions."""
 
 import base64
 
@@ -58,7 +58,7 @@ def test_each_method_chooses_its_learning_rate_and_the_sweep_resumes(ccompress, 
     )
 
 
-def test_what_was_right_is_kept_for_each_run(ccompress, tiny, tmp_path):
+def test_the_correct_predictions_of_each_run_are_stored(ccompress, tiny, tmp_path):
     assert ccompress(*tiny, *CHOOSING).returncode == 0
     folder = tmp_path / "results" / "mine"
     runs = pd.read_csv(folder / results.RUNS).set_index("run_id")
@@ -73,7 +73,7 @@ def test_what_was_right_is_kept_for_each_run(ccompress, tiny, tmp_path):
         assert (right == (predictions["label"] == predictions["prediction"])).all()
 
 
-def test_one_value_is_no_choice(ccompress, tiny):
+def test_a_choice_of_one_value_is_refused(ccompress, tiny):
     refused = ccompress(*tiny, "-m", "hydra.sweeper.choose=schedule.upper", "seed=0,1")
     assert refused.returncode == 2
     assert "hydra.sweeper.choose=schedule.upper: sweep two values of it or more" in refused.stderr

@@ -1,4 +1,4 @@
-"""Runs and sweeps on the CPU and on a GPU, and what becomes of them where a device gives up."""
+"""Runs and sweeps on the CPU and on a GPU, and their behaviour if a device fails."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from ccompress.experiment.run import run
 from ccompress.networks.dan import DAN
 
 METHODS = sorted(path.stem for path in (composing.CONF / "method").glob("*.yaml"))
-RATES = {"product_quantization": 0.1}  # its centroids are most of a small table
+RATES = {"product_quantization": 0.1}  # its centroids take most of the bytes of a small table
 
 
 @pytest.fixture
@@ -28,9 +28,7 @@ def tiny(tmp_path):
 
 @pytest.mark.parametrize("network", ["dan", "lstm"])
 @pytest.mark.parametrize("method", METHODS)
-def test_every_method_runs_whole_and_on_a_gpu_again_with_the_same_numbers(
-    tmp_path, method, network, device
-):
+def test_every_method_runs_and_repeats_its_numbers_on_a_gpu(tmp_path, method, network, device):
     options = tiny_data.write(tmp_path / "data", words=600)  # more rows than centroids
     options += [f"network={network}", f"method={method}", f"rate={RATES.get(method, 0.6)}"]
     options += [f"device={device}", "train.epochs=2"]
@@ -44,11 +42,11 @@ def test_every_method_runs_whole_and_on_a_gpu_again_with_the_same_numbers(
     row, predictions = run_in(tmp_path / "first")
     assert row["device"].split()[0] == device.type
     assert ("cudnn" in row["versions"]) == (device.type == "cuda")
-    if device.type == "cuda":  # other tests show the same of the CPU
+    if device.type == "cuda":  # other tests check this for the CPU
         assert run_in(tmp_path / "second") == (row, predictions)
 
 
-def test_a_shared_training_belongs_to_the_versions_of_its_gpu(monkeypatch, tmp_path, tiny):
+def test_a_shared_training_is_reused_only_with_the_same_gpu_software(monkeypatch, tmp_path, tiny):
     def reused(method, runs):
         settings = composing.settings(*tiny, f"method={method}", f"runs_dir={tmp_path / runs}")
         return run(settings, "", on_epoch=lambda row: None)["reused_stages"]
@@ -67,7 +65,7 @@ def no_memory(*_):
 @pytest.fixture
 def called(ccompress, tmp_path, monkeypatch):
     """Runs the command; exit code, output and errors."""
-    monkeypatch.chdir(tmp_path)  # where a test looks for the runs, too
+    monkeypatch.chdir(tmp_path)  # the tests also look for the runs there
 
     def call(*arguments):
         done = ccompress(*arguments)
@@ -103,7 +101,7 @@ SIZES = ["-m", f"network.hidden=8,{HIDDEN},10", "save_model=false", "experiment_
 
 
 def failing(monkeypatch, error):
-    """Let the networks of one size raise `error`."""
+    """Let the networks with the hidden size HIDDEN raise `error`."""
     forward = DAN.forward
 
     def read(network, batch):
@@ -138,7 +136,7 @@ def test_a_lost_gpu_ends_the_process_and_fails_one_run(monkeypatch, tmp_path, ti
     assert f"the sweep ends here: {lost}\n" in errors
     assert "Traceback" not in errors
     assert statuses(tmp_path) == {"8": "done", "9": "failed"}
-    # The same command begins with those that have not failed.
+    # The same command begins with the runs that have not failed.
     assert called(*tiny, *SIZES)[0] == 1
     assert statuses(tmp_path) == {"8": "done", "9": "failed", "10": "done"}
     code, _, errors = called(*tiny, f"network.hidden={HIDDEN}")
@@ -159,7 +157,7 @@ def test_a_parallel_sweep_goes_on_in_new_processes(console, tmp_path, tiny):
     assert "Traceback" not in done.stderr
 
 
-def test_a_run_on_a_cluster_ends_with_its_job(monkeypatch):
+def test_a_lost_gpu_is_an_ordinary_failure_in_a_job_of_a_cluster(monkeypatch):
     def lose():
         raise DeviceLost("gone", 1)
 
@@ -171,7 +169,7 @@ def test_a_run_on_a_cluster_ends_with_its_job(monkeypatch):
 
 @pytest.fixture
 def slurm(monkeypatch):
-    """Stands in for Slurm: keeps what it is asked for, and runs nothing."""
+    """A fake Slurm that records the launchers' options and runs nothing."""
     pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
     requests = []
 
@@ -200,7 +198,7 @@ def slurm(monkeypatch):
         (["device=cpu"], None),
     ],
 )
-def test_slurm_is_asked_for_one_gpu_where_a_run_is_to_use_one(tiny, called, slurm, options, gpus):
+def test_slurm_is_asked_for_one_gpu_if_a_run_needs_one(tiny, called, slurm, options, gpus):
     called(*tiny, "-m", "seed=0,1", "hydra/launcher=submitit_slurm", *options)
     assert [launcher.gpus_per_node for launcher in slurm] == [gpus]
 
@@ -213,7 +211,7 @@ def test_auto_that_finds_no_gpu_in_a_slurm_job_says_so(monkeypatch, tiny, called
     assert "no GPU" not in ran[2]
     messages = {}
     for device in ("auto", "cpu"):
-        # The result is there, as if a job had written it.
+        # The result exists already, as if the job had written it.
         messages[device] = called(*sweep, f"device={device}", "force=true")[2]
     assert "found no GPU in the Slurm jobs of 1 runs, which used the CPU" in messages["auto"]
     assert "device=cuda asks Slurm for one" in messages["auto"]

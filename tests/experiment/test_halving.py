@@ -16,7 +16,7 @@ GRID = [(cell, value, seed) for seed in SEEDS for cell in CELLS for value in VAL
 
 
 def run(score, combinations=GRID):
-    """All rounds, and what each cell chooses from the scores of what was run."""
+    """All rounds, and the choice of each cell from the scores of the runs."""
     rounds = list(halving.rounds(combinations, "lr", score))
     ran = [combination for each in rounds for combination in each]
     choices = {}
@@ -41,7 +41,7 @@ def test_the_better_half_goes_on_until_two_run_on_all_seeds():
 
 
 def test_a_choice_rests_on_the_mean_of_all_seeds_run_so_far():
-    # lr=9 leads on the first seed by 1 and trails on the second by 3
+    # lr=9 is better by 1 on the first seed and worse by 3 on the second.
     scores = {"seed=0": {"lr=9": 10, "lr=5": 9}, "seed=1": {"lr=9": 6, "lr=5": 9}}
     _, choices = run(lambda c: scores.get(c[2], scores["seed=1"]).get(c[1], 0))
     assert choices == dict.fromkeys(CELLS, "lr=5")
@@ -57,8 +57,8 @@ def test_a_plan_uses_every_seed_once_and_never_gains_candidates(candidates, seed
 
 
 @given(st.lists(st.lists(st.integers(0, 3), min_size=5, max_size=5), min_size=2, max_size=9))
-def test_the_choice_from_stored_scores_is_that_of_the_rounds(scores):
-    """A report that reads all scores chooses what the sweep, which saw them by and by, chose."""
+def test_the_choice_from_all_stored_scores_is_that_of_the_sweep(scores):
+    """The sweep gets the scores round by round, and a report reads all of them at once."""
     values = VALUES[: len(scores)]
     table = dict(zip(values, scores, strict=True))
     grid = [(value, seed) for value in values for seed in SEEDS]

@@ -36,7 +36,7 @@ def test_a_sweep_reports_what_is_missing_after_a_kill(ccompress, started, tiny, 
     assert ccompress(*tiny, *GRID).returncode == 0
 
 
-def test_two_sweeps_over_one_folder_at_once(started, tiny, undisturbed, tmp_path):
+def test_two_sweeps_can_share_a_folder_at_the_same_time(started, tiny, undisturbed, tmp_path):
     both = [started(*tiny, *GRID) for _ in range(2)]
     errors = [process.communicate()[1] for process in both]
     assert [process.returncode for process in both] == [0, 0], errors

@@ -1,4 +1,4 @@
-"""The last lines of a run and of a sweep: what is deployed, beside its reference."""
+"""The last lines of a run and of a sweep, which compare the deployed model with its reference."""
 
 import io
 import re
@@ -26,7 +26,7 @@ def rows(folder):
 
 
 def fact(output, name):
-    """The text of one of the last lines."""
+    """The text after the name in one of the last lines."""
     (line,) = re.findall(rf"^  {name} +(.*)$", output, re.MULTILINE)
     return line
 
@@ -90,7 +90,7 @@ def test_without_a_reference(ccompress, tiny, tmp_path):
     assert fact(done.stdout, "reference") == "left out: reference=skip"
     assert "sampling error" in fact(done.stdout, "compressed")
     (row,) = rows(tmp_path).values()
-    # What the reference's file would take is known without it.
+    # The size of the reference's file is known even without the reference.
     assert ccompress(*tiny, "method=none").returncode == 0
     reference_bytes = rows(tmp_path)["none"]["file_bytes"]
     before, after = console.model_sizes(row, None)
@@ -99,7 +99,7 @@ def test_without_a_reference(ccompress, tiny, tmp_path):
     assert ccompress(*tiny, "reference=never").returncode == 2
 
 
-def test_a_size_that_an_earlier_version_did_not_record_is_not_made_up(ccompress, tiny, tmp_path):
+def test_a_size_that_an_earlier_version_did_not_record_is_reported_so(ccompress, tiny, tmp_path):
     sweep = [*tiny, "method=in_training_svd", "rate=0.74"]
     assert "smaller)" in fact(ccompress(*sweep).stdout, "model file")
     (row,) = rows(tmp_path).values()
@@ -124,9 +124,7 @@ def test_a_committed_row_is_a_reference(ccompress, tiny, tmp_path):
     assert rows(tmp_path).keys() == {"pre_training_svd"}
 
 
-def test_a_reference_that_diverges_takes_nothing_from_the_run(
-    ccompress, tiny, tmp_path, monkeypatch
-):
+def test_a_run_succeeds_even_if_its_reference_diverges(ccompress, tiny, tmp_path, monkeypatch):
     shown = cli._with_progress
 
     def diverging(settings, overrides):
@@ -141,7 +139,7 @@ def test_a_reference_that_diverges_takes_nothing_from_the_run(
 
 
 def table(output):
-    """The lines of a sweep's table by setting, their cells split at two spaces."""
+    """The lines of a sweep's table: the setting -> the other cells, which two spaces separate."""
     lines = output.partition("sampling error")[2].splitlines()[1:]
     cells = [re.split(r" {2,}", line) for line in lines if " -> " in line]
     return {name: others for name, *others in cells}
@@ -178,7 +176,7 @@ def test_a_sweep_trains_no_reference_but_finds_one(ccompress, tiny, tmp_path):
     assert "2 runs have no reference: the sweep with method=none trains it" in done.stdout
     assert table(done.stdout)["custom dan calr pre_training_svd 0.74"][1] == "-"
     assert ccompress(*tiny, "method=none", "seed=0").returncode == 0
-    # One of two seeds has a reference now: a mean over one says nothing of a mean over two.
+    # Only one of two seeds has a reference now, and its mean is not comparable with that of both.
     again = ccompress(*grid)
     assert "1 runs have no reference" in again.stdout
     assert table(again.stdout)["custom dan calr pre_training_svd 0.74"][1] == "-"
@@ -189,7 +187,7 @@ def test_a_sweep_trains_no_reference_but_finds_one(ccompress, tiny, tmp_path):
     assert "have no reference" not in skipped
 
 
-def test_quiet_leaves_the_last_lines(ccompress, tiny):
+def test_quiet_prints_only_the_last_lines(ccompress, tiny):
     single = ccompress(*tiny, "--quiet", COMPARED, "rate=0.74")
     assert single.returncode == 0, single.stderr
     assert single.stdout.startswith("custom, dan, in_training_svd at rate 0.74")
@@ -234,7 +232,7 @@ def test_each_run_has_a_log(ccompress, tiny, tmp_path):
         assert "epoch 4/4 " in (runs / row["run_id"] / log.FILE).read_text()
 
 
-def test_subsets_of_glove_are_said_to_be_ones():
+def test_a_subset_of_glove_is_called_a_subset():
     assert results.vectors_name("glove.6B.100d.subset") == "a subset of glove.6B.100d"
     assert results.vectors_name("glove.6B.100d") == "glove.6B.100d"
 

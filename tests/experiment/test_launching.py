@@ -38,7 +38,7 @@ def test_parallel_processes_give_the_same_rows_and_share_stages(
     assert done.returncode == 0, done.stderr
     pd.testing.assert_frame_equal(unmeasured(tmp_path), unmeasured(undisturbed))
     rows = results.collect(tmp_path / "results" / "runs")
-    # How much is shared depends on timing: each process may train one part itself.
+    # The number depends on timing, since each of the two processes may train one part itself.
     assert sum(row["reused_stages"] for row in rows) >= SEEDS * (2 * RATES - 1)
 
 
@@ -104,7 +104,7 @@ def test_a_run_that_fails_before_it_begins_reports_the_reason(console, tiny, tmp
 
 
 class Launcher:
-    """Lets the odd runs fail, alternately inside the task and in Hydra's code around it."""
+    """A launcher whose odd runs fail, alternately inside the task and in Hydra's code around it."""
 
     def __init__(self):
         self.batches = []

@@ -7,13 +7,13 @@ from ccompress.experiment.leftovers import Amount, Leftovers, clean
 FILES = {
     "k1-3.safetensors": 1000,
     "k1-5.safetensors": 2000,
-    ".k1-7.safetensors.0a1b2c3d.tmp": 30,  # of a process that was killed
+    ".k1-7.safetensors.0a1b2c3d.tmp": 30,  # left by a killed process
     "k1.lock": 0,
     "vectors-k2.safetensors": 400,
     "vectors-k2.lock": 0,
     "k10.lock": 0,
     "k3-1.safetensors": 5000,  # its lock was deleted
-    ".tmpX4hI1p": 600000,  # of safetensors
+    ".tmpX4hI1p": 600000,  # a temporary file of safetensors
 }
 
 
@@ -39,11 +39,11 @@ def test_nothing_is_deleted_unless_asked_for(folder):
     assert clean(folder.parent / ".locks", delete=True) == Leftovers(Amount(), Amount())
 
 
-def test_what_is_in_use_stays(folder):
+def test_files_in_use_are_kept(folder):
     with FileLock(folder / "k1.lock"):
         for delete in (False, True):
             leftovers = clean(folder, delete=delete)
-            # Nobody knows whether the unnamed file is part of what is written just now.
+            # The temporary file may belong to the file that is being written.
             assert leftovers.in_use == Amount(6, 1000 + 2000 + 30 + 5000 + 600000)
             assert leftovers.free == Amount(3, 400)
         assert names(folder) == {name for name in FILES if "k1" in name and name != "k10.lock"} | {
@@ -54,13 +54,13 @@ def test_what_is_in_use_stays(folder):
     assert names(folder) == set()
 
 
-def test_a_lock_that_was_cleaned_away_is_taken_anew(folder):
+def test_a_deleted_lock_can_be_taken_again(folder):
     clean(folder, delete=True)
     with FileLock(folder / "k1.lock"):
         assert clean(folder, delete=True) == Leftovers(Amount(), Amount(1, 0))
 
 
-def test_the_verb(ccompress, folder, tmp_path):
+def test_the_verb_counts_and_deletes_leftovers(ccompress, folder, tmp_path):
     run = folder.parent / "0a1b2c3d4e5f" / "result.json"
     run.parent.mkdir()
     run.write_text("{}")
@@ -81,15 +81,15 @@ def test_the_verb(ccompress, folder, tmp_path):
     assert ccompress("runs", "runs").returncode == 0  # the list of runs is as before
 
 
-def test_the_verb_refuses_what_is_no_folder_of_runs(ccompress):
+def test_the_verb_refuses_other_folders(ccompress):
     done = ccompress("runs", "clean", "nowhere")
     assert done.returncode == 2
     assert done.stderr == "ccompress: nowhere is not a folder of runs\n"
 
 
-def test_the_cache_of_vectors_is_shown_and_deleted_on_request_only(ccompress, folder):
+def test_the_cache_of_vectors_is_shown_and_deleted_only_on_request(ccompress, folder):
     vectors_cache().mkdir(parents=True, exist_ok=True)
-    for path in vectors_cache().iterdir():  # of other tests
+    for path in vectors_cache().iterdir():  # files of other tests
         path.unlink()
     file = vectors_cache() / "vectors-2-0a1b.safetensors"
     file.write_bytes(bytes(5_000_000))

@@ -1,4 +1,4 @@
-"""A run that is killed goes on from what it stored, with the numbers of one that was not."""
+"""A killed run continues from its stored state, with the same numbers as an undisturbed run."""
 
 import csv
 import json
@@ -30,11 +30,11 @@ def parameters(net):
 
 
 class Killed(BaseException):
-    """Ends a training as SIGKILL would: nothing after it runs."""
+    """Ends a training like SIGKILL, as nothing catches it."""
 
 
 def killed_after(trainer, epoch):
-    """Let a trainer end after an epoch."""
+    """A trainer that is killed after an epoch."""
 
     def on_epoch(row):
         if row.epoch == epoch:
@@ -45,7 +45,7 @@ def killed_after(trainer, epoch):
 
 
 def compressed(kind, device):
-    """A trainer in whose table's place something else stands, after two epochs."""
+    """A trainer whose table is replaced after two epochs."""
     trainer = new_trainer(device=device)
     trainer.train("reference", 2)
     trainer.replace_embedding(lambda table: trained_embedding(kind, table))
@@ -53,7 +53,7 @@ def compressed(kind, device):
 
 
 @pytest.mark.parametrize("kind", TRAINED)
-def test_the_second_half_goes_on_with_the_same_numbers(tmp_path, monkeypatch, kind, device):
+def test_the_second_half_continues_with_the_same_numbers(tmp_path, monkeypatch, kind, device):
     monkeypatch.setattr(checkpoint, "SECONDS", 0)
     origins = []
     store = Store(tmp_path, "key", "this one", origins.append)
@@ -64,9 +64,8 @@ def test_the_second_half_goes_on_with_the_same_numbers(tmp_path, monkeypatch, ki
     assert store.path("unfinished").is_file()
     resumed = compressed(kind, device)
     assert train_rest(resumed, store, "compressed", 7)
-    assert origins == [
-        (4, "this one")
-    ]  # after each epoch it was stored, but for the one it died in
+    # The state was stored after each epoch except the one in which the training died.
+    assert origins == [(4, "this one")]
     assert [row.epoch for row in resumed.rows] == list(range(1, 8))
     for restored in (False, True):
         if restored:
@@ -78,13 +77,13 @@ def test_the_second_half_goes_on_with_the_same_numbers(tmp_path, monkeypatch, ki
     assert not store.path("unfinished").exists()
 
 
-def test_an_unfinished_training_serves_only_what_it_is_a_part_of(tmp_path, monkeypatch):
+def test_an_unfinished_training_is_used_only_by_trainings_that_contain_it(tmp_path, monkeypatch):
     monkeypatch.setattr(checkpoint, "SECONDS", 0)
     origins = []
     store = Store(tmp_path, "key", "first", origins.append)
     with pytest.raises(Killed):
         train_reference(killed_after(new_trainer(), 5), store, 6)
-    assert not train_reference(new_trainer(), store, 2)  # four epochs are too many for it
+    assert not train_reference(new_trainer(), store, 2)  # the stored four epochs are too many
     with pytest.raises(Killed):
         train_reference(killed_after(new_trainer(), 5), store, 6)
     assert train_reference(new_trainer(), store, 6)
@@ -95,7 +94,7 @@ def test_an_unfinished_training_serves_only_what_it_is_a_part_of(tmp_path, monke
     }
 
 
-def test_a_damaged_part_is_trained_again(tmp_path, monkeypatch):
+def test_a_damaged_state_is_trained_again(tmp_path, monkeypatch):
     monkeypatch.setattr(checkpoint, "SECONDS", 0)
     store = Store(tmp_path, "key", "run")
     with pytest.raises(Killed):
@@ -105,14 +104,14 @@ def test_a_damaged_part_is_trained_again(tmp_path, monkeypatch):
     assert not train_reference(new_trainer(), store, 4)
 
 
-def test_short_trainings_store_nothing_on_the_way(tmp_path):
+def test_short_trainings_store_no_intermediate_state(tmp_path):
     store = Store(tmp_path, "key", "run")
     with pytest.raises(Killed):
         train_reference(killed_after(new_trainer(), 3), store, 4)
     assert list(tmp_path.glob("*.safetensors")) == []
 
 
-# A checkpoint after every epoch; the process kills itself in the given one.
+# The process stores its state after every epoch, and kills itself in the given one.
 SELF_KILLING = """
 import os, signal, sys
 from ccompress.experiment import log
@@ -133,8 +132,8 @@ main()
 @pytest.mark.parametrize(
     ("last", "stage", "begins"), [(3, "reference", 2), (7, "compressed", 6), (5, "compressed", 4)]
 )
-def test_a_process_that_is_killed_goes_on_and_says_from_where(
-    console, tiny, tmp_path, last, stage, begins
+def test_a_killed_process_is_continued_with_a_message_and_the_same_results(
+    ccompress, tiny, tmp_path, last, stage, begins
 ):
     options = [*tiny, "rate=0.7", "train.epochs=8"]
     undisturbed = composing.settings(*options, f"runs_dir={tmp_path / 'undisturbed'}")
@@ -146,7 +145,7 @@ def test_a_process_that_is_killed_goes_on_and_says_from_where(
     runs = tmp_path / "results" / "runs"
     assert results.collect(runs) == []
 
-    done = console(*options)
+    done = ccompress(*options)
     assert done.returncode == 0, done.stderr
     folder = runs / undisturbed.run_id
     assert f"continues after epoch {begins} of 8, stored by this run\n" in done.stdout
@@ -154,27 +153,27 @@ def test_a_process_that_is_killed_goes_on_and_says_from_where(
     assert f"epoch {begins + 1}/8 {stage}: " in done.stdout
 
     models = [storage.load_numpy(each / model.FILE) for each in (folder, undisturbed.folder)]
-    (ours, said_of_ours), (theirs, said_of_theirs) = models
-    assert said_of_ours == said_of_theirs
-    assert {name: a.tobytes() for name, a in ours.items()} == {
-        name: a.tobytes() for name, a in theirs.items()
+    (resumed_tensors, resumed_metadata), (tensors, metadata) = models
+    assert resumed_metadata == metadata
+    assert {name: a.tobytes() for name, a in resumed_tensors.items()} == {
+        name: a.tobytes() for name, a in tensors.items()
     }
     predictions = "predictions.csv"
     assert (folder / predictions).read_text() == (undisturbed.folder / predictions).read_text()
     measured = {*results.MEASURED, "overrides"}
-    ours, theirs = (
+    resumed_row, row = (
         json.loads((f / "result.json").read_text()) for f in (folder, undisturbed.folder)
     )
-    assert {k: v for k, v in ours.items() if k not in measured} == {
-        k: v for k, v in theirs.items() if k not in measured
+    assert {k: v for k, v in resumed_row.items() if k not in measured} == {
+        k: v for k, v in row.items() if k not in measured
     }
     with (folder / "metrics.csv").open() as one, (undisturbed.folder / "metrics.csv").open() as two:
         rows = [[{**row, "seconds": ""} for row in csv.DictReader(file)] for file in (one, two)]
     assert rows[0] == rows[1]
-    # Both attempts are in the log, and nothing of the unfinished training is left.
-    said = (folder / log.FILE).read_text()
-    assert said.count(f"epoch {last}/8") == 2
-    assert "continues after epoch" in said
+    # Both attempts are in the log, and no file of the unfinished training is left.
+    log_text = (folder / log.FILE).read_text()
+    assert log_text.count(f"epoch {last}/8") == 2
+    assert "continues after epoch" in log_text
     assert not list((runs / ".stages").glob("*unfinished*"))
 
 

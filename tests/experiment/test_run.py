@@ -28,7 +28,7 @@ def only_run(folder):
         ("quantization", {"bits": 8}),
     ],
 )
-def test_a_run_leaves_a_whole_folder(ccompress, tiny, tmp_path, method, size):
+def test_a_run_leaves_a_complete_folder(ccompress, tiny, tmp_path, method, size):
     done = ccompress(*tiny, f"method={method}", "rate=0.74", "network=lstm")
     assert done.returncode == 0, done.stderr
     row, folder = only_run(tmp_path)
@@ -86,14 +86,14 @@ def test_a_run_leaves_a_whole_folder(ccompress, tiny, tmp_path, method, size):
 @pytest.mark.parametrize("network", ["dan", "lstm"])
 @pytest.mark.parametrize(
     ("method", "bytes_of_rows"),
-    [  # of k columns of A for 62 words
+    [  # the bytes of A, with 62 rows and k columns
         ("in_training_svd", lambda k: 4 * 62 * k),
         ("in_training_svd_weighted", lambda k: 4 * 62 * k),
-        ("in_training_svd_int8", lambda k: 62 * k + 8),  # a byte a number, and their range
+        ("in_training_svd_int8", lambda k: 62 * k + 8),  # one byte per number, and the range
         ("pre_training_svd", lambda k: 4 * 62 * k),
     ],
 )
-def test_a_factorised_network_is_recorded_as_it_is_deployed(
+def test_the_recorded_bytes_of_factors_are_those_of_the_deployed_network(
     ccompress, tiny, tmp_path, network, method, bytes_of_rows
 ):
     """Its first layer reads k columns, and B is gone."""
@@ -108,8 +108,8 @@ def test_a_factorised_network_is_recorded_as_it_is_deployed(
     assert row["folded_bytes"] == bytes_of_rows(k) + 4 * numbers
 
 
-# The stage that the epoch kept is of. At 0.1 quantization keeps 28 bits: its accuracy is the
-# unrounded table's.
+# The stage of the kept epoch. At rate 0.1, quantization keeps 28 bits, so that its accuracy is that
+# of the unrounded table.
 KEPT = {
     "none": "reference",
     "quantization": "reference",
@@ -131,7 +131,7 @@ class Reticent(InTrainingSVD):
 """
 
 
-def test_flops_are_those_of_the_network_that_is_left_whatever_the_method_says(
+def test_flops_are_those_of_the_compressed_network_even_if_the_method_names_no_size(
     ccompress, tiny, tmp_path, monkeypatch
 ):
     monkeypatch.syspath_prepend(tmp_path)
@@ -173,11 +173,11 @@ def test_the_epoch_kept_is_the_best_on_dev_of_those_after_the_compression(
     assert row["dev_accuracy"] == max(dev)
 
 
-def test_a_finished_run_is_not_run_again_unless_forced(ccompress, console, tiny, tmp_path):
+def test_a_finished_run_is_not_run_again_unless_forced(ccompress, tiny, tmp_path):
     assert ccompress(*tiny).returncode == 0
     first, folder = only_run(tmp_path)
     written = (folder / "result.json").stat().st_mtime_ns
-    again = console(*tiny)
+    again = ccompress(*tiny)
     assert again.returncode == 0
     assert "finished before" in again.stdout
     assert (folder / "result.json").stat().st_mtime_ns == written
@@ -190,7 +190,7 @@ def test_a_finished_run_is_not_run_again_unless_forced(ccompress, console, tiny,
     }
 
 
-def test_a_run_that_another_process_is_at_is_waited_for(ccompress, started, tiny, tmp_path):
+def test_a_process_waits_for_another_process_with_the_same_run(ccompress, started, tiny, tmp_path):
     assert ccompress(*tiny).returncode == 0
     row, folder = only_run(tmp_path)
     result = folder / "result.json"
@@ -208,7 +208,7 @@ def test_a_run_that_another_process_is_at_is_waited_for(ccompress, started, tiny
     assert result.read_text() == written
 
 
-def test_a_model_that_is_asked_for_later_is_made(ccompress, tiny, tmp_path):
+def test_a_finished_run_without_a_model_is_run_again_for_the_model(ccompress, tiny, tmp_path):
     assert ccompress(*tiny, "save_model=false").returncode == 0
     without, folder = only_run(tmp_path)
     assert not (folder / "model.safetensors").exists()
@@ -221,7 +221,7 @@ def test_a_model_that_is_asked_for_later_is_made(ccompress, tiny, tmp_path):
 
 
 @pytest.mark.parametrize("file_bytes", [None, 1000])
-def test_a_row_of_an_earlier_version_tells_by_its_file_bytes_that_it_left_a_model(
+def test_the_file_bytes_of_a_row_of_an_earlier_version_show_whether_it_stored_a_model(
     tmp_path, file_bytes
 ):
     row = {"run_id": "abc", "status": "done", "overrides": "", "protocol": 2}
@@ -234,7 +234,7 @@ def test_a_row_of_an_earlier_version_tells_by_its_file_bytes_that_it_left_a_mode
         assert read["model_saved"] == int(file_bytes is not None)
 
 
-def test_reusing_a_stage_gives_the_numbers_of_training_it_again(ccompress, tiny, tmp_path):
+def test_a_reused_stage_gives_the_same_numbers_as_training_it_again(ccompress, tiny, tmp_path):
     rows = {}
     for where in ("alone", "shared"):
         options = [*tiny, f"runs_dir={where}", "rate=0.75"]
@@ -253,7 +253,7 @@ def test_reusing_a_stage_gives_the_numbers_of_training_it_again(ccompress, tiny,
             assert alone[key] == shared[key], (method, key)
 
 
-def test_a_stage_of_another_number_of_threads_is_not_reused(ccompress, tiny, tmp_path):
+def test_a_stage_trained_with_another_number_of_threads_is_not_reused(ccompress, tiny, tmp_path):
     for method, threads in (("none", 1), ("quantization", 2)):
         assert (
             ccompress(*tiny, f"method={method}", "rate=0.5", f"threads={threads}").returncode == 0
@@ -291,7 +291,7 @@ def test_a_run_that_is_killed_leaves_no_result(started, tiny, tmp_path):
     assert results.collect(tmp_path / "results" / "runs") == []
 
 
-def test_the_overrides_of_a_row_give_the_run_again(ccompress, tiny, tmp_path):
+def test_the_overrides_of_a_row_repeat_the_run(ccompress, tiny, tmp_path):
     assert ccompress(*tiny, "method=none", "rate=0.5", "save_model=false").returncode == 0
     row, _ = only_run(tmp_path)
     command = row["overrides"].split(" ")

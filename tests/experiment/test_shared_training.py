@@ -1,4 +1,4 @@
-"""What runs share is the reference's training and nothing else."""
+"""Runs share the training of the reference and nothing else."""
 
 import csv
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from ccompress.methods.quantization import Quantization
 
 @dataclass(kw_only=True)
 class Halved(Quantization):
-    """A user's method that begins with another table than the reference, and quantizes it later."""
+    """A user's method that begins with another table than the reference and quantizes it later."""
 
     def prepare(self, table, rate):
         return super().prepare(table / 2, rate)
@@ -23,7 +23,7 @@ class Halved(Quantization):
 
 @dataclass(kw_only=True)
 class FormerName(Quantization):
-    """A user's method of the time when `reference_epochs` was called `stages`."""
+    """A user's method from the time when `reference_epochs` was called `stages`."""
 
     def stages(self, epochs):
         return super().stages(epochs) - 1
@@ -34,7 +34,7 @@ class FormerName(Quantization):
 
 @pytest.fixture
 def trained(tmp_path):
-    """Runs a method in a runs folder; its row, and the rows of its metrics.csv."""
+    """Runs a method in a runs folder; returns its row and the rows of its metrics.csv."""
     tiny = tiny_data.write(tmp_path / "data")
 
     def train(runs, *overrides):
@@ -52,7 +52,7 @@ def same(row):
 
 def test_a_method_that_prepares_another_table_shares_nothing(trained):
     alone, _ = trained("alone", "method=none")
-    # What a run stores is what the next one finds, in either order.
+    # Neither run may use what the other one stored, in either order.
     first, epochs = trained("first", "method=quantization", f"method._target_={__name__}.Halved")
     after, _ = trained("first", "method=none")
     assert after["reused_stages"] == 0
@@ -72,7 +72,7 @@ def test_a_method_that_prepares_nothing_shares_the_reference(trained):
     assert {epoch["stage"] for epoch in epochs} == {"reference"}
 
 
-def test_the_former_name_of_reference_epochs_still_says_how_many(trained):
+def test_the_former_name_of_reference_epochs_still_works(trained):
     method = FormerName()
     assert method.reference_epochs(4) == method.stages(4) == 3
     assert NoCompression().stages(4) == NoCompression().reference_epochs(4) == 4

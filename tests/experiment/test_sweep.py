@@ -81,7 +81,7 @@ def test_a_failing_run_does_not_stop_others_and_is_repeated_alone(ccompress, tin
 
 
 def test_a_finished_row_and_its_file_stay_as_they_are(ccompress, tiny, tmp_path):
-    """Of an earlier version, whose file lacks columns; and where its rows were amended since."""
+    """The file was written by an earlier version, lacks a column, and was amended later."""
     grid = [*tiny, "-m", "method=none,quantization", "rate=0.5", "experiment_name=mine"]
     grid += ["save_model=false", "train.epochs=1"]
     assert ccompress(*grid, "seed=0").returncode == 0
@@ -92,7 +92,7 @@ def test_a_finished_row_and_its_file_stay_as_they_are(ccompress, tiny, tmp_path)
     before = path.read_bytes()
     assert "2 finished before" in ccompress(*grid, "seed=0").stdout
     assert path.read_bytes() == before
-    # A new run brings the column, and changes no cell of the others.
+    # A new run adds the column, and changes no cell of the other rows.
     assert ccompress(*grid, "seed=0,1").returncode == 0
     after = pd.read_csv(path, dtype=str, keep_default_na=False)
     assert list(after) == list(results.COLUMNS)
@@ -100,7 +100,7 @@ def test_a_finished_row_and_its_file_stay_as_they_are(ccompress, tiny, tmp_path)
     pd.testing.assert_frame_equal(kept[list(earlier)], earlier)
     assert set(kept["tokens_with_vector"]) == {""}
     assert "" not in set(after.loc[after["seed"] == "1", "tokens_with_vector"])
-    # Run again, a row is the run's own.
+    # If a run is forced, its new row replaces the old one.
     assert ccompress(*grid, "seed=0", "force=true").returncode == 0
     forced = pd.read_csv(path, dtype=str, keep_default_na=False)
     assert "12345" not in set(forced["folded_bytes"])
@@ -113,7 +113,7 @@ def test_a_rate_that_is_refused_again_leaves_the_file_as_it_is(ccompress, tiny, 
     path = tmp_path / "results" / "mine" / "runs.csv"
     rows = pd.read_csv(path, dtype=str, keep_default_na=False)
     assert list(rows["status"]).count("failed") == 1
-    # As if another machine had written it, some time ago and with fewer columns.
+    # As if another machine had written the file earlier and with fewer columns.
     earlier = rows.drop(columns=["tokens_with_vector"]).assign(created="2026-01-01T00:00:00+00:00")
     earlier.to_csv(path, index=False)
     before = path.read_bytes()

@@ -1,4 +1,4 @@
-"""A data set, vectors, a network and a method of a user's own, used as the user would use them."""
+"""A user's own data set, vectors, network and method, used as the user would use them."""
 
 import random
 import shutil
@@ -26,13 +26,13 @@ def request(label, draw):
 
 @pytest.fixture
 def extended(ccompress, tmp_path, monkeypatch):
-    """Runs the command where `my_package` is installed and its data set lies."""
-    shutil.copy(HERE / "requests.txt", tmp_path)  # made by `request`: synthetic
+    """Runs the command with `my_package` installed, in a folder with its data set."""
+    shutil.copy(HERE / "requests.txt", tmp_path)  # synthetic texts, made by `request`
     monkeypatch.syspath_prepend(HERE)
     return ccompress
 
 
-def test_an_experiment_with_nothing_but_ones_own(console, extended, tmp_path):
+def test_an_experiment_with_only_the_users_classes(console, extended, tmp_path):
     experiment = ["--config-dir", str(HERE / "conf"), "+experiment=mine", "-m"]
     done = console(*experiment, PYTHONPATH=str(HERE), CUDA_VISIBLE_DEVICES="")
     assert done.returncode == 0, done.stderr
@@ -85,7 +85,7 @@ def test_an_experiment_with_nothing_but_ones_own(console, extended, tmp_path):
         (["rate=0.99"], "rate=0.99 leaves no word of "),
     ],
 )
-def test_ones_own_options_are_checked_like_ours(extended, overrides, message):
+def test_options_of_the_users_classes_are_checked(extended, overrides, message):
     done = extended(
         "--config-dir",
         str(HERE / "conf"),
@@ -101,7 +101,7 @@ def test_ones_own_options_are_checked_like_ours(extended, overrides, message):
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_a_package_that_is_not_installed_is_named(console):
+def test_a_missing_package_is_named(console):
     done = console("--config-dir", str(HERE / "conf"), "vectors=trigrams", PYTHONPATH="")
     assert done.returncode == 2
     assert "my_package.vectors.Trigrams cannot be imported: No module named" in done.stderr
@@ -109,7 +109,7 @@ def test_a_package_that_is_not_installed_is_named(console):
 
 @pytest.fixture
 def network(monkeypatch):
-    """The user's network over factors."""
+    """The user's network with a low-rank embedding."""
     monkeypatch.syspath_prepend(HERE)
     from my_package.network import MaxPooling
 
@@ -117,14 +117,14 @@ def network(monkeypatch):
     return MaxPooling(LowRankEmbedding(60, 12, 5, padding_idx=0), 12, 3, hidden=9)
 
 
-def test_ones_own_network_is_folded_too(network):
+def test_the_users_network_is_folded_too(network):
     split = random_split(50, 60, 0)
     folded = fold(network)
     assert folded.features.in_features == 5
     assert torch.allclose(predict(folded, split), predict(network, split), atol=1e-6)
 
 
-def test_ones_own_network_reads_padded_sentences_alike(network):
+def test_the_users_network_gives_the_same_scores_for_padded_sentences(network):
     (batch,) = evaluation_batches(random_split(50, 60, 0))
     tokens = torch.zeros(50, batch.longest, dtype=torch.long)
     inside = torch.arange(batch.longest) < batch.lengths.unsqueeze(1)

@@ -1,4 +1,4 @@
-"""The README's example: a network that is not ours, a BERT of random weights."""
+"""The README's example of a network from another library: a BERT with random weights."""
 
 import pytest
 import torch
@@ -46,7 +46,7 @@ def train(bert, optimizer, steps, scheduler=None):
     return losses
 
 
-def test_the_table_of_a_bert_shrinks_by_ninety_percent_and_trains_on(bert):
+def test_the_table_of_a_bert_is_compressed_by_ninety_percent_and_trained_further(bert):
     optimizer = torch.optim.AdamW(bert.parameters(), lr=1e-3)
     train(bert, optimizer, 5)
     others = {n: p.detach().clone() for n, p in bert.named_parameters() if NAME not in n}
@@ -70,7 +70,7 @@ def test_the_table_of_a_bert_shrinks_by_ninety_percent_and_trains_on(bert):
     assert not any(map(torch.equal, factors, report.parameters.values()))
 
 
-def test_a_compressed_bert_is_saved_and_read_as_any_other(bert, tmp_path):
+def test_a_compressed_bert_is_saved_and_loaded_like_any_other(bert, tmp_path):
     ccompress.compress(bert, rate=0.9, name=NAME)
     torch.save(bert.state_dict(), tmp_path / "bert.pt")
     again = transformers.BertForSequenceClassification(bert.config)

@@ -75,7 +75,7 @@ def test_properties_are_kept(method, dtype):
     assert network(WORDS).shape == (8, 3)
 
 
-def test_the_rate_counts_bytes_of_the_tables_dtype():
+def test_the_rate_refers_to_the_bytes_of_the_tables_dtype():
     report = compress(Network().to(torch.bfloat16), rate=0.75, method="quantization")
     assert report.bits == 4
     assert report.achieved_reduction == pytest.approx(0.75, abs=0.001)
@@ -99,7 +99,7 @@ def test_an_embedding_under_several_names_is_replaced_under_all():
     assert type(network["a"]) is LowRankEmbedding
 
 
-def test_one_of_several_embeddings_is_chosen_by_name():
+def test_a_name_chooses_one_of_several_embeddings():
     network = nn.ModuleDict({"words": nn.Embedding(V, D), "places": nn.Embedding(50, D)})
     with pytest.raises(InputError, match=r"'words' \(200 x 24\), 'places' \(50 x 24\)"):
         compress(network)
@@ -124,7 +124,7 @@ def test_one_of_several_embeddings_is_chosen_by_name():
         ({"rate": 0.97, "method": "quantization"}, "the largest rate that works is 0.96875"),
     ],
 )
-def test_bad_options(options, message):
+def test_bad_options_are_refused(options, message):
     network = Network()
     with pytest.raises(InputError, match=message):
         compress(network, **options)
@@ -191,7 +191,7 @@ def test_a_report_is_copied_and_stored_with_its_network(copied):
     replace_parameters(optimizer, report)  # the original report still has the table
 
 
-def test_the_compressed_network_trains_on_and_copies():
+def test_the_compressed_network_can_be_trained_and_copied():
     network = Network()
     train(network, torch.optim.SGD(network.parameters(), lr=0.1))
     compress(network, rate=0.75)

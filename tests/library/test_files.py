@@ -1,4 +1,4 @@
-"""What `compress` did travels with a network: save, restore, restructure."""
+"""Compressed networks are stored and loaded with `save`, `restore` and `restructure`."""
 
 import doctest
 import json
@@ -18,7 +18,7 @@ WORDS = torch.randint(0, V, (4, 5), generator=torch.Generator().manual_seed(1))
 
 
 class Network(nn.Module):
-    """Two tables, one of them tied to the scores, and one in a bag."""
+    """A network with two tables: one is tied to the scores, and one is in an EmbeddingBag."""
 
     def __init__(self, rows=V, dim=D):
         super().__init__()
@@ -55,7 +55,7 @@ def unchanged(module, before):
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("file", ["folder", "one.safetensors"])
-def test_what_is_restored_is_what_was_saved(tmp_path, method, file):
+def test_a_restored_network_equals_the_saved_one(tmp_path, method, file):
     small = compressed(method)
     ccompress.save(small, tmp_path / file)
     again = ccompress.restore(network(1), tmp_path / file)
@@ -78,7 +78,7 @@ def test_a_state_dict_gives_a_fresh_network_its_structure(tmp_path, method):
         assert torch.equal(again(WORDS), small(WORDS))
 
 
-def test_a_padding_row_that_is_not_zero_is_restored_as_it_was(tmp_path):
+def test_a_padding_row_that_is_not_zero_is_restored_exactly(tmp_path):
     small = nn.Sequential(nn.Embedding(V, D, padding_idx=0))
     nn.init.ones_(small[0].weight)
     ccompress.compress(small, 0.5, "quantization")
@@ -95,13 +95,13 @@ def test_the_file_has_the_size_of_the_compressed_tables(tmp_path):
     assert report.bytes_after < size < report.bytes_after + 1500
 
 
-def test_a_compressed_state_does_not_go_into_an_uncompressed_network():
+def test_a_compressed_state_cannot_be_loaded_into_an_uncompressed_network():
     state = compressed().state_dict()
     with pytest.raises(RuntimeError, match=r"words\.weight"):
         network().load_state_dict(state, strict=False)
 
 
-def test_what_is_in_training_is_not_saved(tmp_path):
+def test_a_table_in_training_is_not_saved(tmp_path):
     small = network()
     ccompress.compress(small, 0.5, "in_training_svd_mixed", "words", counts=[WORDS])
     with pytest.raises(InputError, match=r"'words' is a .* in training: call ccompress.finish"):
@@ -113,7 +113,7 @@ def test_what_is_in_training_is_not_saved(tmp_path):
 
 
 def rewritten(path, change):
-    """The file with a change of its tensors, and its description as it was."""
+    """Change the tensors of the file, but not its description."""
     tensors = load_file(path)
     change(tensors)
     save_file(tensors, path, {"ccompress": json.dumps(ccompress.described(compressed()))})
@@ -131,7 +131,7 @@ def rewritten(path, change):
         ),
     ],
 )
-def test_a_file_that_does_not_fit_names_the_tensor_and_changes_nothing(tmp_path, change, message):
+def test_the_error_of_a_file_that_does_not_fit_names_the_tensor(tmp_path, change, message):
     ccompress.save(compressed(), tmp_path)
     rewritten(tmp_path / "model.safetensors", change)
     fresh = network(1)
@@ -141,7 +141,7 @@ def test_a_file_that_does_not_fit_names_the_tensor_and_changes_nothing(tmp_path,
     assert unchanged(fresh, before)
 
 
-def test_a_network_of_another_size_is_refused_and_stays_as_it_was(tmp_path):
+def test_a_network_of_another_size_is_refused_and_stays_unchanged(tmp_path):
     ccompress.save(compressed(), tmp_path)
     other = network(1, rows=V + 1)
     before = states(other)
@@ -173,15 +173,15 @@ def test_other_files_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
-def test_types_are_kept(tmp_path, dtype):
+def test_dtypes_are_kept(tmp_path, dtype):
     small = compressed().to(dtype)
     ccompress.save(small, tmp_path)
     again = ccompress.restore(network(1).to(dtype), tmp_path)
     assert torch.equal(again(WORDS), small(WORDS))
 
 
-def test_a_state_dict_without_marks_is_read_too():
-    """As earlier versions made it."""
+def test_a_state_dict_of_an_earlier_version_is_loaded():
+    """It has no marks beside the compressed tables."""
     small = nn.Sequential(nn.Embedding(V, D))
     ccompress.compress(small, 0.5)
     old = {name: tensor for name, tensor in small.state_dict().items() if name in ("0.A", "0.B")}

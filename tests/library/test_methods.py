@@ -1,4 +1,4 @@
-"""All methods and several embeddings in one call of `compress`."""
+"""All methods of `compress`, and calls that compress several embeddings."""
 
 import pytest
 import torch
@@ -20,7 +20,7 @@ WORDS = torch.stack(IDS[:8])
 
 
 def table():
-    """Of falling singular values, as trained tables have."""
+    """A table with falling singular values, like those of trained tables."""
     draw = torch.Generator().manual_seed(1)
     return torch.randn(V, D, generator=draw) * torch.linspace(2, 0.1, D)
 
@@ -35,7 +35,7 @@ def arguments(method):
     return {"method": method, "counts": IDS if method in COUNTING else None}
 
 
-# The centroids alone, or the scales of each row, take more.
+# The centroids alone, or the scales of the rows alone, take more bytes.
 IMPOSSIBLE = {
     ("product_quantization", 0.75),
     ("product_quantization", 0.9),
@@ -46,7 +46,7 @@ IMPOSSIBLE = {
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("rate", [0.5, 0.75, 0.9])
 @pytest.mark.parametrize("method", METHODS)
-def test_every_method_keeps_to_the_rate_of_the_bytes_that_there_are(method, rate, dtype):
+def test_every_method_keeps_to_the_rate_in_bytes_of_the_dtype(method, rate, dtype):
     small = network().to(dtype)
     before = small[0].weight.nbytes
     if (method, rate) in IMPOSSIBLE or (method, rate, dtype) in IMPOSSIBLE:
@@ -65,7 +65,7 @@ def test_every_method_keeps_to_the_rate_of_the_bytes_that_there_are(method, rate
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_padding_row_of_zeros_reads_as_zeros_and_another_as_it_is(method):
+def test_a_padding_row_is_read_as_zeros_only_if_it_is_zero(method):
     zeros, other = network(), network()
     with torch.no_grad():
         zeros[0].weight[0] = 0
@@ -79,7 +79,7 @@ def test_a_padding_row_of_zeros_reads_as_zeros_and_another_as_it_is(method):
 
 
 @pytest.mark.parametrize("method", [m for m in METHODS if m.startswith("in_training")])
-def test_factors_train_and_what_is_finished_reads_as_training_left_it(method):
+def test_factors_are_trained_and_finishing_hardly_changes_the_outputs(method):
     small = network()
     optimizer = torch.optim.Adam(small.parameters(), lr=0.01)
     report = compress(small, 0.75, **arguments(method))
@@ -99,8 +99,8 @@ def test_factors_train_and_what_is_finished_reads_as_training_left_it(method):
     torch.testing.assert_close(small(WORDS), trained, atol=tolerance, rtol=tolerance)
 
 
-def test_mixed_precision_gives_frequent_rows_more_bits_wherever_they_stand():
-    """As the method of the command line does for a table that is sorted by frequency."""
+def test_mixed_precision_gives_frequent_rows_more_bits_in_any_order():
+    """It equals the method of the command line, whose table is sorted by frequency."""
     counts = counted(IDS, V)
     small = network(sparse=True)
     compress(small, 0.9, "in_training_svd_mixed", counts=counts)
@@ -124,7 +124,7 @@ def test_frequent_rows_count_more_in_the_weighted_decomposition():
     assert torch.equal(small[0].B, B)
 
 
-def test_counts_are_those_of_ids_of_any_kind():
+def test_ids_of_any_kind_are_counted():
     expected = torch.tensor([1, 2, 0, 1])
     texts = [torch.tensor([[1, 0]]), [3, 1], torch.tensor([], dtype=torch.int64)]
     assert torch.equal(counted(texts, 4), expected)
@@ -154,7 +154,7 @@ def test_counts_are_those_of_ids_of_any_kind():
         ({"method": "in_training_svd_mixed", "counts": [[0.5]]}, "'0': counts has ids from 0.5"),
     ],
 )
-def test_bad_methods_and_counts(options, message):
+def test_bad_methods_and_counts_are_refused(options, message):
     one = network()
     with pytest.raises(InputError, match=message):
         compress(one, 0.75, **options)
@@ -173,11 +173,11 @@ def several():
     )
 
 
-def test_a_pattern_means_several():
+def test_a_pattern_chooses_several_embeddings():
     small = several()
     optimizer = torch.optim.Adam(small.parameters())
     report = compress(small, 0.75, name="*.word_embeddings")
-    # the query's and the answer's are one
+    # The query and the answer share one embedding.
     assert [one.name for one in report] == ["query.word_embeddings", "other.word_embeddings"]
     assert report.name == "query.word_embeddings, other.word_embeddings"
     assert report.bytes_before == 2 * 4 * V * D
@@ -191,19 +191,19 @@ def test_a_pattern_means_several():
     assert dict(small.named_parameters()).keys() >= report.parameters.keys()
 
 
-def test_a_predicate_means_several():
+def test_a_predicate_chooses_embeddings():
     small = several()
     report = compress(small, 0.5, name=lambda path, embedding: embedding.num_embeddings == 300)
     assert report.name == "query.position_embeddings"
 
 
 @pytest.mark.parametrize("name", ["*.token_embeddings", lambda path, embedding: False])
-def test_a_pattern_that_means_none(name):
+def test_a_pattern_that_fits_no_embedding_is_refused(name):
     with pytest.raises(InputError, match=r"fits none of 'query\.word_embeddings' \(600 x 24\), "):
         compress(several(), 0.5, name=name)
 
 
-def test_if_one_of_several_is_refused_none_is_changed():
+def test_if_one_of_several_embeddings_is_refused_none_is_changed():
     small = several()
     small["other"]["word_embeddings"].max_norm = 1.0
     with pytest.raises(InputError, match=r"'other\.word_embeddings' has max_norm"):

@@ -1,4 +1,4 @@
-"""A pruned vocabulary reads its own texts exactly as the whole one did."""
+"""With a pruned vocabulary, one's own texts have exactly the same outputs as before."""
 
 import copy
 
@@ -86,9 +86,9 @@ def tokens(tokenizer, texts):
 
 
 @pytest.mark.parametrize("make", MADE)
-def test_ones_own_texts_are_read_as_before(make):
+def test_ones_own_texts_have_the_same_tokens_and_outputs(make):
     tokenizer = make()
-    rows = tokenizer.get_vocab_size() + 3  # some tables have more rows than there are tokens
+    rows = tokenizer.get_vocab_size() + 3  # some tables have more rows than tokens
     network = Network(rows)
     unpruned = copy.deepcopy(network)
     report = ccompress.prune_vocabulary(network, tokenizer, OWN)
@@ -107,17 +107,17 @@ def test_ones_own_texts_are_read_as_before(make):
     assert [smaller.decode(one) for one in after.tolist()] == [
         tokenizer.decode(one) for one in before.tolist()
     ]
-    # other texts fall apart into more tokens, not into unknown ones
+    # Other texts are cut into more tokens, but not into unknown ones.
     read = smaller.encode("seven darkest tables")
     assert len(read.tokens) >= len(tokenizer.encode("seven darkest tables").tokens)
     assert smaller.token_to_id("[UNK]") not in read.ids
 
 
 @pytest.mark.parametrize("make", MADE)
-def test_keep_is_the_number_of_tokens_at_most_the_most_frequent_first(make):
+def test_keep_is_the_largest_number_of_tokens_and_the_most_frequent_are_kept(make):
     tokenizer = make()
     rows = tokenizer.get_vocab_size()
-    # Trained once: WordPiece's trainer breaks ties as it likes.
+    # One tokenizer serves all calls, because WordPiece's trainer breaks ties at random.
     least = len(ccompress.prune_vocabulary(Network(rows), tokenizer, torch.zeros(rows)).kept)
     keep = least + 20
     report = ccompress.prune_vocabulary(Network(rows), tokenizer, ALL, keep=keep)
@@ -175,7 +175,7 @@ def test_a_model_of_transformers_and_its_tokenizer_are_pruned_compressed_and_sav
 
 
 @torch.no_grad()
-def test_an_output_layer_of_its_own_is_pruned_too():
+def test_an_output_layer_that_is_not_tied_is_pruned_too():
     model, tokenizer = bert(wordpiece())
     decoder = model.cls.predictions.decoder
     decoder.weight = nn.Parameter(torch.randn_like(decoder.weight))
@@ -186,7 +186,7 @@ def test_an_output_layer_of_its_own_is_pruned_too():
     torch.testing.assert_close(model(input_ids=after).logits, expected[..., report.kept])
 
 
-def test_what_cannot_be_pruned_is_refused_and_unchanged():
+def test_refused_models_and_tokenizers_stay_unchanged():
     tokenizer = wordpiece()
     rows = tokenizer.get_vocab_size()
     network = Network(rows)

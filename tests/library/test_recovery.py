@@ -44,7 +44,7 @@ def recover(model, teacher, data=BATCHES, **options):
     "output", ["last", "pooled", lambda output_states, words: output_states[:, 0]]
 )
 @pytest.mark.parametrize("loss", ["mse", "cosine"])
-def test_the_outputs_come_nearer_to_the_teacher(output, loss):
+def test_recovery_brings_the_outputs_nearer_to_the_teacher(output, loss):
     model, teacher = pair()
     before = state(teacher)
     losses = recover(model, teacher, output=output, loss=loss)
@@ -54,7 +54,7 @@ def test_the_outputs_come_nearer_to_the_teacher(output, loss):
     assert all(parameter.grad is None for parameter in model.parameters())
 
 
-def test_the_first_loss_is_the_distance_without_dropout_and_modes_are_put_back():
+def test_the_first_loss_is_the_distance_without_dropout_and_modes_are_restored():
     model, teacher = pair()
     model.train()
     teacher.eval()
@@ -64,7 +64,7 @@ def test_the_first_loss_is_the_distance_without_dropout_and_modes_are_put_back()
     assert (model.training, model.hidden[2].training, teacher.training) == (True, True, False)
 
 
-def test_frozen_tables_stay_and_the_rest_adapts_and_the_reverse():
+def test_only_the_rest_adapts_to_frozen_tables_and_only_tables_adapt_on_request():
     model, teacher = pair("quantization", 0.9)
     before = state(model)
     losses = recover(model, teacher)
@@ -81,7 +81,7 @@ def test_frozen_tables_stay_and_the_rest_adapts_and_the_reverse():
     assert changed == {"words.A", "words.B"}
 
 
-def test_each_epoch_reads_all_texts_once_those_of_a_step_of_similar_length():
+def test_each_epoch_reads_all_texts_once_in_steps_of_similar_lengths():
     lengths = torch.randint(1, 400, (1000,), generator=DRAW).tolist()
     plan = recovery._Plan(1000, 2, 16, 1e-5, 1e-3, 3, "last", "mse", False, 0)
     first, second = plan.batches(0, lengths), plan.batches(1, lengths)
@@ -102,7 +102,7 @@ class Stopped(Exception):
 
 @pytest.mark.parametrize("method", ["in_training_svd", "in_training_svd_mixed"])
 @pytest.mark.parametrize("stop", [5, 11, 24])
-def test_an_interrupted_recovery_goes_on_to_the_last_bit(tmp_path, monkeypatch, stop, method):
+def test_an_interrupted_recovery_continues_exactly(tmp_path, monkeypatch, stop, method):
     def fresh():
         teacher = Network()
         model = copy.deepcopy(teacher)
@@ -131,7 +131,7 @@ def test_an_interrupted_recovery_goes_on_to_the_last_bit(tmp_path, monkeypatch, 
     else:
         recover(model, teacher, epochs=3, checkpoint=file)
     monkeypatch.setattr(recovery, "_inputs", read)
-    model, teacher = fresh()  # in another process
+    model, teacher = fresh()  # as in another process
     assert recover(model, teacher, epochs=3, checkpoint=file) == expected
     for name, tensor in model.state_dict().items():
         assert torch.equal(tensor, uninterrupted.state_dict()[name])
@@ -142,7 +142,7 @@ def test_an_interrupted_recovery_goes_on_to_the_last_bit(tmp_path, monkeypatch, 
         recover(model, teacher, epochs=3, checkpoint=file)
 
 
-def test_texts_are_read_by_a_tokenizer_and_padding_counts_nothing():
+def test_texts_are_tokenized_and_padding_does_not_count():
     transformers = pytest.importorskip("transformers")
     tokenizers = pytest.importorskip("tokenizers")
     words = {"[PAD]": 0, "[UNK]": 1} | {f"w{i}": i + 2 for i in range(V - 2)}
@@ -188,12 +188,12 @@ def test_texts_are_read_by_a_tokenizer_and_padding_counts_nothing():
         (BATCHES, {"upper": 1e-6}, "give 0 < lower < upper"),
     ],
 )
-def test_bad_input(data, options, message):
+def test_bad_arguments_are_refused(data, options, message):
     with pytest.raises(InputError, match=message):
         recover(*pair(), data, **options)
 
 
-def test_other_networks_are_refused():
+def test_networks_that_cannot_be_recovered_are_refused():
     model, teacher = pair()
     for parameter in model.parameters():
         parameter.requires_grad_(False)
@@ -209,7 +209,7 @@ def test_other_networks_are_refused():
         recover(sparse, teacher)
 
 
-def test_a_loss_that_is_not_finite_ends_it():
+def test_a_loss_that_is_not_finite_ends_the_recovery():
     model, teacher = pair()
     with torch.no_grad():
         model.words.A[:] = torch.nan

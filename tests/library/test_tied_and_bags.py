@@ -1,4 +1,4 @@
-"""What reads a compressed table, against a dense computation in float64."""
+"""Modules that read a compressed table agree with a dense computation in float64."""
 
 import copy
 import subprocess
@@ -17,19 +17,19 @@ from ccompress.library.tables import tables_of
 V, D = 600, 12
 DRAW = torch.Generator().manual_seed(0)
 IDS = torch.randint(0, V, (40,), generator=DRAW)
-IDS[::7] = 3  # the padding, and an index that is read often
-OFFSETS = torch.tensor([0, 4, 4, 15, 40])  # a bag without words, and one at the end
+IDS[::7] = 3  # a frequent index, which is padding in some tests
+OFFSETS = torch.tensor([0, 4, 4, 15, 40])  # one bag in the middle and the last bag are empty
 WEIGHTS = torch.rand(40, generator=DRAW, dtype=torch.float64)
 
 
 def dense_of(compressed):
-    """A trainable table of the same numbers."""
+    """A trainable table with the same numbers."""
     table = table_of(compressed)
     return table(torch.arange(V)).detach().double().requires_grad_()
 
 
 def gradients_fit(table, dense):
-    """Those of the factors follow from that of their product by the chain rule."""
+    """Check that the gradients of the factors follow from that of the table by the chain rule."""
     A, B = table.A.detach(), table.B.detach()
     gradient = table.A.grad.to_dense() if table.A.grad.is_sparse else table.A.grad
     torch.testing.assert_close(gradient, dense.grad @ B.T)
@@ -50,7 +50,9 @@ def gradients_fit(table, dense):
         ("max", False, False),
     ],
 )
-def test_bags(mode, weighted, by_frequency, shape, sparse, padding_idx):
+def test_a_compressed_bag_agrees_with_embedding_bag(
+    mode, weighted, by_frequency, shape, sparse, padding_idx
+):
     if sparse and mode == "max":
         pytest.skip("torch has no sparse gradient of max")
     torch.manual_seed(0)
@@ -89,7 +91,7 @@ def test_bags(mode, weighted, by_frequency, shape, sparse, padding_idx):
     (actual * target).sum().backward()
     (expected * target).sum().backward()
     if by_frequency:
-        # By its definition. torch's own, on a CPU (2.13), divides by the count of another index.
+        # By the definition; torch 2.13 divides by the count of another index on a CPU.
         dense.grad /= ids.flatten().bincount(minlength=V).clamp(min=1).unsqueeze(1)
     gradients_fit(table_of(network["bag"]), dense)
     if weighted:
@@ -98,7 +100,7 @@ def test_bags(mode, weighted, by_frequency, shape, sparse, padding_idx):
 
 @pytest.mark.parametrize("method", ["quantization", "product_quantization"])
 @pytest.mark.parametrize("mode", ["sum", "mean", "max"])
-def test_bags_of_frozen_tables(method, mode):
+def test_bags_of_frozen_tables_agree_with_embedding_bag(method, mode):
     network = nn.Sequential(nn.EmbeddingBag(V, D, mode=mode, padding_idx=3))
     compress(network, 0.5, method)
     expected = F.embedding_bag(IDS, dense_of(network[0]).float(), OFFSETS, mode=mode, padding_idx=3)
@@ -137,7 +139,7 @@ def test_the_gradient_is_scaled_by_frequency():
 
 
 class Tied(nn.Module):
-    """Two embeddings and scores of one table."""
+    """A network in which two embeddings and the scores share one table."""
 
     def __init__(self, bias=True, dtype=torch.float64, **options):
         super().__init__()
@@ -153,7 +155,7 @@ class Tied(nn.Module):
 
 @pytest.mark.parametrize("sparse", [False, True])
 @pytest.mark.parametrize("bias", [False, True])
-def test_tied_tables(bias, sparse):
+def test_tied_modules_share_one_compressed_table(bias, sparse):
     network = Tied(bias, sparse=sparse, padding_idx=3)
     [table] = tables_of(network)
     assert list(table.readers) == ["encoder", "decoder", "scores"]
@@ -177,7 +179,7 @@ def test_tied_tables(bias, sparse):
 
 
 @pytest.mark.parametrize("method", ["in_training_svd_int8", "in_training_svd_mixed"])
-def test_finishing_a_tied_table_finishes_all_that_read_it(method):
+def test_finishing_a_tied_table_changes_all_modules_that_read_it(method):
     network = Tied(dtype=torch.float32, padding_idx=3)
     counts = [IDS] if method == "in_training_svd_mixed" else None
     report = compress(network, 0.5, method, counts=counts)
@@ -221,7 +223,7 @@ def train_in_two_processes(rank, store, results):
 
 @pytest.mark.slow
 def test_two_processes_train_alike(tmp_path):
-    """DistributedDataParallel averages the gradients: as one process with both halves."""
+    """DistributedDataParallel averages the gradients, so one process with both halves agrees."""
     arguments = (tmp_path / "store", tmp_path)
     commands = [[sys.executable, __file__, str(rank), *map(str, arguments)] for rank in (0, 1)]
     processes = [subprocess.Popen(command) for command in commands]

@@ -1,4 +1,4 @@
-"""Models of transformers: saved and loaded by their own functions; tied weights; what else they do.
+"""Compressed models of transformers: saving and loading, tied weights, and their other functions.
 
 The weights are random; nothing is downloaded.
 """
@@ -44,7 +44,7 @@ MBART = {
 }
 GPT2 = {"vocab_size": V, "n_embd": D, "n_layer": 1, "n_head": 2, **ENDS}
 GPT2 |= {"resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0}
-# class, configuration, options, the embedding
+# class, class of the configuration, options, name of the embedding
 MODELS = {
     "bert": (
         "BertForSequenceClassification",
@@ -93,7 +93,7 @@ def test_from_pretrained_reads_what_save_pretrained_wrote(tmp_path, which, metho
         model, report = type(model).from_pretrained(tmp_path, output_loading_info=True)
         assert not any(report.values()), report
         assert torch.equal(outputs(model), expected)
-        model.tie_weights()  # ties what is not compressed, and harms nothing
+        model.tie_weights()  # it ties uncompressed weights only
         assert torch.equal(outputs(model), expected)
         model.save_pretrained(tmp_path / round_)
         tmp_path /= round_
@@ -111,7 +111,7 @@ def own_buffers(model):
 
 
 @pytest.mark.parametrize("which", ["bert", "mbart"])
-def test_a_model_with_a_head_less_or_more_reads_it(tmp_path, which):
+def test_a_model_with_another_head_can_be_loaded(tmp_path, which):
     model = compressed(which)
     model.save_pretrained(tmp_path / "whole")
     base = ccompress.restore(transformers.AutoModel, tmp_path / "whole")
@@ -122,7 +122,7 @@ def test_a_model_with_a_head_less_or_more_reads_it(tmp_path, which):
     assert torch.equal(table_of(again.get_input_embeddings()).A, table.A)
 
 
-def test_save_and_restore_take_such_models_too(tmp_path):
+def test_save_and_restore_accept_models_of_transformers(tmp_path):
     model = compressed("bert")
     ccompress.save(model, tmp_path / "bert")
     again = ccompress.restore(transformers.AutoModelForSequenceClassification, tmp_path / "bert")
@@ -133,8 +133,8 @@ def test_save_and_restore_take_such_models_too(tmp_path):
         ccompress.restore(transformers.AutoModel, tmp_path / "nothing")
 
 
-def test_a_model_inside_a_module_of_ones_own_is_known_too(tmp_path):
-    """As in sentence-transformers: the model of transformers is a part."""
+def test_a_model_inside_a_users_module_is_saved_too(tmp_path):
+    """In sentence-transformers, the model of transformers is a part of another module."""
     module = nn.ModuleDict({"encoder": new_model("bert")})
     ccompress.compress(module, 0.5, name="*.word_embeddings")
     expected = outputs(module["encoder"])
@@ -147,7 +147,7 @@ def test_a_model_inside_a_module_of_ones_own_is_known_too(tmp_path):
 
 
 @pytest.mark.parametrize("lost", ["A", "structure"])
-def test_a_checkpoint_that_lacks_a_tensor_is_refused_by_its_name(tmp_path, lost):
+def test_the_error_of_an_incomplete_checkpoint_names_the_tensor(tmp_path, lost):
     model = compressed("bert lm")
     model.save_pretrained(tmp_path)
     file = tmp_path / "model.safetensors"
@@ -169,8 +169,8 @@ def test_a_checkpoint_of_another_shape_is_an_error(tmp_path):
 
 
 @pytest.mark.parametrize("which", ["bert", "gpt2"])
-def test_without_ccompress_it_is_an_error_and_no_random_table(tmp_path, which, monkeypatch):
-    """As in a process that never imported it: transformers does not know the form."""
+def test_without_ccompress_loading_is_an_error(tmp_path, which, monkeypatch):
+    """A process that never imported ccompress must not get a random table."""
     from transformers.quantizers import auto
 
     model = compressed(which)
@@ -181,7 +181,7 @@ def test_without_ccompress_it_is_an_error_and_no_random_table(tmp_path, which, m
         type(model).from_pretrained(tmp_path)
 
 
-def test_what_is_in_training_is_not_saved(tmp_path):
+def test_a_table_in_training_is_not_saved(tmp_path):
     model = new_model("bert")
     name = "bert.embeddings.word_embeddings"
     ccompress.compress(model, 0.5, "in_training_svd_mixed", name, counts=[IDS])
@@ -196,8 +196,8 @@ def test_what_is_in_training_is_not_saved(tmp_path):
 
 
 @pytest.mark.parametrize("which", ["bert lm", "roberta lm", "gpt2", "t5", "mbart"])
-def test_tied_weights_read_one_table_at_both_ends(which):
-    """Against the model as it was, whose weight is the product of the factors."""
+def test_tied_inputs_and_outputs_share_one_table(which):
+    """The outputs and gradients equal those of an uncompressed model with the weight A B."""
     model, dense = new_model(which).double(), new_model(which).double()
     name = dense.get_input_embeddings()
     ccompress.compress(model, 0.5, name=MODELS[which][3])
@@ -220,8 +220,8 @@ def test_tied_weights_read_one_table_at_both_ends(which):
         torch.testing.assert_close(gradients[model][other], gradients[dense][other])
 
 
-def test_the_scores_go_through_b_first():
-    """So they cost k (V + d) a token instead of V d: no V x d product is ever made."""
+def test_scores_are_multiplied_by_b_first():
+    """A token costs k (V + d) instead of V d, because the V x d table is never computed."""
     model = compressed("gpt2")
     made_shapes = []
 
@@ -238,10 +238,10 @@ def test_the_scores_go_through_b_first():
     assert (IDS.numel(), table_of(model.get_input_embeddings()).rank) in made_shapes
 
 
-# what models do
+# other functions of models
 
 
-def test_the_input_embeddings_are_the_compressed_ones():
+def test_get_input_embeddings_returns_the_compressed_embedding():
     model = compressed("bert")
     embeddings = model.get_input_embeddings()
     assert isinstance(embeddings, ccompress.LowRankEmbedding)
@@ -280,7 +280,7 @@ def test_a_frozen_table_is_not_resized_and_a_copy_knows_that():
 
 
 @pytest.mark.parametrize("which", ["bert lm", "t5"])
-def test_a_copy_trains_alike_and_apart(which):
+def test_a_copy_is_tied_and_independent(which):
     model = compressed(which)
     copied = copy.deepcopy(model)
     table = table_of(copied.get_input_embeddings())
@@ -291,8 +291,8 @@ def test_a_copy_trains_alike_and_apart(which):
     assert not torch.equal(outputs(model), outputs(copied))
 
 
-def test_it_is_cast_and_trained_after_it_was_loaded(tmp_path, monkeypatch):
-    # A folder of our tests is called datasets, and pytest makes it importable under that name.
+def test_a_loaded_model_can_be_cast_and_trained(tmp_path, monkeypatch):
+    # pytest makes our folder tests/data/datasets importable as `datasets`.
     monkeypatch.setattr(transformers.trainer, "is_datasets_available", lambda: False)
     compressed("bert lm").save_pretrained(tmp_path)
     model = transformers.BertForMaskedLM.from_pretrained(tmp_path)
@@ -328,7 +328,7 @@ def test_gradient_checkpointing_changes_no_gradient(which):
 
 @pytest.mark.parametrize("method", ["in_training_svd", "quantization"])
 @pytest.mark.parametrize("which", ["bert lm", "gpt2"])
-def test_autocast_and_bfloat16(which, method):
+def test_models_work_under_autocast_and_in_bfloat16(which, method):
     model, dense = compressed(which, method), new_model(which)
     with torch.autocast("cpu", torch.bfloat16):
         scores = outputs(model)
@@ -339,14 +339,14 @@ def test_autocast_and_bfloat16(which, method):
 
 
 @pytest.mark.parametrize("method", ["in_training_svd", "quantization"])
-def test_compiles(method):
+def test_a_compressed_model_compiles(method):
     torch.compiler.reset()
     model = compressed("bert lm", method)
     compiled = torch.compile(model, backend="aot_eager")
     torch.testing.assert_close(outputs(compiled), outputs(model))
 
 
-def test_peft_adapts_what_is_not_compressed(tmp_path):
+def test_peft_adapts_uncompressed_layers(tmp_path):
     peft = pytest.importorskip("peft")
     model = compressed("bert")
     expected = outputs(model)
@@ -358,13 +358,13 @@ def test_peft_adapts_what_is_not_compressed(tmp_path):
     trained = outputs(adapted.eval())
     adapted.save_pretrained(tmp_path)
     again = peft.PeftModel.from_pretrained(compressed("bert"), tmp_path).eval()
-    # the head is drawn afresh with the same seed; the adapters come from the file
+    # The head is drawn again with the same seed, and the adapters are read from the file.
     torch.testing.assert_close(outputs(again), trained)
     merged = again.merge_and_unload()
     torch.testing.assert_close(outputs(merged), trained, atol=1e-5, rtol=1e-4)
 
 
-def test_peft_refuses_to_adapt_the_compressed_table_by_name():
+def test_peft_refuses_to_adapt_the_compressed_table():
     peft = pytest.importorskip("peft")
     config = peft.LoraConfig(target_modules=["word_embeddings"])
     with pytest.raises(ValueError, match="LowRankEmbedding"):

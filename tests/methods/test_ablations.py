@@ -1,4 +1,4 @@
-"""Methods and options that ask why a method works: what they make of a table."""
+"""Methods and options that help to explain why a method works."""
 
 import numpy as np
 import pandas as pd
@@ -62,7 +62,7 @@ def test_frozen_factors_are_those_of_in_training_svd_and_do_not_train(table):
     assert not any(parameter.requires_grad for parameter in frozen.parameters())
 
 
-def test_random_columns_know_nothing_of_the_vectors_but_their_size(table):
+def test_random_columns_depend_only_on_the_size_of_the_vectors(table):
     torch.manual_seed(0)
     embedding = RandomColumns().prepare(table, 0.75)
     assert isinstance(embedding, nn.Embedding)
@@ -94,7 +94,7 @@ def test_directions_without_extent_are_zero_in_a_table_without_singular_values()
 
 
 @pytest.mark.parametrize("rate", [0.75, 0.8, 0.85])
-def test_row_quantization_stores_what_the_rate_leaves(table, rate):
+def test_row_quantization_stores_no_more_than_the_rate_leaves(table, rate):
     embedding = RowQuantization().compress(table, rate, torch.ones(V))
     kept = tensor_bytes(embedding)
     assert 0.6 * (1 - rate) * 4 * V * D <= kept <= round((1 - rate) * 4 * V * D)
@@ -108,7 +108,7 @@ def test_row_quantization_names_the_largest_rate():
 
 
 def test_a_schedule_that_restarts_begins_again_at_the_step(ccompress, tmp_path):
-    """CALR with a cycle of two epochs, and the step after three of seven: in mid-cycle."""
+    """The cycle of CALR is two epochs, and the step after three of seven epochs is in mid-cycle."""
     tiny = tiny_data.write(tmp_path / "data")
     words = ["method=in_training_svd", "train.epochs=7", "method.compress_at=0.4", "schedule=calr"]
     rates = {}
@@ -137,8 +137,8 @@ def test_an_unknown_choice_is_refused(wrong, message):
         wrong()
 
 
-def test_a_later_option_at_its_first_value_leaves_the_id_as_it_was():
-    """Runs from before the option exist; any other value is another run."""
+def test_a_later_option_with_its_first_value_does_not_change_the_id():
+    """Runs from before the option keep their ids. Another value gives another id."""
     plain = settings("method=pre_training_svd")
     assert "singular_values" not in plain.identity["method"]
     assert settings("method=pre_training_svd", "method.rank=projection").run_id == plain.run_id

@@ -1,4 +1,4 @@
-"""The methods that go beyond the paper: what they make of a table, and whole runs with them."""
+"""The methods that go beyond the paper: their embeddings, and complete runs."""
 
 import csv
 
@@ -45,7 +45,7 @@ def counts():
 
 @pytest.mark.parametrize("rate", [0.5, 0.75, 0.8, 0.9])
 @pytest.mark.parametrize("method", METHODS, ids=lambda method: method.__name__)
-def test_what_is_stored_never_exceeds_what_the_rate_leaves(table, counts, method, rate):
+def test_stored_bytes_never_exceed_the_rate(table, counts, method, rate):
     method = method()
     embedding = method.finish(method.compress(table, rate, counts))
     original = tensor_bytes(torch.nn.Embedding(ROWS, DIM))
@@ -55,7 +55,7 @@ def test_what_is_stored_never_exceeds_what_the_rate_leaves(table, counts, method
     size = method.shipped_size(embedding, method.size(ROWS, DIM, rate))
     assert size.bits == getattr(embedding, "bits", 8 if "Int8" in type(method).__name__ else None)
     assert size.rank == getattr(embedding, "rank", None)
-    if size.rank != DIM:  # a full rank needs less than the rate leaves
+    if size.rank != DIM:  # a full rank may take less than the rate leaves
         assert kept >= (1 - rate) * original * 0.6
 
 
@@ -70,7 +70,7 @@ def test_a_rate_out_of_reach_names_the_largest_that_works(method):
         method().size(ROWS, DIM, round(largest + 2e-5, 7))
 
 
-def test_codebook_quantization_is_nearer_to_the_table_than_even_at_the_same_rate(table, counts):
+def test_a_codebook_is_nearer_to_the_table_than_even_values_at_the_same_rate(table, counts):
     rows = torch.arange(ROWS)
     for rate in (0.9, 0.95):
         codebook = CodebookQuantization().compress(table, rate, counts)
@@ -96,7 +96,7 @@ def test_factors_train_at_four_times_the_rank_and_are_rounded_at_the_end(table, 
     assert method.reference_epochs(15) == plain.reference_epochs(15) == 8
 
 
-def test_the_best_epoch_of_byte_factors_is_chosen_with_what_the_option_says(table, counts):
+def test_an_option_says_which_form_of_byte_factors_chooses_the_best_epoch(table, counts):
     trained = InTrainingSVDInt8().compress(table, 0.9, counts)
     assert InTrainingSVDInt8().evaluated(trained) is trained
     method = InTrainingSVDInt8(best_epoch="shipped")
@@ -106,7 +106,7 @@ def test_the_best_epoch_of_byte_factors_is_chosen_with_what_the_option_says(tabl
         InTrainingSVDInt8(best_epoch="ship")
 
 
-def test_frequent_words_weigh_by_the_root_of_their_count(table, counts):
+def test_words_are_weighted_by_the_square_root_of_their_count(table, counts):
     weighted = InTrainingSVDWeighted().compress(table, 0.8, counts)
     plain = InTrainingSVD().compress(table, 0.8, counts)
     assert weighted.rank == plain.rank
@@ -134,7 +134,9 @@ def test_frequent_words_weigh_by_the_root_of_their_count(table, counts):
         ("in_training_svd_mixed", 0.9, 600, "int4"),
     ],
 )
-def test_what_a_run_has_tested_is_what_it_ships(ccompress, tmp_path, method, rate, words, rest):
+def test_the_shipped_model_gives_the_predictions_that_were_tested(
+    ccompress, tmp_path, method, rate, words, rest
+):
     tiny = tiny_data.write(tmp_path / "data", words=words)
     done = ccompress(*tiny, f"method={method}", f"rate={rate}", "network=lstm", f"rest={rest}")
     assert done.returncode == 0, done.stderr

@@ -74,7 +74,7 @@ def test_what_is_frozen_stays_frozen_when_folded(name, freeze):
 
 @pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU, nn.RNN])
 @pytest.mark.parametrize("bidirectional", [False, True])
-def test_every_recurrent_layer_of_torch_can_read_the_factor(
+def test_the_factor_is_folded_into_every_recurrent_layer_of_torch(
     monkeypatch, kind, bidirectional, device
 ):
     class Recurrent(DAN):
@@ -99,12 +99,12 @@ def test_every_recurrent_layer_of_torch_can_read_the_factor(
 
     monkeypatch.setattr(kind, "flatten_parameters", watched)
     folded = fold(net)
-    assert flattened[-1] == RANK  # with the factor in it
+    assert flattened[-1] == RANK  # flattened after the factor was folded in
     assert torch.allclose(folded(batch), net(batch), atol=1e-6)
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_there_is_nothing_to_fold_without_factors(name):
+def test_networks_without_factors_are_not_folded(name):
     net = network(name, torch.randn(ROWS, DIM))
     assert fold(net) is net
     for embedding in (
@@ -116,7 +116,7 @@ def test_there_is_nothing_to_fold_without_factors(name):
         assert fold(net) is net
 
 
-def test_a_network_that_names_no_first_layer_stays_as_it_is():
+def test_a_network_that_names_no_first_layer_is_not_folded():
     class Squared(DAN):
         def first_layer(self):
             return None
@@ -134,7 +134,7 @@ def test_a_layer_that_cannot_be_folded_into_is_named():
         fold(Wrong(LowRankEmbedding(ROWS, DIM, RANK), DIM, 3))
 
 
-def test_the_closed_form_counts_the_folded_network():
+def test_the_formula_of_flops_agrees_with_the_folded_network():
     net = factorised("dan").eval()
     folded = fold(net)
     sentence = next(evaluation_batches(encoded([[3, 4, 5, 4]])))

@@ -24,7 +24,7 @@ def net(request, device):
 
 
 def single(net, sentence):
-    """Scores of one sentence by itself, from the parameters, word by word."""
+    """The scores of one sentence alone, computed from the parameters."""
     vectors = net.embedding.weight[torch.tensor(sentence, device=net.embedding.weight.device)]
     if isinstance(net, NETWORKS["dan"]):
         hidden = vectors.mean(0)
@@ -36,7 +36,7 @@ def single(net, sentence):
     return net.output(hidden)
 
 
-def test_a_sentence_gets_the_same_whatever_it_is_batched_with(net, device):
+def test_the_scores_of_a_sentence_do_not_depend_on_its_batch(net, device):
     split = random_split(300, ROWS, 0, longest=20).to(device)
     scores = predict(net, split)
     begin = 0
@@ -60,7 +60,8 @@ def test_word_dropout_averages_the_words_that_are_left(device):
     split = encoded([[2, 3, 4, 5, 6, 7, 8, 9], [2]] * 200).to(device)
     batch = next(evaluation_batches(split))
     mean = net.train().average(net.embedding(batch.words), batch)
-    # All words are ones, so a mean over those left is one too; one word alone is lost half the time
+    # All vectors are ones, so the mean of the remaining words is one. A single word is dropped in
+    # half of the cases.
     values = mean[:, 0].detach()
     assert set(values.round(decimals=5).tolist()) == {0.0, 1.0}
     assert 0.3 < (values[batch.lengths == 1] == 0).float().mean() < 0.7
@@ -76,7 +77,7 @@ def test_gradients_name_each_word_of_a_batch_once(net, device):
 
 
 def test_factors_are_trained_as_two_layers_are(net, device):
-    """Scores and gradients of the product A B, which the network itself never makes."""
+    """The scores and gradients equal those of the product A B, which the network never computes."""
     batch = next(evaluation_batches(random_split(50, ROWS, 0, longest=9).to(device)))
     for module in net.modules():  # dropout off; cuDNN gives no gradients in evaluation
         if hasattr(module, "dropout"):
@@ -101,7 +102,7 @@ def test_factors_are_trained_as_two_layers_are(net, device):
 
 
 def gradients(name, kind, device):
-    """Of every parameter after one backward pass at the sizes of the experiments, on the CPU."""
+    """The gradients of all parameters, with the sizes of the experiments, moved to the CPU."""
     options = {"dan": {"word_dropout": 0.0}, "lstm": {"dropout": 0.0}}[name]
     torch.manual_seed(0)
     net = network(name, torch.randn(500, 300), classes=6, **options)
@@ -112,14 +113,14 @@ def gradients(name, kind, device):
     return [parameter.grad.cpu().to_dense() for parameter in net.parameters()]
 
 
-# Not of mixed factors: a number between two levels may be rounded to either.
+# Mixed factors are left out, since a number between two levels may be rounded to either.
 @pytest.mark.parametrize("kind", ["table", "factors"])
 @pytest.mark.parametrize("name", NETWORKS)
-def test_gradients_are_those_of_the_cpu_and_cudnn_has_nothing_to_complain_of(name, kind, device):
+def test_gradients_equal_those_of_the_cpu_without_warnings_of_cudnn(name, kind, device):
     torch.set_warn_always(True)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("error")  # of weights that do not lie in one piece of memory
+            warnings.simplefilter("error")  # cuDNN warns of weights in separate pieces of memory
             read = gradients(name, kind, device)
     finally:
         torch.set_warn_always(False)
@@ -127,7 +128,7 @@ def test_gradients_are_those_of_the_cpu_and_cudnn_has_nothing_to_complain_of(nam
         torch.testing.assert_close(gradient, expected, rtol=1e-3, atol=1e-6)
 
 
-def test_flat_weights_lie_one_after_another_and_hand_gradients_on():
+def test_flat_weights_share_one_piece_of_memory_and_pass_gradients_on():
     weights = [torch.randn(shape, requires_grad=True) for shape in ((8, 3), (8, 2), 8, 8)]
     laid = flat([weight * 1 for weight in weights])
     begin = laid[0].data_ptr()
@@ -152,13 +153,13 @@ def test_flops_are_those_of_the_matrix_products():
     cell = nn.LSTMCell(width, 5)
     state = (torch.zeros(1, 5), torch.zeros(1, 5))
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        for _ in range(tokens):  # the counter sees nothing of nn.LSTM: a cell, unrolled
+        for _ in range(tokens):  # an unrolled cell, because the counter does not see nn.LSTM
             state = cell(torch.randn(1, width), state)
         lstm.output(state[0])
     assert lstm.flops(tokens, width) == counter.get_total_flops()
 
 
-def test_padded_sentences_get_the_same(net, device):
+def test_padded_sentences_have_the_same_scores(net, device):
     net.eval()
     batch = next(evaluation_batches(random_split(50, ROWS, 0, longest=9).to(device)))
     tokens = batch.words[batch.positions].split(batch.lengths.tolist())

@@ -1,4 +1,4 @@
-"""How bits are shared among tiers and columns."""
+"""The allocation of bits to tiers and columns."""
 
 import itertools
 
@@ -24,7 +24,7 @@ from ccompress.numerics.allocation import (
 
 
 def gaussian_error(step, bits):
-    """The mean squared error of 2^bits levels around 0, `step` apart, on a unit Gaussian."""
+    """The mean squared error on a unit Gaussian of 2^bits levels around 0 with distance `step`."""
     levels = step * (np.arange(2**bits) - (2**bits - 1) / 2)
     edges = [-np.inf, *((levels[1:] + levels[:-1]) / 2), np.inf]
     return sum(
@@ -40,7 +40,7 @@ def test_the_steps_and_errors_are_those_of_the_best_quantizer_of_a_gaussian(bits
     assert ERRORS[bits] == pytest.approx(best.fun, rel=1e-3)
 
 
-def test_a_tier_holds_the_words_that_are_as_frequent():
+def test_a_tier_holds_words_of_similar_frequency():
     counts = np.array([1000, 128, 127, 32, 31, 16, 8, 7, 6, 5, 4, 3, 2, 1, 0])
     assert tiers(counts).tolist() == [0, 0, 1, 1, 2, 2, 3, 4, 4, 5, 5, 6, 7, 8, 8]
 
@@ -84,7 +84,7 @@ def test_no_other_allocation_of_clearly_fewer_bytes_is_better():
             all_bits[:, : bits.shape[1]] = bits
             return (value * np.take(ERRORS, all_bits)).sum()
 
-        # The greedy choice may leave room for less than one more bit of the largest tier.
+        # The greedy choice may leave bytes that do not suffice for another bit of the largest tier.
         room = budget - max(sizes) // 8 - 2
         for entries in itertools.product(range(MOST_BITS + 1), repeat=4):
             other = np.array(entries).reshape(2, 2)

@@ -17,7 +17,7 @@ def squared_error(table, bits):
     return (values[nearest(table, values)] - table).square().mean().item()
 
 
-# Max 1960, table I: of a normal variable of variance 1, its error and outermost value
+# Max 1960, table I: the error and the outermost value for a normal variable with variance 1
 @pytest.mark.parametrize(
     ("bits", "error", "outermost"),
     [(1, 0.3634, 0.7980), (2, 0.1175, 1.510), (3, 0.03454, 2.152), (4, 0.009497, 2.733)],
@@ -47,7 +47,7 @@ def test_every_value_is_the_mean_of_the_numbers_that_are_nearest_to_it(array, bi
 
 @pytest.mark.parametrize("bits", range(1, 13))
 @pytest.mark.parametrize("power", [1, 3], ids=["normal", "heavy tails"])
-def test_its_error_is_below_that_of_evenly_spaced_values(bits, power, device):
+def test_the_error_is_below_that_of_evenly_spaced_values(bits, power, device):
     table = torch.randn(500, 60, generator=torch.Generator().manual_seed(0)).to(device) ** power
     even = dequantize(*quantize(table, bits), bits)
     assert squared_error(table, bits) < (even - table).square().mean().item()
@@ -58,7 +58,7 @@ def test_a_table_of_one_number_is_read_exactly():
     assert squared_error(table, 3) == 0
 
 
-def test_numbers_are_rounded_alike_in_every_block(device):
+def test_numbers_are_rounded_in_the_same_way_in_every_block(device):
     table = torch.randn(50, 4, generator=torch.Generator().manual_seed(0)).to(device)
     many = table.repeat(BLOCK // 50 + 2, 1)
     values = lloyd_max(table, 3)
@@ -66,7 +66,7 @@ def test_numbers_are_rounded_alike_in_every_block(device):
 
 
 @pytest.mark.parametrize("dim", [1, 7, 300])
-def test_parts_are_cut_as_evenly_as_they_can_be(dim):
+def test_parts_differ_in_length_by_at_most_one(dim):
     for parts in range(1, dim + 1):
         lengths = owners(dim, parts).bincount()
         assert len(lengths) == parts
@@ -87,7 +87,7 @@ def read(codes, centroids, parts):
 
 
 @pytest.mark.parametrize("parts", [2, 6, 10, 12])
-def test_product_quantization_is_deterministic_and_better_than_where_it_begins(parts, device):
+def test_product_quantization_is_deterministic_and_better_than_its_start(parts, device):
     table = torch.randn(600, 12, generator=torch.Generator().manual_seed(0)).to(device)
     codes, centroids = product(table, parts)
     again = product(table, parts)

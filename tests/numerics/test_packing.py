@@ -14,7 +14,7 @@ ALL_BITS = range(1, 33)
 def indices_of(bits, rows, dim, seed=0):
     rng = np.random.default_rng(seed)
     indices = rng.integers(0, 2**bits, size=(rows, dim))
-    indices[0] = 2**bits - 1  # every bit set: what overflows, overflows here
+    indices[0] = 2**bits - 1  # all bits are set, so that an overflow would show
     return torch.tensor(indices)
 
 
@@ -28,7 +28,7 @@ def test_packing_is_exact(b, device):
 
 
 @pytest.mark.parametrize("b", ALL_BITS)
-def test_layout_is_a_little_endian_bit_string_a_row(b, device):
+def test_each_row_is_a_little_endian_bit_string(b, device):
     indices = indices_of(b, rows=3, dim=9, seed=b).to(device)
     for row, numbers in zip(pack(indices, b).tolist(), indices.tolist(), strict=True):
         string = sum(number << (b * place) for place, number in enumerate(numbers))
@@ -45,7 +45,7 @@ def test_packing_is_exact_for_any_shape(data):
 
 
 @pytest.mark.parametrize("b", [3, 31])
-def test_rows_unpack_by_themselves_and_in_any_shape(b, device):
+def test_single_rows_are_unpacked_in_any_shape(b, device):
     indices = indices_of(b, rows=BLOCK + 2, dim=5).to(device)
     rows = torch.tensor([[BLOCK + 1, 0], [7, BLOCK]])
     assert torch.equal(unpack(pack(indices, b)[rows], b, 5).long(), indices[rows])
@@ -69,7 +69,7 @@ def test_packed_rows_keep_the_promised_reduction(dim):
 
 
 def reference(table, b):
-    """The nearest of numpy's evenly spaced values, by exhaustive search."""
+    """The nearest of evenly spaced values, by exhaustive search."""
     levels = np.linspace(table.min(), table.max(), 2**b)
     return levels[np.abs(table[..., None] - levels).argmin(-1)]
 
@@ -97,14 +97,14 @@ def test_quantization_error_is_at_most_half_a_step(b, dtype, device):
     assert abs(values.max() - table.max()) <= rounding
     assert (values - table).abs().max() <= step / 2 + rounding
     again, _, _ = quantize(values.double(), b)
-    if b <= 20 or dtype == torch.float64:  # beyond, float32 cannot tell neighbours apart
+    if b <= 20 or dtype == torch.float64:  # with more bits, neighbours are equal in float32
         assert torch.equal(again, indices)
 
 
-def test_quantize_works_by_blocks_as_at_once():
+def test_quantizing_in_blocks_equals_quantizing_at_once():
     generator = torch.Generator().manual_seed(0)
     table = torch.randn(BLOCK + 5, 3, generator=generator)
-    table[-1, -1] = 50  # the range belongs to the table, not to a block
+    table[-1, -1] = 50  # the range is that of the table and not of a block
     indices, lower, upper = quantize(table, 4)
     assert upper == 50
     expected = ((table.double() - lower) / ((upper - lower).double() / 15)).round()

@@ -19,17 +19,17 @@ from ccompress.numerics.rates import (
 
 @settings(deadline=None)
 @given(st.integers(0, 9999))
-def test_kept_is_exact_for_decimal_rates(digits):
+def test_the_kept_fraction_of_a_decimal_rate_is_exact(digits):
     assert kept_fraction(float(f"0.{digits:04d}")) == Fraction(10_000 - digits, 10_000)
 
 
-def test_kept_defeats_binary_floating_point():
+def test_binary_floating_point_does_not_change_a_rank():
     assert int((1 - 0.9) * 300) == 29
     assert rank_of_projection(300, 0.9) == 30
 
 
 @pytest.mark.parametrize("rate", [1, 1.0, -0.1, float("nan"), float("inf"), "x", None, True])
-def test_kept_refuses_what_is_not_a_rate(rate):
+def test_other_values_than_rates_are_refused(rate):
     with pytest.raises(InputError, match="0 <= rate < 1"):
         kept_fraction(rate)
 
@@ -65,7 +65,7 @@ def test_the_largest_rate_that_the_error_names_works(rows, dim):
         rank_of_factors(rows, dim, round(largest + 0.00001, 5))
 
 
-def test_errors_of_ranks():
+def test_impossible_ranks_are_refused():
     with pytest.raises(InputError, match=r"the largest rate that works is 0\.99$"):
         rank_of_projection(100, 0.991)
     with pytest.raises(InputError, match="every other rate"):
@@ -99,18 +99,18 @@ def test_bits_of_other_widths():
     ],
 )
 def test_bits_that_make_nothing_smaller_are_refused(rows, dim, rate, width, size, table):
-    """Rows are whole bytes, and the scale has two ends."""
+    """Rows take whole bytes, and the two ends of the range take bytes too."""
     with pytest.raises(InputError, match=f"{size:,} bytes of {table:,} .* nothing gets smaller"):
         quantized_bits(rows, dim, rate, width)
     assert quantized_bits(rows + 9, dim, 0.75, width) == width // 4
 
 
-def test_a_rate_that_leaves_no_bit_names_the_largest_that_does():
+def test_the_error_of_a_rate_that_leaves_no_bit_names_the_largest_rate():
     with pytest.raises(InputError, match=r"rate=0\.97 leaves no bit of 32.* is 0\.96875$"):
         quantized_bits(100, 300, 0.97)
 
 
-# What each takes, as the embeddings' own tests measure it; and its largest useful size.
+# The bytes of each size, as the tests of the embeddings measure them, and the largest useful size.
 BYTES = {
     rank_of_byte_factors: (lambda k, rows, dim: k * (rows + dim + 4) + 16, lambda dim: dim),
     codebook_bits: (lambda b, rows, dim: rows * bytes_per_row(b, dim) + 4 * 2**b, lambda dim: 16),
@@ -121,7 +121,7 @@ BYTES = {
 @pytest.mark.parametrize("largest_size", BYTES)
 @settings(deadline=None)
 @given(st.integers(1, 10**6), st.integers(1, 1000), st.integers(0, 999))
-def test_sizes_with_their_codebooks_are_the_largest_that_fit(largest_size, rows, dim, thousandths):
+def test_sizes_with_codebooks_are_the_largest_that_fit(largest_size, rows, dim, thousandths):
     size, largest = BYTES[largest_size]
     budget = Fraction(1000 - thousandths, 1000) * 4 * rows * dim
     try:
@@ -147,7 +147,7 @@ def test_the_largest_rate_of_sizes_with_codebooks_works(largest_size, rows, dim)
 
 
 @pytest.mark.parametrize(("rows", "dim"), [(10_000, 300), (15_000, 300), (100_000, 300)])
-def test_factors_of_one_byte_have_the_rank_of_a_rate_four_times_as_far_from_one(rows, dim):
+def test_byte_factors_have_the_rank_of_float_factors_with_four_times_the_bytes(rows, dim):
     assert rank_of_byte_factors(rows, dim, 0.975) == rank_of_factors(rows, dim, 0.9)
     assert rank_of_byte_factors(rows, dim, 0.5) == dim
 

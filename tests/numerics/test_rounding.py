@@ -1,4 +1,4 @@
-"""Rows of few bits with a step each."""
+"""Rounding to few bits with a step for each row."""
 
 import zlib
 
@@ -15,12 +15,12 @@ WEIGHTS = torch.randn(7, 5, 3, generator=torch.Generator().manual_seed(0)) * 10.
 
 @pytest.mark.parametrize("bits", [2, 4, 8])
 def test_each_number_is_the_nearest_multiple_of_its_rows_step(bits):
-    """Against numpy, row by row."""
+    """The expected values are computed with numpy, row by row."""
     largest = 2 ** (bits - 1) - 1
     rows = rounding.round_rows(WEIGHTS, bits)
     values = rows.values()
     for row, step, value in zip(WEIGHTS, rows.steps, values, strict=True):
-        # bfloat16 keeps the upper half of float32, to nearest.
+        # A step has the 16 upper bits of float32, rounded to nearest.
         exact = (row.abs().max() / largest).numpy()
         assert abs(float(step) / exact - 1) <= 2**-8
         assert np.float32(step).view(np.uint32) % 2**16 == 0
@@ -32,7 +32,7 @@ def test_each_number_is_the_nearest_multiple_of_its_rows_step(bits):
 
 @pytest.mark.parametrize("bits", [2, 4, 8])
 @pytest.mark.parametrize("seed", range(20))
-def test_rounded_again_nothing_changes_to_the_last_bit(bits, seed):
+def test_rounding_again_changes_nothing(bits, seed):
     weights = torch.randn(50, 9, generator=torch.Generator().manual_seed(seed)) ** 3
     weights[3] = 0
     once = rounding.rounded(weights, bits)
@@ -43,7 +43,7 @@ def test_rounded_again_nothing_changes_to_the_last_bit(bits, seed):
 
 
 @pytest.mark.parametrize("bits", [3, 4, 8])
-def test_what_is_stored_is_what_was_rounded(bits):
+def test_stored_rows_are_read_exactly(bits):
     rows = rounding.round_rows(WEIGHTS, bits)
     stream, steps = rounding.packed(rows)
     assert (
@@ -63,7 +63,7 @@ def test_what_is_stored_is_what_was_rounded(bits):
 
 
 @pytest.mark.parametrize("bits", [4, 8])
-def test_what_is_stored_is_near_the_entropy_of_the_multiples(bits):
+def test_stored_bytes_are_near_the_entropy_of_the_multiples(bits):
     weights = torch.randn(300, 300, generator=torch.Generator().manual_seed(0))
     rows = rounding.round_rows(weights, bits)
     share = rows.multiples.unique(return_counts=True)[1] / weights.numel()
@@ -72,7 +72,7 @@ def test_what_is_stored_is_near_the_entropy_of_the_multiples(bits):
     assert entropy <= stream.nbytes < 1.02 * entropy < 0.98 * weights.numel() * bits / 8
 
 
-def test_the_gradient_passes():
+def test_the_gradient_passes_through_the_rounding():
     weights = WEIGHTS.clone().requires_grad_()
     upstream = torch.randn(WEIGHTS.shape, generator=torch.Generator().manual_seed(2))
     read = rounding.through_rounding(weights, 4)

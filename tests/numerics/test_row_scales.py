@@ -8,7 +8,7 @@ from ccompress.numerics.row_scales import dequantize_rows, quantize_rows
 
 @pytest.fixture
 def table():
-    """Rows of unlike sizes, with a few numbers far out, as trained tables have them."""
+    """Rows of different sizes with a few outliers, like those of trained tables."""
     generator = torch.Generator().manual_seed(0)
     table = torch.randn(500, 60, generator=generator)
     table *= torch.rand(500, 1, generator=generator) + 0.1
@@ -42,7 +42,7 @@ def test_no_row_is_worse_than_without_clipping_and_most_are_better(table, bits):
 
 
 @pytest.mark.parametrize("bits", [3, 4])
-def test_a_scale_a_row_beats_one_for_the_table(table, bits):
+def test_a_scale_for_each_row_is_better_than_one_for_the_table(table, bits):
     errors = error(table, dequantize_rows(*quantize_rows(table, bits))).sum()
     assert errors < 0.2 * error(table, dequantize(*quantize(table, bits), bits)).sum()
 
@@ -54,7 +54,7 @@ def test_rows_of_one_value_and_tables_of_zeros_are_kept():
 
 
 @pytest.mark.parametrize("size", [1e-30, 1e30])
-def test_numbers_that_float16_does_not_hold(table, size):
+def test_numbers_beyond_float16_are_kept(table, size):
     read = dequantize_rows(*quantize_rows(table * size, 8)) / size
     assert (read - table).norm() < 0.02 * table.norm()
 

@@ -45,7 +45,7 @@ def test_weighted_factors_attain_the_least_weighted_error_and_are_balanced(rank,
     table[4] = 0
     weights = torch.tensor(np.random.default_rng(1).integers(1, 100, 300).astype(float))
     A, B = (factor.cpu() for factor in factorize(table.to(device), rank, weights.to(device)))
-    # of sqrt(w) E, whose truncated SVD minimises ||sqrt(w) (E - A B)||
+    # The truncated SVD of sqrt(w) E minimises ||sqrt(w) (E - A B)||.
     _, values, directions = np.linalg.svd(weights.sqrt().unsqueeze(1).numpy() * table.numpy())
     least = (values[rank:] ** 2).sum()
     assert weighted_error(table, A @ B, weights) == pytest.approx(least, abs=1e-9)
@@ -57,7 +57,7 @@ def test_weighted_factors_attain_the_least_weighted_error_and_are_balanced(rank,
     assert not A[4].any()
 
 
-def test_equal_weights_are_no_weights():
+def test_equal_weights_change_nothing():
     table, _ = random_table(BLOCK + 100, 12)
     weighted = factorize(table, 5, torch.full((len(table),), 3.0))
     for factor, expected in zip(weighted, factorize(table, 5), strict=True):
@@ -95,7 +95,7 @@ def test_blocks_of_rows_change_nothing(device):
     assert relative_error(table, lambda rows: A[rows] @ B) < 1e-12
 
 
-def test_signs_are_settled():
+def test_signs_are_unique():
     table, _ = random_table(60, 6)
     _, B = factorize(table, 6)
     assert (B.gather(1, B.abs().argmax(1, keepdim=True)) > 0).all()
@@ -123,7 +123,7 @@ def test_a_rank_deficient_table_gives_finite_factors(rows):
     assert spectrum(table).shape == (min(rows, 6),)
 
 
-def test_a_table_of_zeros():
+def test_a_table_of_zeros_is_factorized():
     table = torch.zeros(5, 3)
     A, B = factorize(table, 2)
     assert not A.any()
@@ -131,7 +131,7 @@ def test_a_table_of_zeros():
     assert relative_error(table, lambda rows: A[rows] @ B) == 0
 
 
-def test_refused_tables_and_ranks():
+def test_impossible_ranks_and_nan_are_refused():
     table, _ = random_table(30, 6)
     for rank in (0, 7):
         with pytest.raises(InputError, match="6 columns has 1 to 6"):

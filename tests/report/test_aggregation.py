@@ -1,4 +1,4 @@
-"""Cells and what is said of them, against numbers worked out by hand."""
+"""Cells and their tables, compared with numbers that were computed by hand."""
 
 import pandas as pd
 import pytest
@@ -34,7 +34,7 @@ def test_a_cell_is_the_mean_over_its_seeds(grid: Grid, read: Read) -> None:
     assert table["sampling_error"].tolist() == pytest.approx([0.9003] * len(table), abs=1e-4)
 
 
-def test_only_what_was_run_is_a_cell(grid: Grid, read: Read) -> None:
+def test_only_combinations_with_runs_are_cells(grid: Grid, read: Read) -> None:
     stored = grid(["sst2", "trec"], ["dan", "lstm"])
     stored = [r for r in stored if (r["dataset"], r["network"]) != ("trec", "lstm")]
     stored = [r for r in stored if (r["method"], r["rate"]) != ("quantization", 0.9)]
@@ -54,7 +54,7 @@ def test_an_accuracy_is_at_most_100_percent(grid: Grid, read: Read) -> None:
     assert table["accuracy_low"].item() == pytest.approx(99.6667 - 4.302653 / 3, abs=1e-3)
 
 
-def test_seeds_lack_where_most_cells_have_them(grid: Grid, read: Read) -> None:
+def test_a_seed_is_missing_if_most_cells_have_it(grid: Grid, read: Read) -> None:
     stored = grid()
     assert aggregation.incomplete(read(stored)).empty
     lost = next(r for r in stored if r["method"] == "pre_training_svd" and r["seed"] == 1)
@@ -62,12 +62,12 @@ def test_seeds_lack_where_most_cells_have_them(grid: Grid, read: Read) -> None:
     assert lacking[["method", "rate", "seeds"]].to_numpy().tolist() == [
         ["pre_training_svd", 0.5, [1]]
     ]
-    # More seeds for one cell are no lack of the others.
+    # If one cell has more seeds, the others lack none.
     one = [r for r in stored if r["seed"] == 0 or (r["method"], r["rate"]) == ("quantization", 0.9)]
     assert aggregation.incomplete(read(one)).empty
 
 
-def test_what_was_measured_on_two_devices_is_never_averaged(grid: Grid, read: Read) -> None:
+def test_measurements_on_two_devices_are_never_averaged(grid: Grid, read: Read) -> None:
     stored = [r for r in grid(rates=[0.9]) if r["method"] in ("none", "quantization")]
     for row in stored:
         gpu = row["seed"] == 2
@@ -84,7 +84,7 @@ def test_what_was_measured_on_two_devices_is_never_averaged(grid: Grid, read: Re
         ["quantization", "cuda NVIDIA H100", 1.0, 1, 2.0, 1e6],
     ]
     cells = aggregation.summarize(done)
-    assert cells["n"].tolist() == [3, 3]  # of accuracy all seeds count
+    assert cells["n"].tolist() == [3, 3]  # for the accuracy, all seeds count
     table = costs.costs(cells, measured)
     shown = table.shown["sst2, dan"]
     assert shown["device"].tolist() == ["cpu AMD EPYC", "cuda NVIDIA H100"] * 2
@@ -107,13 +107,13 @@ def test_synthetic_data_come_last_and_methods_in_their_order(grid: Grid, read: R
     ("within", "method", "rate"),
     [(0.3, "none", 0.0), (0.5, "quantization", 0.5), (1.0, "in_training_svd", 0.9)],
 )
-def test_the_smallest_model_within_so_many_points(
+def test_the_smallest_model_within_a_number_of_points_is_chosen(
     grid: Grid, read: Read, within: float, method: str, rate: float
 ) -> None:
     table = {
         ("none", 0.0): [80.0],
         ("quantization", 0.5): [79.6],
-        ("in_training_svd", 0.9): [79.0],  # exactly one point: still within
+        ("in_training_svd", 0.9): [79.0],  # exactly one point is still within
         ("pre_training_svd", 0.9): [78.9],
     }
     done = read(accuracies(grid(seeds=[0]), table))
@@ -121,7 +121,7 @@ def test_the_smallest_model_within_so_many_points(
     assert (smallest["method"], smallest["rate"]) == (method, rate)
 
 
-def test_the_smallest_is_so_as_it_is_deployed(grid: Grid, read: Read) -> None:
+def test_the_smallest_model_is_that_with_the_fewest_deployed_bytes(grid: Grid, read: Read) -> None:
     table = {
         ("none", 0.0): [80.0],
         ("in_training_svd", 0.9): [80.0],
@@ -130,7 +130,7 @@ def test_the_smallest_is_so_as_it_is_deployed(grid: Grid, read: Read) -> None:
     done = read(accuracies(grid(seeds=[0]), table))
     cells = aggregation.summarize(done)
     factors, narrow = (cell(cells, name, 0.9) for name in ("in_training_svd", "pre_training_svd"))
-    # B makes the network that is trained the larger one; folded, its rank is the lower one.
+    # In training, B makes the network with factors the larger one. Folded, it is the smaller one.
     assert factors["model_bytes"] > narrow["model_bytes"]
     assert factors["folded_bytes"] < narrow["folded_bytes"]
     (smallest,) = aggregation.smallest_within(cells, 1.0).itertuples()
@@ -152,7 +152,7 @@ def test_a_size_that_was_not_recorded_shows_as_missing_with_a_reason(
     runs = stored_runs.read(write(stored))
     cells = aggregation.summarize(runs.done)
     table = tables.smallest(cells, 100.0)
-    assert table.shown[""]["method"].tolist() == ["none"]  # the only one of a known size
+    assert table.shown[""]["method"].tolist() == ["none"]  # the only one with a known size
     reason = "an earlier version did not record the size of the network as it is deployed"
     assert f"Left out: 3 of 4 cells, as {reason}" in table.note
     (sentence,) = (s for s in summary.what_was_run(runs, [], False) if reason in s)
@@ -165,7 +165,7 @@ def test_a_size_that_was_not_recorded_shows_as_missing_with_a_reason(
 
 
 def test_a_model_file_of_an_earlier_version_is_not_shown(grid: Grid, read: Read) -> None:
-    """It was not folded; such rows did not count the parts of a file."""
+    """It was not folded. The rows of that version did not record the parts of a file."""
     shown = []
     for part in (None, 400):
         stored = [row | {"file_bytes": 5000, "file_table_bytes": part} for row in grid(seeds=[0])]
@@ -189,7 +189,7 @@ def test_a_file_of_an_earlier_version_has_no_column_of_folded_bytes(
     assert shown[["method", "whole network"]].to_numpy().tolist() == [2 * [tables.NOTHING]]
 
 
-def test_rounding_decides_nothing(grid: Grid, read: Read) -> None:
+def test_rounding_errors_decide_nothing(grid: Grid, read: Read) -> None:
     table = {
         ("none", 0.0): [64.4],
         ("in_training_svd", 0.9): [63.4],  # 64.4 - 63.4 > 1 in binary floating point
@@ -200,7 +200,9 @@ def test_rounding_decides_nothing(grid: Grid, read: Read) -> None:
     assert comparisons.standings(cells)["best"].tolist() == [1, 1]
 
 
-def test_data_say_the_share_of_tokens_where_it_was_counted(grid: Grid, read: Read) -> None:
+def test_the_share_of_tokens_with_a_vector_is_shown_if_it_was_counted(
+    grid: Grid, read: Read
+) -> None:
     stored = [row | {"vectors": "glove.6B.100d.subset"} for row in grid()]
     done = read(stored)
     table = tables.data(done, aggregation.summarize(done))

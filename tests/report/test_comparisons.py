@@ -1,4 +1,4 @@
-"""Comparisons, tests and rankings against numbers worked out by hand."""
+"""Comparisons, tests and rankings, compared with numbers that were computed by hand."""
 
 import pytest
 from made_up_rows import Grid, Read, accuracies
@@ -37,7 +37,7 @@ def test_the_mean_over_panels_is_tested_seed_by_seed(grid: Grid, read: Read) -> 
     interval = table.loc["quantization", ["low", "high"]].tolist()
     assert interval == pytest.approx([between.low, between.high])
     assert table["p_holm"].tolist() == pytest.approx(holm(table["p"].to_numpy()).tolist())
-    # a seed that one panel lacks is left out of the mean; a panel without a method as a whole
+    # A seed that one panel lacks is left out of the mean, and so is a panel without the method.
     lstm = (done["data"] == "sst2") & (done["network"] == "lstm")
     few = done[~(lstm & (done["seed"] == 4) & (done["method"] == "quantization"))]
     assert comparisons.mean_comparisons(few).set_index("other")["n"]["quantization"] == 4
@@ -46,7 +46,9 @@ def test_the_mean_over_panels_is_tested_seed_by_seed(grid: Grid, read: Read) -> 
     assert table["panels"].to_dict() == {"quantization": 3, "pre_training_svd": 4}
 
 
-def test_schedules_are_compared_in_the_mean_for_each_method(grid: Grid, read: Read) -> None:
+def test_the_mean_accuracies_of_schedules_are_compared_for_each_method(
+    grid: Grid, read: Read
+) -> None:
     names = ["fixed", "clr", "calr"]
     stored = grid(["sst2", "trec"], rates=[0.9], methods=["in_training_svd"], schedules=names)
     gains = {"fixed": 0.0, "clr": 0.0, "calr": 1.0}
@@ -89,7 +91,7 @@ def test_standings_count_places_and_ties(grid: Grid, read: Read) -> None:
         ("quantization", 0.5): [78.0],
         ("in_training_svd", 0.9): [77.0],
         ("pre_training_svd", 0.9): [70.0],
-        ("quantization", 0.95): [60.0],  # alone at this rate: no place
+        ("quantization", 0.95): [60.0],  # a single method at a rate has no place
     }
     done = read(accuracies(grid(rates=[0.5, 0.9, 0.95], seeds=[0]), table))
     places = comparisons.standings(aggregation.summarize(done)).set_index("method")

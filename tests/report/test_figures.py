@@ -1,4 +1,4 @@
-"""Figures show the cells, distinguish the methods without colour, and overlap nowhere."""
+"""Figures show the cells, distinguish methods without colours, and have no overlapping text."""
 
 import itertools
 from collections.abc import Callable
@@ -39,7 +39,7 @@ def drawn(make: Callable[[], Figure]) -> tuple[Figure, FigureCanvasAgg]:
 
 
 def shown_texts(figure: Figure) -> list[Text]:
-    """Every piece of text that is to be read, but not those of axes' hidden tick labels."""
+    """All visible texts, without the hidden labels of ticks outside the axes."""
     texts = [text for text in figure.findobj(Text) if text.get_visible() and text.get_text()]
     hidden = set()
     for ax in figure.axes:
@@ -50,7 +50,7 @@ def shown_texts(figure: Figure) -> list[Text]:
 
 
 def spectra_rows() -> pd.DataFrame:
-    """Two invented spectra for every (data set, network) of `done`."""
+    """Two invented spectra for each data set and network of `done`."""
     before, after = np.linspace(30, 3, 300), 40 * np.exp(-np.arange(300) / 40) + 1
     return pd.concat(
         pd.DataFrame(
@@ -103,7 +103,7 @@ def panel(figure: Figure, title: str) -> Axes:
 
 
 def pair(figure: Figure, title: str) -> tuple[Axes, Axes]:
-    """The axes of a panel: of the table on the left, of the network on the right."""
+    """The two axes of a panel: the table on the left, and the network on the right."""
     left = panel(figure, title)
     return left, figure.axes[figure.axes.index(left) + 1]
 
@@ -138,7 +138,7 @@ def test_sizes_that_were_not_recorded_are_not_drawn(done: pd.DataFrame) -> None:
     done.loc[done["method"] != "none", ["folded_bytes", "folded_reduction"]] = np.nan
     table = summarize(done)
     figure, _ = drawn(lambda: figures.accuracy_against_rate(done, table, 1.0))
-    assert len([ax for ax in figure.axes if ax.get_visible()]) == 3  # of the table alone
+    assert len([ax for ax in figure.axes if ax.get_visible()]) == 3  # only those of the table
 
 
 def test_panels_are_named_and_share_one_legend(done: pd.DataFrame) -> None:
@@ -147,7 +147,7 @@ def test_panels_are_named_and_share_one_legend(done: pd.DataFrame) -> None:
     assert right.get_title(loc="right") == "cooccurrence.300d"
     labels = [ax.get_xlabel() for ax in figure.axes if ax.get_visible() and ax.get_xlabel()]
     under = ["bytes removed of the table, %", "of the network as deployed, %"]
-    assert labels == 2 * under  # the lowest of each column
+    assert labels == 2 * under  # only the lowest axes of each column have a label
     assert len(figure.legends) == 1
     assert all(ax.get_legend() is None for ax in figure.axes)
     labels = [text.get_text() for text in figure.legends[0].get_texts()]
@@ -160,7 +160,7 @@ def titles(figure: Figure) -> list[str]:
     return [title for title in shown if title]
 
 
-def test_only_panels_that_were_run_are_drawn_networks_side_by_side(
+def test_only_panels_with_runs_are_drawn_and_networks_are_side_by_side(
     done: pd.DataFrame, grid: Grid, write: Callable[..., Path]
 ) -> None:
     def figure_of(done: pd.DataFrame) -> Figure:
@@ -196,18 +196,20 @@ def test_methods_differ_without_colour_and_known_ones_never_change() -> None:
     assert alone["mine"] not in [styles[m] for m in aggregation.KNOWN_METHODS]
 
 
-def test_methods_of_ones_own_have_colours_of_their_own() -> None:
+def test_a_users_methods_have_their_own_colours() -> None:
     variants = [f"in_training_svd, compress_at={share}" for share in (0.25, 0.5, 0.75)]
     styles = style.method_styles([*variants, "quantization", "mine"])
     assert len({s.colour for s in styles.values()}) == 5
-    # The first variant looks as the method does, where that is not shown.
+    # If the method itself is not shown, the first variant has its style.
     method = style.method_styles(["in_training_svd"])["in_training_svd"]
     assert styles[variants[0]] == method
     both = style.method_styles(["in_training_svd", variants[0]])
     assert both["in_training_svd"] == method != both[variants[0]]
 
 
-def test_a_line_that_leaves_its_panel_says_so_and_flattens_nothing(done: pd.DataFrame) -> None:
+def test_a_line_that_leaves_its_panel_has_a_note_and_does_not_flatten_the_panel(
+    done: pd.DataFrame,
+) -> None:
     worst = (done["method"] == "quantization") & (done["rate"] == 0.95)
     done.loc[worst, "test_accuracy"] = 2.0
     table = summarize(done)
@@ -223,7 +225,8 @@ def test_a_line_that_leaves_its_panel_says_so_and_flattens_nothing(done: pd.Data
         lines = [line.get_xydata() for line in ax.lines if line.get_marker() == 7]
         ((arrows[name], y),) = [point for line in lines for point in line]
         assert y == low
-    # The line leaves between its last two points; a point lies under the panel at its own bytes.
+    # The line leaves the panel between its last two points. The point is below the panel at its
+    # own bytes.
     before = shown.loc[shown["method"] == "quantization", "achieved"].nlargest(2).min()
     assert 100 * before < arrows["rate"] < 100 * collapsed["achieved"]
     assert arrows["bytes"] == pytest.approx(collapsed["folded_bytes"])
@@ -232,7 +235,9 @@ def test_a_line_that_leaves_its_panel_says_so_and_flattens_nothing(done: pd.Data
     assert notes == [["↓ quantization: 2 %"], ["↓ 2 %"]]
 
 
-def test_a_mean_under_the_panel_has_no_bar_and_stretches_nothing(done: pd.DataFrame) -> None:
+def test_a_mean_below_the_panel_has_no_bar_and_does_not_stretch_the_panel(
+    done: pd.DataFrame,
+) -> None:
     worst = (done["method"] == "quantization") & (done["rate"] == 0.95)
     done.loc[worst, "test_accuracy"] = 50.0 + 20 * done["seed"]  # an interval of 20 to 119
     table = summarize(done)
@@ -275,7 +280,7 @@ def test_nothing_reaches_above_100_percent(done: pd.DataFrame) -> None:
         assert np.nanmax(np.concatenate(bar.lines[2][0].get_segments())[:, 1]) <= 100
 
 
-def test_energy_is_what_the_truncated_svd_keeps() -> None:
+def test_energy_is_the_share_that_the_truncated_svd_keeps() -> None:
     table = np.random.default_rng(0).standard_normal((50, 8))
     u, s, vt = np.linalg.svd(table, full_matrices=False)
     for rank in (1, 3, 8):
@@ -283,7 +288,7 @@ def test_energy_is_what_the_truncated_svd_keeps() -> None:
         assert 1 - spectra.energy(s, rank) == pytest.approx(error**2, abs=1e-12)
 
 
-def test_spectra_are_of_the_panel_of_their_run_and_averaged_over_its_seeds(
+def test_spectra_belong_to_the_panel_of_their_run_and_are_averaged_over_seeds(
     grid: Grid, write: Write, tmp_path: Path
 ) -> None:
     stored = grid(methods=["in_training_svd"], rates=[0.5])
@@ -301,7 +306,7 @@ def test_spectra_are_of_the_panel_of_their_run_and_averaged_over_its_seeds(
         "sst2, vocab=train+vectors": 2,
     }
     assert spectra.averaged(values) == "averaged over 1 to 2 seeds"
-    # An ID of digits alone is text too.
+    # An id of digits only is text too.
     path.write_text("run_id,stage,index,singular_value\n002345678901,after,0,3\n")
     digits = done.assign(run_id=["002345678901", *done["run_id"].iloc[1:]])
     assert spectra.read(path, digits)["singular_value"].tolist() == [3]
@@ -318,5 +323,5 @@ def test_spectra_use_the_ranks_of_the_runs(done: pd.DataFrame) -> None:
     squares = np.linspace(30, 3, 300) ** 2
     expected = squares[: int(row["rank"].iloc[0])].sum() / squares.sum()
     assert row["energy"].iloc[0] == pytest.approx(expected)
-    # a table trained by another schedule is another table
+    # A table that was trained with another schedule is another table.
     assert spectra.kept(spectra_rows().assign(schedule="clr"), done, table).empty

@@ -18,7 +18,7 @@ def table(generator, seeds, count, of_seeds, of_items, noise=0.0):
 
 
 @pytest.mark.parametrize(("of_seeds", "of_items"), [(1.0, 0.0), (0.0, 20.0), (0.7, 15.0)])
-def test_intervals_cover_the_truth_about_as_often_as_they_say(of_seeds, of_items):
+def test_intervals_cover_the_truth_about_as_often_as_they_promise(of_seeds, of_items):
     """The true mean is 0; 400 data sets of 8 seeds and 300 items."""
     generator = np.random.default_rng(1)
     covered = []
@@ -37,8 +37,8 @@ def test_the_mean_of_cells_is_less_noisy_than_one_of_them():
     assert all_of_them.n == 5
 
 
-def test_items_count_where_seeds_agree():
-    """Two runs that differ on 10 of 100 items, whatever the seed: t over seeds has no width."""
+def test_the_interval_includes_the_sampling_of_items_even_if_seeds_agree():
+    """Two runs differ on 10 of 100 items with every seed, so that t over seeds has no width."""
     cell = np.zeros((5, 100))
     cell[:, :10] = 100
     estimate = items.interval([("a", cell)])
@@ -47,8 +47,8 @@ def test_items_count_where_seeds_agree():
     assert estimate.high - estimate.low == pytest.approx(2 * 1.96 * 3, rel=0.15)
 
 
-def test_networks_of_one_data_set_share_its_items():
-    """The same item effects in both cells do not average out."""
+def test_two_networks_share_the_items_of_their_data_set():
+    """The effects of the same items in two cells do not average out."""
     cell = table(np.random.default_rng(3), 5, 200, 0.0, 10.0)
     alone = items.interval([("a", cell)])
     of_one_data_set = items.interval([("a", cell), ("a", cell)])

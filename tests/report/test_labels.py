@@ -18,11 +18,11 @@ from ccompress.report import labels
     ],
 )
 def test_a_quoted_value_is_the_value(written, read):
-    """Hydra reads both alike, so that both are one data set in filters and reports."""
+    """Hydra reads both in the same way, so both are one data set in filters and reports."""
     line = shlex.join(["ccompress", f"dataset.train={written}", "+network.hidden=50"])
     assert labels.options(line) == {"dataset.train": read, "network.hidden": "50"}
 
 
-def test_what_is_no_command_line_is_refused():
+def test_a_text_that_is_no_command_line_is_refused():
     with pytest.raises(InputError, match="is not a command line"):
         labels.options("ccompress 'a")

@@ -1,4 +1,4 @@
-"""Users' names in figures: shown as they stand, in fonts that have their letters."""
+"""Users' names in figures are shown literally, in fonts that have their letters."""
 
 import warnings
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ NAMES = ["from $5 to $10", "ab", "日本語"]
 
 
 def figure_of(names: list[str]) -> Figure:
-    """A figure that writes names wherever ours do: titles, ticks, legend, annotations."""
+    """A figure with names in titles, ticks, the legend and annotations, like our figures."""
     figure = Figure(layout="constrained")
     ax = figure.subplots()
     for name in names:
@@ -30,7 +30,7 @@ def figure_of(names: list[str]) -> Figure:
 
 @pytest.fixture
 def other_font(tmp_path: Path) -> Iterator[str]:
-    """A font of this machine, for the time of a test, that has three letters; its family."""
+    """A font with three letters that is installed during the test; the name of its family."""
     pen = TTGlyphPen(None)
     pen.moveTo((100, 0))
     for point in ((100, 700), (900, 700), (900, 0)):
@@ -56,15 +56,15 @@ def other_font(tmp_path: Path) -> Iterator[str]:
     font_manager.fontManager.ttflist[:] = fonts_before
 
 
-def test_names_are_no_formulas() -> None:
-    # Read as mathematics, the first is set in italics and the second cannot be set at all.
+def test_names_are_not_read_as_formulas() -> None:
+    # As formulas, the first would be in italics, and the second would be an error.
     for names in (["from $5 to $10"], ["$\\frac$ and $^$"]):
         files, missing = lettering.save(figure_of(names), svg={}, png={})
         assert missing == ""
         assert set(files) == {"svg", "png"}
         plain = figure_of([name.replace("$", "S") for name in names])
         as_text = lettering.save(plain, svg={})[0]["svg"].decode()
-        # One glyph a letter, as in the same name without dollars.
+        # There is one glyph for each letter, as in the same name without dollars.
         assert files["svg"].decode().count("<use ") == as_text.count("<use ")
 
 
@@ -86,8 +86,8 @@ def test_letters_come_from_a_font_that_has_them(other_font: str) -> None:
     assert figure.axes[0].title.get_fontfamily() == ["DejaVu Sans", other_font]
 
 
-def test_letters_that_no_font_has_are_told_once(capsys: pytest.CaptureFixture[str]) -> None:
-    rare = "\U0001f9ec"  # not in any font of letters
+def test_letters_that_no_font_has_are_reported_once(capsys: pytest.CaptureFixture[str]) -> None:
+    rare = "\U0001f9ec"  # no font of letters has it
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         missing = [lettering.save(figure_of([*NAMES[:2], rare]), png={})[1] for _ in range(2)]
@@ -108,5 +108,5 @@ def test_letters_that_no_font_has_are_told_once(capsys: pytest.CaptureFixture[st
         ("café 日本", "café 日本"),
     ],
 )
-def test_a_name_takes_one_line(name: str, shown: str) -> None:
+def test_a_name_is_shortened_to_one_line(name: str, shown: str) -> None:
     assert lettering.one_line(name) == shown

@@ -1,11 +1,11 @@
-"""What a report says of its data and vectors."""
+"""The notes of a report on its data and vectors."""
 
 from made_up_rows import Grid, Read
 
 from ccompress.report import provenance
 
 
-def test_a_subset_of_glove_is_called_one_and_says_what_it_lacks(grid: Grid, read: Read) -> None:
+def test_the_note_on_a_subset_of_glove_says_what_it_lacks(grid: Grid, read: Read) -> None:
     done = read([row | {"vectors": "glove.6B.100d.subset", "dim": 100} for row in grid()])
     (sentence,) = provenance.notes(done)
     assert "a subset of the real glove.6B.100d: it lacks a, i " in sentence

@@ -1,4 +1,4 @@
-"""Which questions runs answer, and by which tables."""
+"""The questions that runs answer, and the tables with the answers."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -27,7 +27,7 @@ def only(stored: list[Row], method: str, rate: float) -> list[Row]:
     return [row for row in stored if (row["method"], row["rate"]) == (method, rate)]
 
 
-def test_a_grid_of_methods_and_rates_asks_nothing_else(grid: Grid, write: Write) -> None:
+def test_a_grid_of_methods_and_rates_has_no_other_question(grid: Grid, write: Write) -> None:
     runs = stored_runs.read(write(grid(["sst2", "trec"], ["dan", "lstm"])))
     assert questions(runs) == []
     main = compared(runs, [])
@@ -35,7 +35,9 @@ def test_a_grid_of_methods_and_rates_asks_nothing_else(grid: Grid, write: Write)
     assert main.held == {}
 
 
-def test_an_option_is_answered_by_runs_that_are_equal_but_for_it(grid: Grid, write: Write) -> None:
+def test_the_question_of_an_option_has_runs_that_differ_only_in_it(
+    grid: Grid, write: Write
+) -> None:
     stored = grid(["sst2", "trec"], ["dan"], seeds=[0])
     one = [r for r in only(stored, "in_training_svd", 0.9) if r["dataset"] == "sst2"]
     both = varied(varied(one, "network.hidden=50"), "train.batch_size=8")
@@ -45,7 +47,7 @@ def test_an_option_is_answered_by_runs_that_are_equal_but_for_it(grid: Grid, wri
     for question in answered:
         assert set(question.runs["data"].str.partition(",")[0]) == {"sst2"}
         assert set(question.runs["method"]) == {"in_training_svd"}
-    # hidden=50 at batch 8 has no counterpart without it, nor has the default.
+    # hidden=50 with batch_size=8 has no counterpart with the default hidden size.
     hidden, batch = (question.runs for question in answered)
     assert hidden["value"].tolist() == ["default", "50"]
     assert hidden["network"].unique().tolist() == ["dan"]
@@ -58,7 +60,7 @@ def test_an_option_is_answered_by_runs_that_are_equal_but_for_it(grid: Grid, wri
     assert set(main.runs["network"]) == {"dan"}
 
 
-def test_variants_that_were_run_at_all_rates_belong_to_the_main_question(
+def test_variants_with_runs_at_all_rates_belong_to_the_main_question(
     grid: Grid, write: Write
 ) -> None:
     stored = grid()
@@ -77,7 +79,9 @@ def test_variants_that_were_run_at_all_rates_belong_to_the_main_question(
     assert set(main.runs["method"]) == {row["method"] for row in stored}
 
 
-def test_schedules_are_a_question_each_with_its_own_options(grid: Grid, write: Write) -> None:
+def test_schedules_are_a_question_although_each_has_its_own_options(
+    grid: Grid, write: Write
+) -> None:
     stored = grid(
         ["sst2", "trec"], methods=["quantization"], rates=[0.9], schedules=["fixed", "calr"]
     )
@@ -91,13 +95,13 @@ def test_schedules_are_a_question_each_with_its_own_options(grid: Grid, write: W
     assert list(table.shown[""].columns) == [
         *("data set", "method", "rate (of the table)", "calr", "fixed")
     ]
-    assert len(table.shown["Drop, in points"]) == 2  # of the reference there is no drop
+    assert len(table.shown["Drop, in points"]) == 2  # the reference has no drop
     assert set(table.numbers["schedule"]) == {"fixed", "calr"}
     assert compared(runs, [question]).runs.empty
 
 
-def test_what_a_question_answers_is_no_panel_of_the_main_one(grid: Grid, write: Write) -> None:
-    """Schedules without a reference, and variants of one method at one rate and other epochs."""
+def test_runs_of_another_question_are_no_panel_of_the_main_one(grid: Grid, write: Write) -> None:
+    """The runs are schedules without a reference, and variants of a method with other epochs."""
     stored = grid(methods=["in_training_svd", "quantization"], seeds=[0])
     one = only(stored, "in_training_svd", 0.9) + only(stored, "in_training_svd", 0.5)
     fixed = [
@@ -116,11 +120,11 @@ def test_what_a_question_answers_is_no_panel_of_the_main_one(grid: Grid, write: 
     main = compared(runs, answered)
     assert set(main.runs["schedule"]) == {"calr"}
     assert "train.epochs=40" not in " ".join(main.runs["overrides"])
-    # What no question answers stays, such as the one run of another network.
+    # Runs of no other question remain, such as the single run of another network.
     assert len(main.runs) == len(stored) + len(lone)
 
 
-def test_an_answer_shows_bytes_and_drops_where_they_tell_something(
+def test_an_answer_shows_bytes_and_drops_only_if_they_are_known_and_differ(
     grid: Grid, write: Write
 ) -> None:
     stored = grid(methods=["in_training_svd"], rates=[0.9])

@@ -1,4 +1,4 @@
-"""The statistics against closed forms, scipy, and brute force."""
+"""The statistics agree with closed forms, scipy, and brute force."""
 
 import math
 
@@ -60,11 +60,11 @@ def test_no_test_without_variance(differences: list[float]) -> None:
 
 
 def test_holm_worked_example() -> None:
-    # sorted .005 .01 .03 .04 times 4 3 2 1: .02 .03 .06 .04, the last raised to the one before
+    # .005 .01 .03 .04 times 4 3 2 1 is .02 .03 .06 .04, and the last one is raised to .06.
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
 
 
-def test_holm_leaves_out_what_has_no_test() -> None:
+def test_holm_ignores_missing_tests() -> None:
     adjusted = holm([0.01, math.nan, 0.04])
     assert adjusted[[0, 2]] == pytest.approx([0.02, 0.04])
     assert math.isnan(adjusted[1])
@@ -100,7 +100,7 @@ def test_pareto_front_by_brute_force(points: list[tuple[int, int]]) -> None:
 
 
 @given(accuracies, st.floats(0.1, 3))
-def test_equivalence_is_shown_where_the_90_percent_interval_lies_within_the_margin(values, margin):
+def test_two_are_equivalent_if_the_90_percent_interval_is_within_the_margin(values, margin):
     p = equivalence(values, margin)
     if math.isnan(p):
         assert math.isnan(paired_t_test(values)[1])
@@ -113,7 +113,8 @@ def test_equivalence_is_shown_where_the_90_percent_interval_lies_within_the_marg
 
 
 def test_heterogeneity_worked_example():
-    # cells 1 2 3 and 3 4 5: between 6 on 1 degree of freedom, within 4 on 4, F = 6 / 1
+    # Cells 1 2 3 and 3 4 5: the sums of squares are 6 between (1 degree of freedom) and 4 within
+    # (4 degrees), so that F = 6 / 1.
     ratio, p = heterogeneity(np.array([[1.0, 2, 3], [3, 4, 5]]))
     assert ratio == pytest.approx(6)
     assert p == pytest.approx(stats.f.sf(6, 1, 4))

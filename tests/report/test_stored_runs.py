@@ -1,4 +1,4 @@
-"""What is read as one table, what is kept apart, and what is refused."""
+"""How stored runs are read: which belong together, which are separate, and which are refused."""
 
 import json
 from collections.abc import Callable
@@ -18,7 +18,9 @@ Grid = Callable[..., list[Row]]
 Write = Callable[[list[Row]], Path]
 
 
-def test_run_folders_and_runs_csv_read_alike(grid: Grid, write: Write, tmp_path: Path) -> None:
+def test_run_folders_and_runs_csv_give_the_same_table(
+    grid: Grid, write: Write, tmp_path: Path
+) -> None:
     stored = grid(["sst2", "books"], ["dan", "lstm"])
     for row in stored:
         results.write_result(tmp_path / "runs" / row["run_id"], row)
@@ -45,7 +47,7 @@ def test_drop_is_paired_by_panel_and_seed(grid: Grid, write: Write) -> None:
     assert done["drop"].isna().sum() == 6  # 3 methods x 2 rates have lost their reference
 
 
-def test_failed_runs_stand_apart(grid: Grid, write: Write) -> None:
+def test_failed_runs_are_separate(grid: Grid, write: Write) -> None:
     stored = grid()
     stored[-1] |= {"status": "failed", "error": "Diverged: step 7", "test_accuracy": None}
     runs = stored_runs.read(write(stored))
@@ -61,7 +63,7 @@ def test_protocols_never_mix(grid: Grid, write: Write) -> None:
 
 
 def changed(stored: list[Row], **changes: Any) -> list[Row]:
-    """The rows as other runs: new ids and the changes."""
+    """The rows of other runs, with new ids and some changes."""
     return [row | {"run_id": row["run_id"] + "x"} | changes for row in stored]
 
 
@@ -84,7 +86,7 @@ def test_other_vectors_are_another_panel(
 
 
 def with_option(stored: list[Row], option: str) -> list[Row]:
-    """The rows as other runs, with one more option on their command lines."""
+    """The rows of other runs, with one more option on their command lines."""
     return [
         row | {"run_id": row["run_id"] + option, "overrides": f"{row['overrides']} {option}"}
         for row in stored
@@ -108,12 +110,14 @@ def test_an_option_that_differs_makes_another_panel(
     stored = grid()
     runs = stored_runs.read(write(stored + with_option(stored, option)))
     assert runs.done.groupby(stored_runs.PANEL).size().tolist() == [len(stored), len(stored)]
-    # Shown on both: a reader sees what the other has.
+    # Both panels show the option, so that a reader sees the difference.
     assert set(runs.done[column]) == {label.partition("=")[0] + "=default", label}
     assert list(runs.labels.differing) == [option.partition("=")[0].lstrip("+")]
 
 
-def test_an_option_shown_on_one_run_is_shown_on_all_that_have_it(grid: Grid, write: Write) -> None:
+def test_an_option_that_one_run_shows_is_shown_for_all_runs_that_have_it(
+    grid: Grid, write: Write
+) -> None:
     stored = grid(["sst2", "trec"], ["dan", "lstm"], seeds=[0])
     varied = [r for r in stored if (r["dataset"], r["network"]) == ("sst2", "dan")]
     done = stored_runs.read(write(stored + with_option(varied, "network.hidden=50"))).done
@@ -121,7 +125,9 @@ def test_an_option_shown_on_one_run_is_shown_on_all_that_have_it(grid: Grid, wri
     assert set(done["network"]) == {"dan, hidden=default", "dan, hidden=50", "lstm"}
 
 
-def test_a_default_is_named_by_the_configuration_of_its_run(grid: Grid, tmp_path: Path) -> None:
+def test_the_value_of_a_default_is_read_from_the_configuration_of_the_run(
+    grid: Grid, tmp_path: Path
+) -> None:
     stored = grid(methods=["in_training_svd"], rates=[0.9], seeds=[0])
     runs = tmp_path / "results" / "runs"
     for row in [*stored, *with_option(stored, "network.hidden=50")]:
@@ -130,13 +136,13 @@ def test_a_default_is_named_by_the_configuration_of_its_run(grid: Grid, tmp_path
         hidden = 50 if "hidden" in row["overrides"] else 300
         text = f"network:\n  hidden: {hidden}\nmethod:\n  compress_at: 0.5\n"
         (runs / row["run_id"] / "config.yaml").write_text(text, encoding="utf-8")
-    # 300 given or by default is one setting
+    # An explicit 300 and the default of 300 are the same setting.
     given = stored[1] | {"run_id": "given", "seed": 1}
     given["overrides"] += " network.hidden=300"
     results.write_result(runs / "given", given)
     expected = {"dan, hidden=300", "dan, hidden=50"}
     assert set(stored_runs.read(runs).done["network"]) == expected
-    # An experiment's rows find the folders of its runs beside it.
+    # The folders of the runs are beside the folder of the experiment.
     rows = [json.loads(path.read_text()) for path in runs.glob("*/result.json")]
     results.write_runs(tmp_path / "results" / "mine" / "runs.csv", rows)
     assert set(stored_runs.read(tmp_path / "results/mine/runs.csv").done["network"]) == expected
@@ -173,14 +179,14 @@ def test_filters_choose_runs_and_keep_the_reference(
         ("network.hidden=50", "no run has a key network.hidden"),
     ],
 )
-def test_a_filter_that_leaves_nothing_says_what_there_is(
+def test_the_error_of_a_filter_without_runs_names_the_existing_values(
     grid: Grid, write: Write, word: str, message: str
 ) -> None:
     with pytest.raises(InputError, match=message):
         stored_runs.read(write(grid()), [word])
 
 
-def test_refused_input_is_no_failed_run(grid: Grid, write: Write) -> None:
+def test_refused_input_does_not_count_as_a_failed_run(grid: Grid, write: Write) -> None:
     stored = grid()
     stored[-1] |= {"status": "failed", "error": "InputError: rate=0.99 leaves no bit of 32"}
     stored[-2] |= {"status": "failed", "error": "OutOfMemoryError: too large"}
@@ -210,14 +216,14 @@ def test_options_chosen_per_network_or_schedule_extend_nothing(grid: Grid, write
     assert set(done["schedule"]) == {"clr", "calr"}
 
 
-def test_two_runs_that_nothing_tells_apart_are_refused(grid: Grid, write: Write) -> None:
+def test_two_runs_with_the_same_settings_are_refused(grid: Grid, write: Write) -> None:
     stored = grid()
     twin = stored[-1] | {"run_id": "twin"}
     with pytest.raises(InputError, match=f"{stored[-1]['run_id']} and twin are both sst2, dan"):
         stored_runs.read(write([*stored, twin]))
 
 
-def test_bad_tables_are_refused_in_one_line(grid: Grid, write: Write, tmp_path: Path) -> None:
+def test_bad_tables_give_an_error_of_one_line(grid: Grid, write: Write, tmp_path: Path) -> None:
     path = tmp_path / "bad.csv"
     for contents, complaint in [
         ("", "is not a table of runs"),

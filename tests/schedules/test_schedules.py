@@ -35,7 +35,7 @@ def walk(scheduler, steps):
     return rates_of_steps
 
 
-def test_fixed():
+def test_the_fixed_schedule_is_constant():
     assert {FixedSchedule(upper=0.3).learning_rate(step, 7) for step in range(99)} == {0.3}
 
 
@@ -50,10 +50,10 @@ def test_clr_is_torch_cyclic_lr_step_by_step(step_size, steps_per_epoch):
     assert ours == pytest.approx([lr for [lr] in walk(torch_clr, 100)], rel=1e-9)
 
 
-def test_calr_as_drawn():
+def test_calr_has_the_expected_rates():
     schedule = CALRSchedule(lower=0.1, upper=1.6, step_size=1, decay=0.5)
     rates_of_steps = [schedule.learning_rate(step, 2) for step in range(20)]
-    # peaks 1.6, 0.8, 0.4, 0.2; the next would be the floor of 0.1, so it is pumped back up
+    # After the peaks 1.6, 0.8, 0.4 and 0.2, the next would be the floor of 0.1, so it is 1.6 again.
     peaks = [1.6, 0.8, 0.4, 0.2, 1.6]
     expected = [rate for peak in peaks for rate in (0.1, (0.1 + peak) / 2, peak, (0.1 + peak) / 2)]
     assert rates_of_steps == pytest.approx(expected)
@@ -101,12 +101,12 @@ def test_a_whole_number_of_cycles_is_not_rounded_up():
         ({"decay": 0.0}, "0 < decay < 1"),
     ],
 )
-def test_bad_options(options, message):
+def test_bad_options_are_refused(options, message):
     with pytest.raises(InputError, match=message):
         CALRSchedule(**{"lower": 0.1, "upper": 1.0, "step_size": 1, "decay": 0.5, **options})
 
 
-def test_bad_fixed_rate():
+def test_a_fixed_rate_of_zero_is_refused():
     with pytest.raises(InputError, match="upper > 0"):
         FixedSchedule(upper=0)
 
@@ -164,12 +164,12 @@ def test_numbers_of_numpy_and_torch_are_numbers(tmp_path, step_size):
         ({"decay": 1.5}, "decay=1.5"),
     ],
 )
-def test_bad_options_of_the_torch_scheduler(options, message):
+def test_bad_options_of_the_torch_scheduler_are_refused(options, message):
     with pytest.raises(InputError, match=message):
         CALR(optimizer_of(2), **{"lower": 0.1, "upper": 1.0, "step_size": 1, **options})
 
 
-def test_bounds_may_be_a_tensor_and_a_group_that_comes_later_is_refused():
+def test_bounds_may_be_a_tensor_and_a_later_group_is_refused():
     optimizer = optimizer_of(2)
     scheduler = CALR(optimizer, torch.tensor([0.25, 0.5]), upper=1.0, step_size=1)
     assert scheduler.get_last_lr() == [0.25, 0.5]

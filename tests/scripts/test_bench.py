@@ -1,4 +1,4 @@
-"""What scripts/bench claims, but for the times: no test here asserts one."""
+"""The claims of scripts/bench except for the times, which no test asserts."""
 
 import csv
 import os
@@ -33,7 +33,7 @@ OPTIONS = {
 def case(name, sentences=400, rows=60):
     torch.manual_seed(0)
     table = torch.randn(rows, 16)
-    table[:, 0] = torch.linspace(-2, 2, rows)  # what the labels depend on
+    table[:, 0] = torch.linspace(-2, 2, rows)  # the labels depend on this column
     return Case(
         name="tiny",
         table=table,
@@ -49,7 +49,7 @@ def case(name, sentences=400, rows=60):
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_the_plain_network_is_ours(name):
+def test_the_plain_network_gives_the_same_scores_as_ours(name):
     torch.manual_seed(0)
     network_of_ours = network(name, torch.randn(30, 8), **OPTIONS[name]).eval()
     other = NETWORKS[name](torch.nn.Embedding(30, 8, 0), 8, 2, **OPTIONS[name]).eval()
@@ -68,18 +68,18 @@ def test_ours_and_the_plain_loop_learn_the_same_task(name, rank):
     loops = contenders(case(name), CPU, rank, lightning=False)
     results = alternate(loops, 20, warm_up=0)
     best = {contender: max(e.dev_accuracy for e in run) for contender, run in results.items()}
-    assert min(best.values()) > 80  # half of the sentences are of either class
+    assert min(best.values()) > 80  # guessing gives 50
     assert abs(best[OURS] - best[PLAIN]) < 8
 
 
-def test_an_epoch_is_extrapolated_by_its_steps_but_not_its_evaluation():
+def test_the_steps_of_an_epoch_are_extrapolated_but_not_its_evaluation():
     tiny = case("dan", sentences=130)
     assert (tiny.steps, tiny.whole_steps) == (3, 6)
     assert tiny.whole(Epoch(seconds=4.0, evaluation=1.0, dev_accuracy=0)) == 7.0
     assert "3 of 6 steps" in tiny.note
 
 
-def test_another_number_of_rows_keeps_the_words_that_have_one():
+def test_a_table_with_fewer_rows_maps_the_other_words_to_unk():
     tiny = case("dan")
     small, large = with_rows(tiny, 20), with_rows(tiny, 500)
     assert small.table.shape == (20, 16)
@@ -93,7 +93,7 @@ def test_another_number_of_rows_keeps_the_words_that_have_one():
     assert torch.equal(large.train.tokens, tiny.train.tokens)
 
 
-def test_contenders_take_turns_and_the_warm_up_does_not_count():
+def test_contenders_alternate_and_the_warm_up_does_not_count():
     calls = []
 
     def contender(name):
@@ -119,7 +119,7 @@ def test_a_target_is_a_ratio_of_medians(ours, met):
 
 
 @pytest.mark.parametrize(("accuracy", "met"), [(80.5, "yes"), (77.0, "yes"), (75.0, "no")])
-def test_speed_bought_with_accuracy_shows(accuracy, met):
+def test_a_loss_of_accuracy_is_not_accepted_for_speed(accuracy, met):
     # Noise at 80 % of 1,000 sentences: 2 * 100 * sqrt(2 * 0.8 * 0.2 / 1000) = 3.6 points.
     results = {
         OURS: [Epoch(1, 0, 60), Epoch(1, 0, accuracy)],
@@ -130,7 +130,7 @@ def test_speed_bought_with_accuracy_shows(accuracy, met):
     assert plain.median == 80
 
 
-def test_a_column_is_extrapolated_from_runs_that_trained_nothing_shared():
+def test_a_column_is_extrapolated_from_runs_that_reused_the_shared_training():
     def result(method, seconds, reused):
         return {"method": method, "total_seconds": seconds, "reused_stages": reused}
 
@@ -179,7 +179,7 @@ def test_an_unknown_part_is_refused(capsys):
 
 
 def test_the_whole_experiment_is_extrapolated_from_runs_of_many_processes(tmp_path, monkeypatch):
-    """On the CPU, since what it runs is the same there; the times mean nothing."""
+    """It runs on the CPU, where the runs are the same and the times mean nothing."""
     monkeypatch.setattr(gpu, "PROCESSES", 2)
     monkeypatch.setattr(gpu, "MEASURED", gpu.CELLS[:1])
     monkeypatch.setattr(gpu, "SAMPLE", (0.9,))
@@ -188,14 +188,14 @@ def test_the_whole_experiment_is_extrapolated_from_runs_of_many_processes(tmp_pa
     ours, plain, minutes = gpu.paper(bench, CPU)
     done = collect(tmp_path)
     assert sorted(row["method"] for row in done) == sorted(sweep.METHODS)
-    # Each of the five data sets is the embedded one here, and five seeds are meant.
+    # In a quick run, the embedded data set replaces each of the five. There are five seeds.
     assert plain.median == pytest.approx(100.0 * 5 * 5)
     assert ours.median > sum(row["total_seconds"] for row in done) / 2 * 5 * 5 * 31 / 4
     assert minutes.median == pytest.approx(ours.median / 60)
 
 
-def test_what_a_gpu_does_of_a_step(tmp_path, device):
-    """On the CPU, where there are no kernels to count, only that it is measured."""
+def test_the_kernels_and_the_work_of_a_gpu_in_a_step_are_measured(tmp_path, device):
+    """On the CPU there are no kernels, and only the time is measured."""
     bench = Bench(quick=True, threads=1, runs=tmp_path, out=tmp_path)
     step, kernels, working = gpu.launches(bench, gpu.CELLS[0], device)
     assert step.median > 0

@@ -1,4 +1,4 @@
-"""What scripts/docs builds: nothing of the package, the README or the options is left out."""
+"""The pages of scripts/docs contain all of the package, the README and the options."""
 
 import sys
 
@@ -22,7 +22,7 @@ def test_every_module_is_on_the_page_of_its_room(pages):
     for path in (docs_pages.ROOT / "ccompress").glob("*/**/*.py"):
         room, *rest = path.relative_to(docs_pages.ROOT / "ccompress").with_suffix("").parts
         if path.name == docs_pages.PROGRAM:
-            continue  # a script that export copies, no module of the API
+            continue  # export copies this script, which is no module of the API
         name = ".".join(["ccompress", room, *rest]).removesuffix(".__init__")
         if rest[-1] != "__init__" or len(rest) == 1:
             assert f".. automodule:: {name}\n" in pages[f"api/{room}.md"]
@@ -35,12 +35,12 @@ def test_every_method_has_a_card_with_its_options(pages):
     assert ".. autoclass:: ccompress.methods.none.NoCompression" in pages["methods.md"]
 
 
-def test_every_verb_says_its_help(pages):
+def test_the_help_of_every_verb_is_on_a_page(pages):
     for verb in VERBS:
         assert f"usage: ccompress {verb} " in pages["command_line.md"]
 
 
-def test_the_readme_is_cut_at_its_headings(pages):
+def test_every_section_of_the_readme_is_a_page(pages):
     readme = (docs_pages.ROOT / "README.md").read_text()
     headings = [line.removeprefix("## ") for line in readme.splitlines() if line[:3] == "## "]
     for heading in headings:

@@ -1,4 +1,4 @@
-"""The page of `scripts/encoder`, from made-up rows."""
+"""The page of `scripts/encoder` for made-up rows."""
 
 import encoder_page
 import pandas as pd

@@ -1,4 +1,4 @@
-"""scripts/reproduce_paper --quick: a part of the paper anew, held against the committed rows."""
+"""scripts/reproduce_paper --quick trains a part of the paper again and compares the rows."""
 
 import os
 import subprocess
@@ -12,8 +12,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
-def test_a_small_part_of_the_paper_is_made_anew_and_compared(real_data, tmp_path):
-    """One training and two methods, by the same call as the whole."""
+def test_a_small_part_of_the_paper_is_trained_again_and_compared(real_data, tmp_path):
+    """One training and two methods, with the same script as the complete experiment."""
     small = ["dataset=trec", "method=none,quantization", "rate=0.5,0.9", "seed=0", "device=cpu"]
     done = subprocess.run(
         [ROOT / "scripts" / "reproduce_paper", "--quick", tmp_path / "made", *small],
@@ -38,13 +38,13 @@ def test_a_small_part_of_the_paper_is_made_anew_and_compared(real_data, tmp_path
         row = cells.query(f"method == '{method}' and rate == {rate}").iloc[0]
         shown = [value.strip() for value in line.split("|")[1:-1]]
         assert shown[3:6] == [method, f"{rate:.1f}", "1"]
-        assert shown[7] == f"{row['test_accuracy']:.2f}"  # as committed, of the same seed
+        assert shown[7] == f"{row['test_accuracy']:.2f}"  # the committed accuracy of the same seed
         assert shown[-1] in (compare_rows.SAME, compare_rows.WITHIN, compare_rows.OUTSIDE)
     assert "3 cells: " in done.stdout
 
 
 def rows(accuracies, first_id=0, method="none"):
-    """Runs of one cell, a seed each."""
+    """Runs of one cell, one for each seed."""
     return pd.DataFrame(
         {
             "run_id": [f"{first_id + seed}" for seed in range(len(accuracies))],
@@ -67,7 +67,7 @@ def rows(accuracies, first_id=0, method="none"):
         ([78.3, 78.3], "OUTSIDE"),
     ],
 )
-def test_a_cell_agrees_within_what_other_seeds_would_do(accuracies, agrees):
+def test_a_cell_agrees_if_it_is_within_the_range_of_other_seeds(accuracies, agrees):
     committed = rows([80.0, 81.0, 82.0, 83.0, 84.0])
     (line,) = compare_rows.compared(rows(accuracies), committed).to_dict("records")
     assert line["agrees"] == agrees

@@ -1,4 +1,4 @@
-"""The page of tuned methods: which runs it reads, and what it says of them."""
+"""The page of scripts/tuned.py: the runs that it reads, and its sentences."""
 
 import base64
 
@@ -12,7 +12,7 @@ from ccompress.experiment import results
 UPPERS = (0.001, 0.002, 0.004)
 SEEDS = 3
 ITEMS = 200
-# Accuracy on dev at each rate, and on test, of each method.
+# The accuracies of each method: on dev at each learning rate, and on test.
 METHODS = {
     "none": ((0.90, 0.85, 0.80), 0.90),
     "in_training_svd": ((0.80, 0.89, 0.88), 0.88),
@@ -21,7 +21,7 @@ METHODS = {
 
 
 def rows(dataset, network):
-    """The runs that successive halving makes of one cell, and which test items they got right."""
+    """The runs of one cell after successive halving, and the test items that they got right."""
     generator = np.random.default_rng([len(dataset), len(network)])
     lines, bits = [], {}
     for method, (dev, test) in METHODS.items():
@@ -57,7 +57,7 @@ def rows(dataset, network):
 
 @pytest.fixture
 def experiment(tmp_path, monkeypatch):
-    """Two finished cells and one that has seed 0 alone."""
+    """Two finished cells, and one that has only seed 0."""
     lines, bits = [], {}
     for cell in (("sst2", "dan"), ("trec", "lstm")):
         more, of_cell = rows(*cell)
@@ -75,7 +75,7 @@ def experiment(tmp_path, monkeypatch):
     return folder
 
 
-def test_each_method_is_read_at_its_rate_in_finished_cells_only(experiment):
+def test_only_runs_of_finished_cells_at_chosen_rates_are_read(experiment):
     taken = tuned.at_choices(tuned.read(tuned.RUNS))
     assert set(taken["dataset"]) == {"sst2", "trec"}
     chosen = taken.groupby("method")["upper"].agg(set).to_dict()

@@ -1,4 +1,4 @@
-"""The defaults in conf/train are what the rule chooses from the committed trainings."""
+"""The defaults in conf/train agree with the rule and the committed trainings."""
 
 from pathlib import Path
 
@@ -33,8 +33,8 @@ def test_defaults_are_the_chosen_rates(file):
         assert defaults.train.upper[cell[2]] == choose_rates.chosen(table.loc[cell])
 
 
-def test_each_method_reads_test_at_its_rate_against_the_reference_at_its_own():
-    # per method and rate: accuracy on test by seed
+def test_drops_compare_each_method_at_its_rate_with_the_reference_at_its_rate():
+    # method and learning rate -> accuracy on test for each seed
     table = {
         ("none", 0.001): [90.0, 91.0],
         ("none", 0.002): [99.0, 99.0],
@@ -63,7 +63,7 @@ def test_each_method_reads_test_at_its_rate_against_the_reference_at_its_own():
         own_rates.at(runs[runs["seed"].ne(1) | runs["method"].ne("none")], rates)
 
 
-def test_the_page_of_own_rates_is_what_its_rows_give(tmp_path, monkeypatch, capsys):
+def test_the_page_of_own_rates_agrees_with_its_rows(tmp_path, monkeypatch, capsys):
     committed = own_rates.RUNS
     runs = tmp_path / "own_rates" / committed.name
     runs.parent.mkdir()

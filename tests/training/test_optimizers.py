@@ -19,17 +19,17 @@ def random(rows, width, device, dtype=torch.float32):
     return numbers.to(device)
 
 
-def test_the_numbers_are_those_of_sparse_adam(device):
+def test_rowwise_adam_agrees_with_sparse_adam(device):
     start = random(20, 4, device, torch.float64)
     batches = [[1, 4, 7], [4, 9], [0, 1, 2, 3], [19], [4]] * 5
     ours, theirs = (start.clone().requires_grad_() for _ in range(2))
     steps(RowwiseAdam([ours], lr=0.05), ours, batches)
     steps(torch.optim.SparseAdam([theirs], lr=0.05), theirs, batches)
-    # SparseAdam adds eps before the bias correction, Adam after it
+    # SparseAdam adds eps before the bias correction, and Adam after it.
     assert torch.allclose(ours, theirs, rtol=1e-6, atol=1e-6)
 
 
-def test_with_every_row_in_every_step_it_is_adam(device):
+def test_rowwise_adam_agrees_with_adam_if_every_step_has_every_row(device):
     start = torch.ones(4, 3, dtype=torch.float64, device=device)
     ours, theirs = (start.clone().requires_grad_() for _ in range(2))
     steps(RowwiseAdam([ours], lr=0.05), ours, [[0, 1, 2, 3]] * 9)
@@ -41,7 +41,7 @@ def test_with_every_row_in_every_step_it_is_adam(device):
     assert torch.allclose(ours, theirs, rtol=1e-12, atol=1e-12)
 
 
-def test_rows_without_a_gradient_stay_as_they_are(device):
+def test_rows_without_a_gradient_do_not_change(device):
     table = random(10, 3, device).requires_grad_()
     before = table.detach().clone()
     steps(RowwiseAdam([table], lr=0.1), table, [[2, 5], [5]])
@@ -49,7 +49,7 @@ def test_rows_without_a_gradient_stay_as_they_are(device):
     assert changed == [2, 5]
 
 
-def test_however_many_rows_are_moved_at_a_time_the_numbers_are_the_same(monkeypatch, device):
+def test_the_numbers_do_not_depend_on_how_many_rows_move_at_a_time(monkeypatch, device):
     start = random(40, 16, device)
     tables = []
     for rows in (1, 3, 1024):
@@ -61,7 +61,7 @@ def test_however_many_rows_are_moved_at_a_time_the_numbers_are_the_same(monkeypa
     assert torch.equal(tables[1], tables[2])
 
 
-def test_only_the_rows_that_can_be_named_have_moments(device):
+def test_only_rows_below_the_limit_have_moments(device):
     batches = [[1, 4, 7], [4, 0], [7]] * 3
     start = random(100, 4, device)
     all_rows, some_rows = (start.clone().requires_grad_() for _ in range(2))

@@ -27,14 +27,14 @@ def equal(a, b):
 def test_training_learns_and_is_the_same_twice_to_the_last_bit(name, device):
     first, second = (new_trainer(name, lr=0.03, device=device) for _ in range(2))
     first.train("reference", 6)
-    torch.rand(7)  # other use of the global generator makes no difference
+    torch.rand(7)  # another use of the global generator makes no difference
     second.train("reference", 6)
     assert equal(parameters(first.network), parameters(second.network))
     assert [r.dev_accuracy for r in first.rows] == [r.dev_accuracy for r in second.rows]
     assert first.rows[-1].train_loss < 0.8 * first.rows[0].train_loss
 
 
-def test_another_seed_is_another_training(device):
+def test_another_seed_gives_another_training(device):
     first, second = (new_trainer(seed=seed, device=device) for seed in (1, 2))
     first.network.load_state_dict(second.network.state_dict())
     first.train("reference", 1)
@@ -48,7 +48,7 @@ def store(folder):
 
 @pytest.mark.parametrize("name", NETWORKS)
 @pytest.mark.parametrize("stored", [1, 3])
-def test_a_stored_training_goes_on_with_the_same_numbers(tmp_path, name, stored, device):
+def test_a_stored_training_continues_with_the_same_numbers(tmp_path, name, stored, device):
     def fresh():
         return new_trainer(name, device=device)
 
@@ -81,7 +81,7 @@ def test_a_damaged_stage_is_trained_again(tmp_path):
     assert equal(parameters(uninterrupted.network), parameters(again.network))
 
 
-def test_the_best_epoch_on_dev_is_kept_the_earliest_in_a_tie(monkeypatch):
+def test_the_best_epoch_on_dev_is_kept_and_the_earliest_in_a_tie(monkeypatch):
     scores = iter([50.0, 70.0, 70.0, 60.0])
     monkeypatch.setattr("ccompress.training.trainer.accuracy", lambda *_: next(scores))
     trainer = new_trainer()
@@ -118,7 +118,7 @@ def test_replacing_the_embedding_keeps_everything_else_to_the_last_bit(device):
     new = nn.Embedding.from_pretrained(torch.randn(50, 8), freeze=False, sparse=True)
     recorded = []
     trainer.replace_embedding(lambda table: (recorded.append(table.clone()), new)[1])
-    assert torch.equal(recorded[0], before["embedding.weight"])  # as it stands after the last epoch
+    assert torch.equal(recorded[0], before["embedding.weight"])  # the table after the last epoch
     for name, parameter in trainer.network.named_parameters():
         if name.startswith("embedding."):
             assert parameter is new.weight
@@ -131,7 +131,7 @@ def test_replacing_the_embedding_keeps_everything_else_to_the_last_bit(device):
 
 
 class NoAnswers(TorchDispatchMode):
-    """Refuses operations whose result, or its shape, the host has to know before it goes on."""
+    """Refuses operations for whose result, or its shape, the host would have to wait."""
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
         if function is torch.ops.aten.index.Tensor:
@@ -146,7 +146,7 @@ class NoAnswers(TorchDispatchMode):
 
 @contextmanager
 def never_waiting(device):
-    """Fails where the host waits for the device, or would wait if the device were a GPU."""
+    """Fails if the host waits for the device, or would wait if the device were a GPU."""
     if device.type == "cpu":
         with NoAnswers():
             yield
@@ -158,8 +158,7 @@ def never_waiting(device):
         torch.cuda.set_sync_debug_mode("default")
 
 
-def test_a_stage_says_how_it_trains():
-    """Its loss and its learning rate, and the network that dev reads."""
+def test_a_stage_has_its_own_loss_learning_rate_and_evaluation():
     usual, other, halved = (new_trainer() for _ in range(3))
     usual.train("reference", 2)
     other.train(Stage("mine", loss=lambda scores, batch: 0 * scores.sum()), 2)
@@ -169,7 +168,7 @@ def test_a_stage_says_how_it_trains():
     halved.train(Stage("slow", learning_rate=lambda step, steps: schedule(step, steps) / 2), 2)
     assert [row.lr for row in halved.rows] == [row.lr / 2 for row in usual.rows]
 
-    untrained = new_trainer().network  # what it says never changes, so the first epoch is kept
+    untrained = new_trainer().network  # its accuracy never changes, so the first epoch is kept
     trainer = new_trainer()
     trainer.train(Stage("other", evaluated=lambda: untrained), 1)
     after_one = parameters(trainer.network)
@@ -182,7 +181,7 @@ def test_a_stage_says_how_it_trains():
 @pytest.mark.parametrize("kind", TRAINED)
 @pytest.mark.parametrize("name", NETWORKS)
 @pytest.mark.parametrize("precision", ["int8", "int4"])
-def test_training_through_rounding_reads_what_is_shipped(name, kind, precision, device):
+def test_training_through_rounding_computes_with_the_shipped_weights(name, kind, precision, device):
     trainer = new_trainer(name, device=device)
     trainer.replace_embedding(lambda table: trained_embedding(kind, table))
     network = trainer.network.eval()
@@ -193,8 +192,8 @@ def test_training_through_rounding_reads_what_is_shipped(name, kind, precision, 
     torch.testing.assert_close(scores, shipped(batch), rtol=1e-4, atol=1e-4)
     assert not torch.allclose(scores, network(batch), rtol=1e-4, atol=1e-4)
 
-    # As if nothing were rounded but read at the rounded place: the gradient of each bias of the
-    # last layer is that of the shipped network, and every parameter has one.
+    # The gradient is that of an unrounded network at the rounded weights. The biases of the last
+    # layer have the gradient of the shipped network, and every parameter has a gradient.
     scores.square().sum().backward()
     expected = 2 * scores.detach().sum(0)
     torch.testing.assert_close(network.output.bias.grad, expected, rtol=1e-4, atol=1e-4)
@@ -213,7 +212,7 @@ def test_training_through_rounding_reads_what_is_shipped(name, kind, precision, 
 def test_the_host_never_waits_for_the_device_in_a_step(monkeypatch, name, kind, device):
     trainer = new_trainer(name, device=device)
     trainer.replace_embedding(lambda table: trained_embedding(kind, table))
-    trainer.train("reference", 1)  # whatever is made once is made
+    trainer.train("reference", 1)  # the first epoch may wait
     step, steps = trainer._step, []
 
     def watched(stage, batch, rate):
@@ -225,10 +224,10 @@ def test_the_host_never_waits_for_the_device_in_a_step(monkeypatch, name, kind, 
     monkeypatch.setattr(trainer, "_step", watched)
     trainer.train("reference", 2)
     assert len(steps) == trainer.steps_per_epoch
-    assert trainer.network.embedding.padding_idx == 0  # as it was, for what comes after training
+    assert trainer.network.embedding.padding_idx == 0  # training has restored it
 
 
-def test_without_looking_for_padding_the_numbers_are_the_same(monkeypatch, device):
+def test_training_without_a_search_for_padding_gives_the_same_numbers(monkeypatch, device):
     ours, torchs = (new_trainer(device=device) for _ in range(2))
     before = parameters(ours.network)["embedding.weight"]
     ours.train("reference", 2)

@@ -1,1 +1,1 @@
-"""A package of a user's own: a data set, vectors, a network and a method for ccompress."""
+"""A user's own package with a data set, vectors, a network and a method for ccompress."""

@@ -15,7 +15,7 @@ def lower(text: str) -> list[str]:
 
 @dataclass(kw_only=True)
 class Requests(Dataset):
-    """Lines `label: text`; a tenth of them is test, a tenth of the rest dev.
+    """Lines `label: text`. A tenth of them is test, and a tenth of the rest is dev.
 
     Attributes:
         path: The file. Every field is an option, checked against its type.
@@ -24,11 +24,11 @@ class Requests(Dataset):
     path: str
 
     def files(self) -> dict[str, Path]:
-        """The file enters the run's id by its contents, wherever it lies."""
+        """The contents of the file enter the run's id; its path does not."""
         return {"path": Path(self.path)}
 
     def load(self, root: Path) -> Splits:
-        """Read, tokenize and split; `Splits` checks what it is given."""
+        """Read, tokenize and split the lines; `Splits` checks the result."""
         pairs = []
         for number, line in enumerate(read_text(Path(self.path)).splitlines(), start=1):
             label, colon, text = line.partition(": ")

@@ -11,11 +11,10 @@ from ccompress.numerics import rates
 
 
 class SharedRows(nn.Module):
-    """The first rows of a table as they are; every later row reads as the last of them.
+    """Keeps the first rows of a table; all later ids read the last of these rows.
 
-    What takes the place of the table maps ids (n,) to vectors (n, d), and id 0, the padding, to
-    zeros. So that it can be stored and built again, its constructor takes plain values, kept under
-    their names.
+    An embedding maps ids (n,) to vectors (n, d), and id 0, the padding, to zeros. It can be stored
+    and built again if its constructor takes plain values and keeps them under their names.
     """
 
     table: Tensor
@@ -33,32 +32,32 @@ class SharedRows(nn.Module):
 
 @dataclass(kw_only=True)
 class FrequentWords(Method):
-    """The trained table's rows of the least frequent words become one, a mean of theirs.
+    """After the training, the rows of the least frequent words are replaced by their mean.
 
-    Minimised: nothing; rows are in the order of their words' frequency. Bytes: 4 r d of 4 V d. It
-    wins where rare words do not matter.
+    It minimises nothing; the rows of a table are in the order of the words' frequency. It keeps
+    4 r d of 4 V d bytes. It suits tasks in which rare words do not matter.
 
     Args:
-        weighted: Whether a word counts in the mean as often as it occurs.
+        weighted: Whether the mean is weighted by the words' frequencies.
     """
 
     weighted: bool = False
 
     def size(self, rows: int, dim: int, rate: float) -> Size:
-        """Neither rank nor bits; refuses a rate that leaves fewer rows than three."""
+        """No rank and no bits; a rate that leaves fewer than three rows is refused."""
         if self._kept(rows, rate) < 3:
             raise rates.no_room(rate, f"no word of {rows}", 1 - rates.kept_fraction(0) * 3 / rows)
         return Size()
 
     def reference_epochs(self, epochs: int) -> int:
-        """All epochs: the table is fully trained before `compress`, and not afterwards."""
+        """All epochs, because the table is trained before `compress` and not afterwards."""
         return epochs
 
     def compress(self, table: Tensor, rate: float, counts: Tensor) -> nn.Module:
-        """The frequent rows, and in the last place the mean of the others."""
+        """The frequent rows, followed by the mean of the others."""
         rows, dim = table.shape
         embedding = SharedRows(self._kept(rows, rate), dim)
-        first = embedding.rows - 1  # of the rows that are shared
+        first = embedding.rows - 1  # the first of the rows that become one
         weights = counts[first:] + 1.0 if self.weighted else torch.ones(rows - first)
         mean = weights.to(table) @ table[first:] / weights.sum()
         embedding.table = torch.cat([table[:first], mean.unsqueeze(0)])

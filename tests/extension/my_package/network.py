@@ -1,4 +1,4 @@
-"""A network: a dense layer over each word, the maximum over the words, scores of the classes."""
+"""A network: a dense layer for each word, the maximum over the words, and the classes' scores."""
 
 import torch
 import torch.nn.functional as F
@@ -9,10 +9,11 @@ from ccompress.networks.base import Network
 
 
 class MaxPooling(Network):
-    """A feature is as strong as in the word that shows it most (as in Shen et al. 2018, SWEM-max).
+    """Each feature is the maximum over the words (Shen et al. 2018, SWEM-max).
 
     Args:
-        hidden: Features. Every keyword parameter is an option, checked against its type.
+        hidden: The number of features. Every keyword parameter is an option, checked against its
+            type.
     """
 
     def __init__(self, embedding: nn.Module, width: int, classes: int, *, hidden: int = 32) -> None:
@@ -34,16 +35,16 @@ class MaxPooling(Network):
         return 2.0 * (tokens * width * hidden + hidden * self.classes)
 
     def first_layer(self) -> nn.Module:
-        """What alone reads the embedding, linearly: a second factor can be folded into it.
+        """The linear layer that alone reads the embedding, so that factor B can be folded into it.
 
-        May be left out.
+        This function is optional.
         """
         return self.features
 
     def read_padded(self, words: Tensor, inside: Tensor) -> Tensor:
-        """What `ccompress export` needs: the same, of sentences padded to one length.
+        """The same scores for padded sentences, which `ccompress export` needs.
 
-        May be left out.
+        This function is optional.
         """
         features = F.relu(self.features(words)).masked_fill(~inside.unsqueeze(2), 0.0)
         scores: Tensor = self.output(features.amax(1))

@@ -1,4 +1,4 @@
-"""Vectors: a word's is the sum of those of its letter trigrams; like spellings are near."""
+"""Word vectors that sum the vectors of letter trigrams, so that similar spellings are near."""
 
 import zlib
 from collections import Counter
@@ -12,7 +12,7 @@ from ccompress.data.vectors.sources import Vectors, WordVectors
 
 @dataclass(kw_only=True)
 class Trigrams(Vectors):
-    """A random vector a trigram, always the same for the same trigram.
+    """Each trigram has a random vector, which depends only on the trigram.
 
     Attributes:
         dim: Numbers per word.
