@@ -10,8 +10,8 @@ PACKAGE = Path(__file__).parents[1] / "ccompress"
 # The modules and folders at the top of the package, from the highest to the lowest. Each may import
 # those after it. `ccompress` is the package's list of public names.
 ORDER = """
-    ccompress cli commands report experiment deployment config training
-    networks methods library baselines data schedules embeddings numerics
+    ccompress cli commands report experiment baselines deployment config training
+    networks methods library data schedules embeddings numerics
     installation streams machine cores storage locate errors
 """.split()
 

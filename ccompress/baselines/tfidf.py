@@ -6,100 +6,29 @@ list of models from the smallest file to the largest. Each is evaluated in its s
 rounding.
 """
 
+import functools
 import itertools
-import lzma
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from ccompress import installation, storage
-from ccompress.data.base import Examples, Splits
-from ccompress.data.text import word_list
+from ccompress import installation
+from ccompress.data.base import Columns, Examples, Splits
+from ccompress.deployment.linear import LinearModel, Matrix
 from ccompress.errors import InputError
 
 FEATURES = (1000, 2000, 4000, 8000, 16000, 32000)
 REGULARISATION = (0.25, 1.0, 4.0)  # values of C, the inverse strength
 LEVELS = (127, 15, 7, 3)  # weights are rounded to -levels, ..., levels, times a scale per class
 
-_IDF_LEVELS = 255
-_SEPARATOR = "\n"
+# The temperatures among which dev chooses one.
+_TEMPERATURES = (0.05, 20.0)
 
-Matrix = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class LinearModel:
-    """A stored baseline.
-
-    With two classes there is one column of weights, whose sign decides. With more classes there is
-    one column per class.
-
-    Attributes:
-        ngrams: F words and pairs of words, sorted. A space joins the words of a pair.
-        idf: The inverse document frequency of each, rounded to its stored value (F,).
-        weights: The rounded weights, -levels to levels, int8 (F, columns).
-        scale: The value of one level in each column (columns,).
-        bias: The bias of each column (columns,).
-        labels: Names of the classes.
-    """
-
-    ngrams: list[str]
-    idf: Matrix
-    weights: npt.NDArray[np.int8]
-    scale: Matrix
-    bias: Matrix
-    labels: list[str]
-
-    def predict(self, texts: Sequence[Sequence[str]]) -> Indices:
-        """The class number of each tokenized text (n,)."""
-        from sklearn.feature_extraction.text import TfidfVectorizer
-
-        vectorizer = TfidfVectorizer(vocabulary=self.ngrams, **_ANALYSIS)
-        vectorizer.idf_ = self.idf
-        return _classes(vectorizer.transform(texts) @ (self.weights * self.scale) + self.bias)
-
-    def save(self, path: Path) -> int:
-        """Write the model atomically and return the size of the file in bytes."""
-        lowest, step = self.idf.min(), np.ptp(self.idf) / _IDF_LEVELS or 1.0
-        tensors = {
-            "ngrams": word_list.pack(self.ngrams),
-            "idf": np.rint((self.idf - lowest) / step).astype(np.uint8),
-            "idf_range": np.array([lowest, step], np.float32),
-            "weights": _compressed(np.ascontiguousarray(self.weights.T).tobytes()),
-            "scale": self.scale.astype(np.float32),
-            "bias": self.bias.astype(np.float32),
-        }
-        storage.save(path, tensors, {"labels": _SEPARATOR.join(self.labels), "kind": "tfidf"})
-        return path.stat().st_size
-
-    @classmethod
-    def load(cls, path: Path) -> "LinearModel":
-        """Read a file that `save` wrote.
-
-        Raises:
-            InputError: The file is damaged or holds no baseline.
-        """
-        try:
-            tensors, metadata = storage.load_numpy(path)
-        except storage.DamagedFile as error:
-            raise InputError(str(error)) from error
-        if metadata.get("kind") != "tfidf":
-            raise InputError(f"{path} holds no TF-IDF baseline")
-        lowest, step = (float(number) for number in tensors["idf_range"])
-        weights = np.frombuffer(lzma.decompress(tensors["weights"].tobytes()), np.int8)
-        return cls(
-            word_list.unpack(tensors["ngrams"]),
-            lowest + tensors["idf"] * step,
-            weights.reshape(len(tensors["scale"]), -1).T,
-            tensors["scale"].astype(np.float64),
-            tensors["bias"].astype(np.float64),
-            metadata["labels"].split(_SEPARATOR),
-        )
 
 
 @dataclass(frozen=True, order=True)
@@ -122,15 +51,28 @@ class Point:
     levels: int = field(compare=False)
     classifier: str = field(compare=False)
 
+    @property
+    def file(self) -> str:
+        """The name of its file."""
+        return _file(self.features, self.levels)
 
-def train(splits: Splits, folder: Path) -> list[Point]:
+
+def _file(features: int, levels: int) -> str:
+    return f"tfidf-{features}-{levels}.safetensors"
+
+
+def train(
+    splits: Splits, folder: Path, tokenizer: str, columns: Columns | None = None
+) -> list[Point]:
     """Train baselines of all sizes, and keep each that is better on dev than all smaller ones.
 
     The test split is read once, for the baselines that are kept.
 
     Args:
         splits: Tokenized examples.
-        folder: The folder for the files `tfidf-FEATURES-LEVELS.safetensors`.
+        folder: The folder for the files (`Point.file`), which `ccompress.load` reads.
+        tokenizer: The tokenizer of the examples.
+        columns: The columns of the user's own table that they come from, if there is one.
 
     Returns:
         The baselines that were kept, from the smallest file to the largest. Dev accuracy rises with
@@ -140,9 +82,10 @@ def train(splits: Splits, folder: Path) -> list[Point]:
         InputError: scikit-learn is not installed.
     """
     labels = sorted(set(splits.train.labels))
+    make = functools.partial(LinearModel, labels=labels, tokenizer=tokenizer, columns=columns)
     candidates = []
-    for model, classifier, levels in _candidates(splits, labels):
-        path = folder / f"tfidf-{len(model.ngrams)}-{levels}.safetensors"
+    for model, classifier, levels in _candidates(splits, labels, make):
+        path = folder / _file(len(model.ngrams), levels)
         size = model.save(path)
         score = accuracy(LinearModel.load(path), splits.dev)
         candidates.append((size, -score, path, classifier, levels))
@@ -153,6 +96,7 @@ def train(splits: Splits, folder: Path) -> list[Point]:
             path.unlink()
             continue
         best, model = -loss, LinearModel.load(path)
+        calibrated(model, splits.dev).save(path)
         test = accuracy(model, splits.test)
         line.append(Point(size, best, test, len(model.ngrams), levels, classifier))
     return line
@@ -161,7 +105,30 @@ def train(splits: Splits, folder: Path) -> list[Point]:
 def accuracy(model: LinearModel, examples: Examples) -> float:
     """Accuracy on tokenized examples, in percent."""
     true = _numbers(examples, model.labels)
-    return 100.0 * float(np.mean(model.predict(examples.tokens) == true))
+    return 100.0 * float(np.mean(model.scores(examples.tokens).argmax(1) == true))
+
+
+def calibrated(model: LinearModel, dev: Examples) -> LinearModel:
+    """The same model with probabilities that fit dev; the labels that it predicts stay.
+
+    All scores are multiplied by the number at which dev is most probable, the inverse of the
+    temperature of Guo et al. (2017), section 4.2, since scores of a linear SVM are no logarithms of
+    probabilities. Of n texts, 1/(n + 2) of each label's share goes to all labels, much as in Platt
+    (1999): otherwise a model that is right on all of dev would be sure of everything.
+    """
+    from scipy.optimize import minimize_scalar
+
+    scores, true = model.scores(dev.tokens), _numbers(dev, model.labels)
+    share = 1 / (len(true) + 2)
+    expected = (1 - share) * scores[np.arange(len(true)), true] + share * scores.mean(1)
+
+    def loss(exponent: float) -> float:
+        times = np.exp(exponent)
+        return float(np.mean(np.logaddexp.reduce(times * scores, axis=1) - times * expected))
+
+    found = minimize_scalar(loss, bounds=np.log(_TEMPERATURES), method="bounded")
+    times = np.exp(found.x)
+    return replace(model, scale=model.scale * times, bias=model.bias * times)
 
 
 def _identity(tokens: Sequence[str]) -> Sequence[str]:
@@ -179,8 +146,16 @@ _ANALYSIS: dict[str, Any] = {
 }
 
 
-def _candidates(splits: Splits, labels: Sequence[str]) -> Iterator[tuple[LinearModel, str, int]]:
-    """Models of all sizes, each with the name of its classifier and its number of levels."""
+def _candidates(
+    splits: Splits, labels: Sequence[str], make: Callable[..., LinearModel]
+) -> Iterator[tuple[LinearModel, str, int]]:
+    """Models of all sizes, each with the name of its classifier and its number of levels.
+
+    Args:
+        splits: Tokenized examples.
+        labels: Names of the classes.
+        make: Makes a model from its n-grams and numbers.
+    """
     try:
         from sklearn.feature_extraction.text import TfidfVectorizer
         from sklearn.feature_selection import chi2
@@ -220,11 +195,12 @@ def _candidates(splits: Splits, labels: Sequence[str]) -> Iterator[tuple[LinearM
     names, idf = vectorizer.get_feature_names_out(), vectorizer.idf_
     for fitted in itertools.chain((best(choices, orders, size) for size in sizes), [whole]):
         for levels in LEVELS:
-            yield (
-                _rounded(names, idf, fitted, labels, levels),
-                str(fitted.choice),
-                levels,
+            model = make(
+                names[fitted.chosen].tolist(),
+                idf[fitted.chosen],
+                *_rounded(fitted.classifier, levels),
             )
+            yield model, str(fitted.choice), levels
 
 
 class _Choice(NamedTuple):
@@ -264,37 +240,16 @@ def _coefficients(classifier: Any) -> Matrix:
     return weights
 
 
-def _rounded(
-    names: npt.NDArray[np.object_],
-    idf: Matrix,
-    fitted: _Fitted,
-    labels: Sequence[str],
-    levels: int,
-) -> LinearModel:
-    """A fitted classifier with its weights rounded."""
-    coefficients = _coefficients(fitted.classifier)
-    parts = getattr(fitted.classifier, "estimators_", [fitted.classifier])
+def _rounded(classifier: Any, levels: int) -> tuple[npt.NDArray[np.int8], Matrix, Matrix]:
+    """Weights, scale and bias of a fitted classifier, the weights rounded (`LinearModel`)."""
+    coefficients = _coefficients(classifier)
+    parts = getattr(classifier, "estimators_", [classifier])
     bias = np.concatenate([np.atleast_1d(part.intercept_) for part in parts])
     scale = np.abs(coefficients).max(0).clip(1e-12) / levels
-    weights = np.rint(coefficients / scale).astype(np.int8)
-    ngrams = names[fitted.chosen].tolist()
-    return LinearModel(ngrams, idf[fitted.chosen], weights, scale, bias, list(labels))
+    return np.rint(coefficients / scale).astype(np.int8), scale, bias
 
 
 def _numbers(examples: Examples, labels: Sequence[str]) -> Indices:
     """The class number of each example (n,)."""
     number = {label: i for i, label in enumerate(labels)}
     return np.array([number[label] for label in examples.labels])
-
-
-def _classes(scores: Matrix) -> Indices:
-    """The class of each text from its scores (n, columns)."""
-    if scores.shape[1] == 1:
-        return (scores[:, 0] > 0).astype(np.int64)
-    classes: Indices = scores.argmax(1)
-    return classes
-
-
-def _compressed(contents: bytes) -> npt.NDArray[np.uint8]:
-    """Bytes compressed with LZMA, in the old format, which stores no checksums."""
-    return np.frombuffer(lzma.compress(contents, lzma.FORMAT_ALONE, preset=9), np.uint8)

@@ -6,10 +6,9 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from ccompress.deployment.finding import RUNS_DIR as RUNS_DIR
 from ccompress.errors import InputError, nearest
 from ccompress.experiment.results import RESULT
-
-RUNS_DIR = Path("results/runs")
 
 _OVERRIDE = "KEY=VALUE"
 

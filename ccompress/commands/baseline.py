@@ -1,5 +1,6 @@
 """`ccompress baseline`: the accuracy of TF-IDF with a linear classifier on a data set."""
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -41,10 +42,15 @@ def main(arguments: Sequence[str]) -> int:
     settings = settings_from([*given.options, "vectors=random", "method=none"])
     out = given.out or settings.results_dir / "baseline" / settings.names["dataset"]
     try:
-        points = tfidf.train(settings.dataset.load(settings.root), out)
+        points = tfidf.train(
+            settings.dataset.load(settings.root),
+            out,
+            settings.dataset.tokenizer,
+            settings.dataset.columns,
+        )
     except OSError as error:
         raise InputError(f"cannot write {out}: {error.strerror}; give --out FOLDER") from error
-    table = pd.DataFrame(vars(point) for point in points)
+    table = pd.DataFrame({**vars(point), "file_name": point.file} for point in points)
     storage.write_text(out / "baseline.csv", table.to_csv(index=False))
     _show(settings, table, out)
     return 0
@@ -64,3 +70,5 @@ def _show(settings: Settings, table: pd.DataFrame, out: Path) -> None:
     )
     print(shown.to_string(index=False))
     print(f"each size is a file in {out}; a larger one is kept only if it is better on dev")
+    best = out / table["file_name"].iloc[-1]
+    print(f"predict with\n  {shlex.join(['ccompress', 'predict', str(best), 'texts.txt'])}")

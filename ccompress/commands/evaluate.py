@@ -12,20 +12,24 @@ from ccompress import storage
 from ccompress.commands.arguments import Arguments
 from ccompress.commands.stored_model import add_delimiter, add_device, add_run, open_run
 from ccompress.data import table_file
-from ccompress.data.datasets.custom import Labelled, labelled
+from ccompress.data.base import Columns
+from ccompress.data.datasets.custom import Labelled, gaps, labelled, refuse_gaps
 from ccompress.errors import InputError
+from ccompress.experiment.results import sampling_error
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from ccompress.deployment.model import Model
+    from ccompress.deployment.classifier import Prediction
 
 Matrix = np.ndarray[Any, np.dtype[np.int64]]
 
 UNKNOWN = "(unknown)"  # the class of all texts whose label the model does not know
+NO_WORDS = "(no words)"  # what is predicted for all texts without words
 
-_READABLE = 20  # the number of classes whose confusion matrix fits a terminal and a picture
-_SHOWN = 5  # the number of unknown labels to show
+_READABLE = 20  # the number of classes whose confusion matrix fits a picture
+_FEW = 10  # the number of classes up to which the figures of each are printed unasked
+_SHOWN = 5  # the number of labels, of lines and of mistakes to show
 
 
 def parser() -> Arguments:
@@ -34,7 +38,7 @@ def parser() -> Arguments:
         "evaluate",
         "Measures the small model of a run on labelled texts: accuracy; precision, recall and F1 "
         "of each class; the confusion matrix; and the prediction for each text. A text whose label "
-        "the model does not know counts as an error.",
+        "the model does not know counts as an error, and so does a text without words.",
     )
     add_run(parser)
     add_device(parser)
@@ -45,16 +49,18 @@ def parser() -> Arguments:
         metavar="FILE",
         help=f"labelled texts, in a table: {', '.join(table_file.FORMS)}",
     )
-    parser.add_argument(
-        "--text", default="text", metavar="COLUMN", help="column of the text (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--label",
-        default="label",
-        metavar="COLUMN",
-        help="column of the label (default: %(default)s)",
-    )
+    for name in Columns._fields:
+        parser.add_argument(
+            f"--{name}",
+            metavar="COLUMN",
+            help=f"column of the {name} (default: that of training)",
+        )
     add_delimiter(parser)
+    parser.add_argument(
+        "--classes",
+        action="store_true",
+        help=f"print the figures of each class, also of more than {_FEW}",
+    )
     parser.add_argument(
         "--out",
         type=Path,
@@ -69,16 +75,27 @@ def main(arguments: Sequence[str]) -> int:
     given = parser().read(arguments)
     table_file.check_delimiter(given.delimiter, "--delimiter")
     path, small = open_run(given, given.device)
-    columns = {"--text": given.text, "--label": given.label}
-    rows = list(labelled(given.data, columns, given.delimiter))
+    trained = small.columns or Columns("text", "label")
+    columns = Columns(given.text or trained.text, given.label or trained.label)
+    rows = list(
+        labelled(given.data, {"--text": columns.text, "--label": columns.label}, given.delimiter)
+    )
+    refuse_gaps([gaps(given.data, columns, [], [row.line for row in rows if not row.label])])
     unknown = unknown_labels(rows, small.labels, given.data)
-    labels = [*small.labels, UNKNOWN] if unknown else small.labels
-    predictions, matrix = predicted(small, rows, labels)
+    guesses = small.predict([row.text for row in rows], top=1)
+    wordless = [row.line for row, guess in zip(rows, guesses, strict=True) if guess.label is None]
+    labels = [*small.labels, *[UNKNOWN] * bool(unknown), *[NO_WORDS] * bool(wordless)]
+    matrix = _matrix(rows, guesses, small.labels, len(labels))
     classes = class_scores(matrix, labels)
     out = given.out or path.parent / "evaluation"
     # The files come first, because the reader of the output (such as `head`) may end early.
-    written = _write(out, given.data.stem, matrix, classes, labels, predictions)
-    _show(matrix, classes, labels, unknown)
+    written = _write(out, given.data.stem, matrix, classes, labels, _table(rows, guesses))
+    _show(matrix, classes, len(small.labels))
+    _show_errors(given.data, unknown, wordless)
+    if given.classes or len(small.labels) <= _FEW:
+        _show_classes(matrix, classes, labels)
+    else:
+        _show_weakest(matrix, classes[: len(small.labels)], labels)
     print(written)
     return 0
 
@@ -104,26 +121,29 @@ def unknown_labels(
     return unknown.most_common()
 
 
-def predicted(
-    small: "Model", rows: Sequence[Labelled], labels: Sequence[str]
-) -> tuple[pd.DataFrame, Matrix]:
-    """The model's prediction for each row, and the confusion matrix.
+def _matrix(
+    rows: Sequence[Labelled], guesses: Sequence["Prediction"], labels: Sequence[str], classes: int
+) -> Matrix:
+    """The confusion matrix; unknown labels come after the model's, texts without words last.
 
     Args:
-        small: The model.
         rows: The labelled texts.
-        labels: The model's labels, followed by `UNKNOWN` if a row has an unknown label.
+        guesses: The model's prediction for each.
+        labels: The model's labels.
+        classes: The number of all classes.
     """
-    probabilities, given = (
-        tensor.numpy() for tensor in small.probabilities([row.text for row in rows]).max(1)
-    )
-    number = {label: i for i, label in enumerate(small.labels)}
-    true = np.array([number.get(row.label, len(number)) for row in rows])
+    number: dict[str | None, int] = {label: i for i, label in enumerate(labels)}
+    true = np.array([number.get(row.label, len(labels)) for row in rows])
+    given = np.array([number.get(guess.label, classes - 1) for guess in guesses])
+    return confusion(true, given, classes)
+
+
+def _table(rows: Sequence[Labelled], guesses: Sequence["Prediction"]) -> pd.DataFrame:
+    """Each text with its label and its prediction."""
     predictions = pd.DataFrame(rows)
-    predictions["prediction"] = [small.labels[i] for i in given]
-    predictions["probability"] = probabilities
-    columns = ["line", "label", "prediction", "probability", "text"]
-    return predictions[columns], confusion(true, given, len(labels))
+    predictions["prediction"] = [guess.label for guess in guesses]
+    predictions["probability"] = [guess.probability for guess in guesses]
+    return predictions[["line", "label", "prediction", "probability", "text"]]
 
 
 def confusion(true: Matrix, predicted: Matrix, classes: int) -> Matrix:
@@ -164,24 +184,43 @@ def confusions(matrix: Matrix, labels: Sequence[str]) -> pd.DataFrame:
     )
 
 
-def _show(
-    matrix: Matrix,
-    classes: pd.DataFrame,
-    labels: Sequence[str],
-    unknown: Sequence[tuple[str, int]],
-) -> None:
-    """Print what was found; of many classes the most frequent mistakes, not the matrix."""
-    texts = matrix.sum()
-    print(f"accuracy  {100 * matrix.trace() / texts:.2f} %  of {texts} texts")
-    known = classes[: len(labels) - bool(unknown)]
-    print(f"mean F1   {100 * known['f1'].mean():.2f} %  over classes")
+def _show(matrix: Matrix, classes: pd.DataFrame, known: int) -> None:
+    """Print the figures of the whole file.
+
+    Args:
+        matrix: The confusion matrix.
+        classes: The figures of each class.
+        known: The number of labels that the model knows; those of its classes come first.
+    """
+    texts = int(matrix.sum())
+    accuracy = 100 * matrix.trace() / texts
+    error = sampling_error(accuracy, texts)
+    print(f"accuracy  {accuracy:.2f} %  of {texts} texts (sampling error {error:.2f})")
+    print(f"mean F1   {100 * classes['f1'][:known].mean():.2f} %  over classes")
+    given = np.flatnonzero(matrix.sum(0))
+    if len(given) == 1 and np.count_nonzero(matrix.sum(1)) > 1:
+        print(f"warning   the model predicts {classes['label'][given[0]]!r} for every text")
+
+
+def _show_errors(path: Path, unknown: Sequence[tuple[str, int]], wordless: Sequence[int]) -> None:
+    """Print which texts count as errors, whatever the model says."""
     if unknown:
         shown = ", ".join(f"{label!r} ({count})" for label, count in unknown[:_SHOWN])
         more = ", …" * (len(unknown) > _SHOWN)
+        count = sum(count for _, count in unknown)
         print(
-            f"unknown   {matrix[-1].sum()} texts, counted as errors, have a label that the model "
-            f"does not know: {shown}{more}"
+            f"unknown   {count} texts, counted as errors, have a label that the model does not "
+            f"know: {shown}{more}"
         )
+    if wordless:
+        print(
+            f"no words  {len(wordless)} texts, counted as errors, have no words: "
+            f"{table_file.places(path, wordless)}"
+        )
+
+
+def _show_classes(matrix: Matrix, classes: pd.DataFrame, labels: Sequence[str]) -> None:
+    """Print the figures of each class, and of few classes the confusion matrix."""
     print()
     print(classes.to_string(index=False, float_format=lambda x: f"{x:.4f}", na_rep="-"))
     if len(labels) <= _READABLE:
@@ -191,6 +230,20 @@ def _show(
     mistakes = confusions(matrix, labels)
     print(f"\nthe most frequent of {len(mistakes)} confusions")
     print(mistakes.head(_READABLE).to_string(index=False))
+
+
+def _show_weakest(matrix: Matrix, classes: pd.DataFrame, labels: Sequence[str]) -> None:
+    """Print the classes with the smallest F1 and the most frequent mistakes, in a line each."""
+    weak = classes[classes["texts"] > 0].sort_values("f1", kind="stable").head(_SHOWN)
+    shown = ", ".join(f"{row.label!r} ({100 * row.f1:.0f} %)" for row in weak.itertuples())
+    print(f"weakest   {shown}; --classes prints all {len(classes)}")
+    mistakes = confusions(matrix, labels)
+    shown = ", ".join(
+        f"{true!r} for {given!r} ({count})"
+        for given, true, count in mistakes.head(_SHOWN)[["taken for", "class", "texts"]].to_numpy()
+    )
+    if shown:
+        print(f"mistakes  {shown}")
 
 
 def _write(

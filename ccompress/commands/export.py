@@ -42,6 +42,7 @@ def main(arguments: Sequence[str]) -> int:
     """Write the exported model and what belongs to it, and say where."""
     # torch takes seconds to import, which --help does without
     from ccompress.deployment import tokenizer_json
+    from ccompress.deployment.model import Model
 
     given = parser().read(arguments)
     suffix = SUFFIXES[given.format]
@@ -51,6 +52,8 @@ def main(arguments: Sequence[str]) -> int:
     if not in_folder and given.out and given.out.suffix != suffix:
         raise InputError(f"--out {given.out}: give a file whose name ends in {suffix}")
     path, small = open_run(given, "cpu")
+    if not isinstance(small, Model):
+        raise InputError(f"{path} is a {small.kind}: only networks are exported")
     if in_folder and given.out is None and not tokenizer_json.can_hold(small.tokenizer):
         print(f"no folder: tokenizer.json cannot hold {small.tokenizer}, a function of your own")
         in_folder = False

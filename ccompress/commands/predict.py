@@ -18,7 +18,7 @@ from ccompress.data.datasets import custom
 from ccompress.errors import InputError
 
 if TYPE_CHECKING:
-    from ccompress.deployment.model import Model
+    from ccompress.deployment.classifier import Classifier
 
 _CHUNK = 1 << 20  # the largest number of bytes to read at once
 _ROWS = 1000  # the number of table rows to predict at once
@@ -59,7 +59,9 @@ def parser() -> Arguments:
         f"{', '.join(table_file.FORMS)}",
     )
     parser.add_argument(
-        "--column", metavar="COLUMN", help="column of the text in a table (default: text)"
+        "--column",
+        metavar="COLUMN",
+        help="column of the text in a table (default: that of training)",
     )
     add_delimiter(parser)
     parser.add_argument(
@@ -94,28 +96,30 @@ def main(arguments: Sequence[str]) -> int:
     render = FORMATS[given.format]
     if given.format == "csv":
         sys.stdout.write(_csv_header(top))
-    for texts in read(given.file, given.column, given.delimiter):
+    trained = small.columns.text if small.columns else "text"
+    for texts in read(given.file, given.column, given.delimiter, trained):
         sys.stdout.write(render(classified(small, texts, top), top))
         sys.stdout.flush()
     return 0
 
 
 def read(
-    path: Path | None, column: str | None, delimiter: str | None = None
+    path: Path | None, column: str | None, delimiter: str | None = None, trained: str = "text"
 ) -> Iterator[list[str]]:
     """The texts of a file or of standard input, some at a time.
 
     Args:
         path: A table (`ccompress.data.table_file`), or a file whose lines are texts.
-        column: The column of the text in a table.
+        column: The column of the text in a table; None: `trained`.
         delimiter: See `table_file.rows`.
+        trained: The column of the text in the table that the model was trained on.
 
     Raises:
         InputError: The file cannot be read, has no such column, or is not a table although a column
             is named.
     """
     if path and table_file.is_table(path):
-        rows = custom.texts(path, column or "text", "--column", delimiter)
+        rows = custom.texts(path, column or trained, "--column", delimiter)
         while texts := list(islice(rows, _ROWS)):
             yield texts
         return
@@ -181,7 +185,7 @@ def _decoded(line: bytes, name: str, number: int) -> str:
         raise InputError(f"{name} line {number} is not UTF-8: save it as UTF-8") from error
 
 
-def classified(small: "Model", texts: Sequence[str], top: int) -> Iterator[Answer]:
+def classified(small: "Classifier", texts: Sequence[str], top: int) -> Iterator[Answer]:
     """Each text with its `top` most probable labels."""
     for text, prediction in zip(texts, small.predict(texts, top), strict=True):
         yield Answer(text, prediction.probabilities)

@@ -9,6 +9,7 @@ from omegaconf import OmegaConf
 
 from ccompress.commands import terminal
 from ccompress.commands.arguments import Arguments, add_runs_dir, run_ids
+from ccompress.deployment import finding
 from ccompress.errors import InputError
 from ccompress.experiment import filters, results
 
@@ -66,7 +67,7 @@ def parser() -> Arguments:
 def main(arguments: Sequence[str]) -> int:
     """Print what differs between two runs, and their results."""
     given = parser().read(arguments)
-    runs = [_read(results.folder_of(run, given.runs_dir)) for run in (given.A, given.B)]
+    runs = [_read(finding.folder_of(run, given.runs_dir)) for run in (given.A, given.B)]
     a, b = runs
     if a.row["run_id"] == b.row["run_id"]:
         raise InputError(f"{given.A} and {given.B} are the same run, {a.row['run_id']}")

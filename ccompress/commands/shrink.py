@@ -1,9 +1,10 @@
 """`ccompress shrink`: make a small model from a file of labelled texts."""
 
 import argparse
+import functools
 import math
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from ccompress import installation, storage
 from ccompress.baselines import tfidf
 from ccompress.commands.arguments import Arguments
 from ccompress.data import columns, oddities
-from ccompress.data.base import Splits
+from ccompress.data.base import Dataset, Splits
 from ccompress.errors import InputError
 from ccompress.experiment import results
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from ccompress.experiment.shrink import Candidate
 
 BASELINE = "TF-IDF, linear"
-# A reference that is so many points under the linear baseline on dev has learnt too little.
+# With a reference that is so many points under the linear baseline on dev, drops say little.
 UNTRAINED = 5.0
 
 
@@ -38,25 +39,34 @@ def main(arguments: Sequence[str]) -> int:
     task = shrink.Task(file, chosen, given.test, given.options)
     splits = task.load()
     _print_splits(splits, given.test)
-    candidates = task.candidates(splits)
-    settings = candidates[0].settings
+    reference = task.reference(splits)
+    settings = reference.settings
     words = shrink.words_with_vector(settings, splits)
     for line in oddities.coverage(splits, words):
         print(line, flush=True)
     out = settings.results_dir / "shrink" / file.name.partition(".")[0]
-    points = _baseline(splits, out / "baseline")
+    points = _baseline(splits, out / "baseline", settings.dataset)
+    epochs = task.epochs(splits, _say(given.quiet))
+    candidates = task.candidates(splits, epochs)
     rows = shrink.sweep(candidates)
-    best = shrink.smallest(rows, given.within)
-    models = _models(candidates, rows, points, rows.index(best))
+    models = _models(candidates, rows, points, out / "baseline")
+    whole = rows[0]["dev_accuracy"]
+    is_linear = models["method"] == BASELINE
+    network = shrink.smallest(models[~is_linear], whole, given.within)
+    bar = max([whole, *models.loc[is_linear, "dev_accuracy"]])
+    best = shrink.smallest(models, bar, given.within)
+    models["chosen"] = models.index == best
     results.write_runs(out / results.RUNS, rows)
     _write(models, out, shrink.REFERENCE, len(splits.test))
-    _conclude(models, len(splits.test), given.within)
-    for candidate, row in zip(candidates, rows, strict=True):
-        if row["status"] == "failed":
-            print(f"failed: {candidate.name}: {row['error']}")
+    _conclude(models, len(splits.test), given.within, bar - whole)
+    _warn(candidates, rows)
     print(f"written: {out}")
-    _use(settings.runs_dir / best["run_id"], models, file, chosen.text, given.options)
+    _use(models.loc[best], models.loc[network], file, given.options)
     return 0
+
+
+def _say(quiet: bool) -> Callable[[str], None]:
+    return (lambda _: None) if quiet else functools.partial(print, flush=True)
 
 
 def parser() -> Arguments:
@@ -90,7 +100,8 @@ def parser() -> Arguments:
         type=float,
         default=1.0,
         metavar="POINTS",
-        help="the drop on dev that the small model may have (default: %(default)s)",
+        help="the drop on dev that the small model may have, from the reference or from the "
+        "linear baseline, whichever is better (default: %(default)s)",
     )
     return parser
 
@@ -126,29 +137,31 @@ def _print_splits(splits: Splits, test: Path | None) -> None:
         print(f"note: {oddity}")
 
 
-def _baseline(splits: Splits, folder: Path) -> list[tfidf.Point]:
+def _baseline(splits: Splits, folder: Path, dataset: Dataset) -> list[tfidf.Point]:
     """The linear baseline in all sizes; none, without scikit-learn."""
     if not find_spec("sklearn"):
         install = installation.command("baseline")
         print(f"no linear baseline: it needs scikit-learn ({install})")
         return []
-    return tfidf.train(splits, folder)
+    return tfidf.train(splits, folder, dataset.tokenizer, dataset.columns)
 
 
 def _models(
     candidates: Sequence["Candidate"],
     rows: Sequence[Mapping[str, Any]],
     points: Sequence[tfidf.Point],
-    best: int,
+    baselines: Path,
 ) -> pd.DataFrame:
-    """All models, from the smallest file to the largest; see `model_sizes.COLUMNS`."""
+    """All models, from the smallest file to the largest; see `model_sizes.COLUMNS`.
+
+    A further column, `place`, is what `ccompress predict` calls the model.
+    """
     kept = ["method", "file_bytes", "dev_accuracy", "test_accuracy", "status"]
     runs = pd.DataFrame(rows)[kept].assign(
         model=[candidate.name for candidate in candidates],
         smaller=[bool(candidate.smaller) for candidate in candidates],
-        chosen=False,
+        place=[str(candidate.settings.folder) for candidate in candidates],
     )
-    runs.loc[best, "chosen"] = True
     done = runs[runs["status"] == "done"].drop(columns="status")
     linear = pd.DataFrame(
         {
@@ -158,7 +171,7 @@ def _models(
             "test_accuracy": [point.test_accuracy for point in points],
             "model": [f"{BASELINE}, {point.features} features" for point in points],
             "smaller": False,
-            "chosen": False,
+            "place": [str(baselines / point.file) for point in points],
         }
     )
     models = pd.concat([done, linear] if points else [done], ignore_index=True)
@@ -179,45 +192,67 @@ def _write(models: pd.DataFrame, out: Path, reference: str, tested: int) -> None
     lettering.tell_missing(document.write_figure(out, picture))
 
 
-def _conclude(models: pd.DataFrame, tested: int, within: float) -> None:
-    """Print the table, and why one of its models is the one to take."""
-    from ccompress.experiment.shrink import REFERENCE
+def _conclude(models: pd.DataFrame, tested: int, within: float, behind: float) -> None:
+    """Print the table, and why one of its models is the one to take.
+
+    Args:
+        models: See `_models`.
+        tested: The number of texts in test.
+        within: The option.
+        behind: How far the reference is under the best linear model on dev, in points.
+    """
     from ccompress.report import model_sizes
 
     print(f"\n{model_sizes.shown(models, tested)}\n")
-    chosen = models[models["chosen"]].iloc[0]
-    print(f"-> is the smallest within {within:g} of the reference on dev; chosen without test")
-    of_baseline = models[models["method"] == BASELINE]
-    linear = of_baseline[of_baseline["dev_accuracy"] >= chosen["dev_accuracy"]]
-    if not linear.empty and (small := linear.iloc[0])["file_bytes"] < chosen["file_bytes"]:
-        ahead = small["dev_accuracy"] - chosen["dev_accuracy"]
-        better = f"{ahead:.1f} points better" if ahead >= 0.1 else "as good"
-        print(
-            f"but {small['model']}, is {better} on dev in {results.size(small['file_bytes'])}: "
-            "here single words and pairs of them tell the classes"
-        )
-    behind = (
-        of_baseline["dev_accuracy"].max()
-        - models.loc[models["method"] == REFERENCE, "dev_accuracy"].max()
-    )
+    bar = "the reference on dev"
+    if round(behind, 1) > 0:
+        bar = f"the best linear model on dev, which is {behind:.1f} points above the reference"
+    print(f"-> is the smallest within {within:g} of {bar}; chosen without test")
     if behind > UNTRAINED:
         print(
-            f"the reference is {behind:.1f} points under the linear baseline on dev: it has learnt "
-            "too little, so that drops from it say little; train.epochs=N trains it longer"
+            "single words and pairs of them tell these classes better than a network that is "
+            "trained on so few texts; drops from this reference say little"
         )
 
 
-def _use(folder: Path, models: pd.DataFrame, file: Path, text: str, options: Sequence[str]) -> None:
-    """Say which model to take, and the commands that use it."""
-    one = models[models["chosen"]].iloc[0]
-    predict = ["ccompress", "predict", str(folder), str(file), "--column", text]
+def _warn(candidates: Sequence["Candidate"], rows: Sequence[Mapping[str, Any]]) -> None:
+    """Print which runs failed, and which predict one class only."""
+    for candidate, row in zip(candidates, rows, strict=True):
+        if row["status"] == "failed":
+            print(f"failed: {candidate.name}: {row['error']}")
+    folders = {candidate.name: candidate.settings.folder for candidate in candidates}
+    if blind := [name for name, folder in folders.items() if results.only_prediction(folder)]:
+        print(f"warning: one class is predicted for every text of test by {'; '.join(blind)}")
+
+
+def _use(
+    best: "pd.Series[Any]", network: "pd.Series[Any]", file: Path, options: Sequence[str]
+) -> None:
+    """Say which model to take, and the commands that use it.
+
+    Args:
+        best: The chosen model.
+        network: The chosen one of the networks, which alone can be exported.
+        file: The file of the texts.
+        options: The user's options.
+    """
+    predict = ["ccompress", "predict", best["place"], str(file)]
     if delimiter := _delimiter(options):
         predict += ["--delimiter", delimiter]
-    export = ["ccompress", "export", str(folder), "--format", "onnx"]
+    print(f"this one: {_said(best)}; predict with\n  {shlex.join(predict)}")
+    export = ["ccompress", "export", network["place"], "--format", "onnx"]
     needs = [name for name in ("onnx", "onnxscript", "tokenizers") if not find_spec(name)]
     more = f" (needs {installation.command('export')})" if needs else ""
+    if best["place"] == network["place"]:
+        print(f"export with{more}\n  {shlex.join(export)}")
+        return
     print(
-        f"this one: {results.size(one['file_bytes'])}, drop {one['test_drop']:+.1f} points on test;"
-        f" predict with\n  {shlex.join(predict)}\n"
-        f"export with{more}\n  {shlex.join(export)}"
+        "a linear model is not exported; the smallest network within the same of the reference: "
+        f"{_said(network)}; export it with{more}\n  {shlex.join(export)}"
     )
+
+
+def _said(model: "pd.Series[Any]") -> str:
+    """The size and the accuracy of a model."""
+    size, accuracy = results.size(model["file_bytes"]), model["test_accuracy"]
+    return f"{size}, {accuracy:.1f} % on test (drop {model['test_drop']:+.1f} points)"

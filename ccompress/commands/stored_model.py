@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 from ccompress import cores
 from ccompress.commands.arguments import Arguments, add_runs_dir, run_ids
 from ccompress.config.settings import check_device
-from ccompress.errors import InputError
-from ccompress.experiment import results
+from ccompress.deployment import finding
 
 if TYPE_CHECKING:
-    from ccompress.deployment.model import Model
+    from ccompress.deployment.classifier import Classifier
 
 
 def add_run(parser: Arguments) -> None:
@@ -50,7 +49,7 @@ def add_device(parser: Arguments) -> None:
     parser.completes("device", lambda _: ("auto", "cpu", "cuda"))
 
 
-def open_run(given: argparse.Namespace, device: str) -> tuple[Path, "Model"]:
+def open_run(given: argparse.Namespace, device: str) -> tuple[Path, "Classifier"]:
     """The file of the model that the arguments of `add_run` name, and the model."""
     # The import of torch takes seconds, and --help does not need it.
     import torch
@@ -60,33 +59,7 @@ def open_run(given: argparse.Namespace, device: str) -> tuple[Path, "Model"]:
 
     check_device(device)
     torch.set_num_threads(cores.threads())
-    path = file_of(given.run, given.runs_dir)
+    path = finding.file_of(given.run, given.runs_dir)
     where = choose_device(device)
     use_device(where, precision="float32")
     return path, model.load(path, where, given.trust)
-
-
-def file_of(run: str, runs_dir: Path) -> Path:
-    """The model file that a user names.
-
-    Args:
-        run: The file itself, its folder, or the first letters of the run's id.
-        runs_dir: The folder that holds the runs.
-
-    Raises:
-        InputError: No file or more than one file fits.
-    """
-    from ccompress.deployment.model import FILE  # needs torch
-
-    if run and (given := Path(run)).is_file():
-        return given
-    folder = results.folder_of(run, runs_dir)
-    path = folder / FILE
-    if not path.is_file():
-        if not (folder / "config.yaml").is_file():
-            raise InputError(f"{folder} is not a run's folder: `ccompress runs` lists them")
-        raise InputError(
-            f"{folder} has no {FILE}: the run is not finished or used "
-            f"save_model=false; save_model=true runs it again"
-        )
-    return path

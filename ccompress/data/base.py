@@ -9,12 +9,26 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from platformdirs import user_cache_dir
 
 from ccompress.errors import InputError
 from ccompress.storage import expanded
+
+_NAMED = 5  # labels in a message
+
+
+class Columns(NamedTuple):
+    """The names of the two columns of a table of labelled texts.
+
+    Attributes:
+        text: The column of the texts.
+        label: The column of the labels.
+    """
+
+    text: str
+    label: str
 
 
 @dataclass(frozen=True)
@@ -71,18 +85,27 @@ class Splits:
             examples: Examples = getattr(self, split)
             if not len(examples):
                 raise InputError(f"the {split} split has no examples; it needs at least one")
-            for index, tokens in enumerate(examples.tokens):
-                label = examples.labels[index]
-                if not tokens:
-                    raise InputError(
-                        f"the {split} split has a text without words ({examples.place(index)},"
-                        f" label {label!r}); leave it out or give it words"
-                    )
-                if label not in classes:
-                    raise InputError(
-                        f"the {split} split has the label {label!r} ({examples.place(index)}),"
-                        " which train lacks; every label must occur in train"
-                    )
+            if empty := [i for i, tokens in enumerate(examples.tokens) if not tokens]:
+                raise InputError(
+                    f"the {split} split has {_count(len(empty), 'text')} without words"
+                    f" ({examples.place(empty[0])}, label {examples.labels[empty[0]]!r}"
+                    f"{', …' * (len(empty) > 1)}); leave them out or give them words"
+                )
+            unknown = [i for i, label in enumerate(examples.labels) if label not in classes]
+            if unknown:
+                first: dict[str, int] = {}
+                for i in unknown:
+                    first.setdefault(examples.labels[i], i)
+                labels = [f"{label!r} ({examples.place(i)})" for label, i in first.items()]
+                raise InputError(
+                    f"the {split} split has {_count(len(labels), 'label')} that train lacks, in"
+                    f" {_count(len(unknown), 'text')}: {', '.join(labels[:_NAMED])}"
+                    f"{', …' * (len(labels) > _NAMED)}; every label must occur in train"
+                )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" + "s" * (number > 1)
 
 
 @dataclass(kw_only=True)
@@ -110,6 +133,11 @@ class Dataset(ABC):
             InputError: The data are not there (the message names the command that fetches them),
                 cannot be read, or fail the checks of `Splits`.
         """
+
+    @property
+    def columns(self) -> Columns | None:
+        """The columns of the user's own table; None for a data set without one."""
+        return None
 
     def files(self) -> dict[str, Path]:
         """Option name -> file named by the user, whose contents identify a run."""

@@ -3,25 +3,13 @@
 from collections import defaultdict
 from pathlib import Path
 from statistics import mean
-from typing import NamedTuple
 
 from ccompress.data import table_file
+from ccompress.data.base import Columns as Columns
 from ccompress.errors import InputError, nearest
 
 _TEXTS = ("text", "sentence", "message", "utterance", "review", "nachricht", "satz")
 _LABELS = ("label", "class", "category", "intent", "sentiment", "klasse", "kategorie")
-
-
-class Columns(NamedTuple):
-    """The names of the two columns.
-
-    Attributes:
-        text: The column of the texts.
-        label: The column of the labels.
-    """
-
-    text: str
-    label: str
 
 
 def recognised(path: Path, delimiter: str | None, text: str | None, label: str | None) -> Columns:

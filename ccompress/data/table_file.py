@@ -7,7 +7,7 @@ import io
 import itertools
 import logging
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ logger = logging.getLogger(__name__)
 FORMS = (".csv", ".tsv", ".json", ".jsonl")
 DELIMITERS = (",", ";", "\t", "|")
 
+_NAMED = 5  # rows in a message
 _WINDOWS = "Windows-1252"
 _MOST_FOREIGN = 0.2  # share of the bytes that are no ASCII
 _MARK = "\ufeff"  # Excel's, at the head of UTF-8
@@ -90,6 +91,16 @@ def check_delimiter(delimiter: str | None, option: str) -> None:
 def place(path: Path, number: int) -> str:
     """Where a row stands, as errors name it, by the number that `rows` gives it."""
     return f"{path} {'entry' if form_of(path) == '.json' else 'line'} {number}"
+
+
+def places(path: Path, numbers: Sequence[int]) -> str:
+    """Where several rows stand in a file: `line 4`, or `lines 4, 7, 9, … (12 in all)`."""
+    word = "entry" if form_of(path) == ".json" else "line"
+    if len(numbers) == 1:
+        return f"{word} {numbers[0]}"
+    word = "entries" if word == "entry" else "lines"
+    first = ", ".join(map(str, numbers[:_NAMED]))
+    return f"{word} {first}" + f", … ({len(numbers)} in all)" * (len(numbers) > _NAMED)
 
 
 def _text(path: Path) -> str:

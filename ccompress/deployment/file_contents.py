@@ -15,9 +15,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 from torch import Tensor
 
 from ccompress import storage
+from ccompress.data.base import Columns
 from ccompress.deployment import row_order
 from ccompress.errors import InputError
 from ccompress.networks.base import Network
@@ -27,7 +29,7 @@ _FORMAT = "2"
 # In the first format, the words and everything else are JSON in the file's own metadata, and the
 # rows are in the order of training.
 _FIRST_FORMAT = "1"
-_ABOUT = ".about"
+ABOUT = ".about"
 _VOCABULARY = (row_order.WORDS, row_order.RUNS)
 
 
@@ -76,7 +78,7 @@ def _part(name: str) -> str:
     """The part of the file that a tensor belongs to."""
     if name in _VOCABULARY:
         return "vocabulary"
-    if name == _ABOUT:
+    if name == ABOUT:
         return "metadata"
     return "table" if name.startswith("embedding.") else "rest"
 
@@ -94,9 +96,57 @@ def pack(
     """
     rows = row_order.ordered(network.embedding, words)
     embedding = {f"embedding.{name}": tensor for name, tensor in rows.state.items()}
+    return Contents({**embedding, **rest, **rows.words, ABOUT: packed_about(about)})
+
+
+def packed_about(about: Mapping[str, Any]) -> npt.NDArray[np.uint8]:
+    """Plain values, to be stored among tensors."""
     text = json.dumps(about, ensure_ascii=False, separators=(",", ":"))
-    packed = np.frombuffer(zlib.compress(text.encode(), 9), np.uint8)
-    return Contents({**embedding, **rest, **rows.words, _ABOUT: packed})
+    return np.frombuffer(zlib.compress(text.encode(), 9), np.uint8)
+
+
+def unpacked_about(stored: npt.NDArray[np.uint8]) -> dict[str, Any]:
+    """The inverse of `packed_about`.
+
+    Raises:
+        ValueError: They are damaged.
+    """
+    try:
+        about: dict[str, Any] = json.loads(zlib.decompress(stored.tobytes()))
+    except zlib.error as error:
+        raise ValueError(f"{ABOUT}: {error}") from error
+    return about
+
+
+def columns_of(about: Mapping[str, Any]) -> Columns | None:
+    """The columns that a file names; None in files of earlier versions, too."""
+    return Columns(**about["columns"]) if "columns" in about else None
+
+
+class Stored(NamedTuple):
+    """A file as it stands.
+
+    Attributes:
+        tensors: Its tensors by name.
+        metadata: Its metadata, without the checksum.
+    """
+
+    tensors: dict[str, Tensor]
+    metadata: dict[str, str]
+
+
+def opened(path: Path) -> Stored:
+    """What a model file of any kind holds.
+
+    Raises:
+        InputError: There is no such file, or it is damaged.
+    """
+    try:
+        return Stored(*storage.load(path))
+    except FileNotFoundError as error:
+        raise InputError(f"there is no file {path}") from error
+    except storage.DamagedFile as error:
+        raise InputError(str(error).splitlines()[0]) from error
 
 
 class Read(NamedTuple):
@@ -113,33 +163,24 @@ class Read(NamedTuple):
     about: dict[str, Any]
 
 
-def read(path: Path) -> Read:
-    """Read a model file of this or an earlier version.
+def read(stored: Stored, path: Path) -> Read:
+    """Read the file of a network, of this or an earlier version.
 
     Raises:
-        InputError: There is no such file, or it is damaged, is no model, or is of a later version.
+        InputError: It is no model, or of a later version.
         ValueError: Its parts cannot be read or do not fit together. This includes
             `json.JSONDecodeError`.
         KeyError: A part is missing.
     """
-    try:
-        tensors, metadata = storage.load(path)
-    except FileNotFoundError as error:
-        raise InputError(f"there is no file {path}") from error
-    except storage.DamagedFile as error:
-        raise InputError(str(error).splitlines()[0]) from error
-    if _ABOUT not in tensors and "embedding" not in metadata:
+    tensors, metadata = stored
+    if ABOUT not in tensors and "embedding" not in metadata:
         raise InputError(f"{path} is not a model but another file that ccompress stored")
     if metadata["format"] == _FIRST_FORMAT:
         return _of_first_format(tensors, metadata)
     if metadata["format"] != _FORMAT:
         raise InputError(f"{path} was written by another version of ccompress: update this one")
-    others = {name: tensors.pop(name).numpy() for name in (*_VOCABULARY, _ABOUT) if name in tensors}
-    try:
-        about = json.loads(zlib.decompress(others[_ABOUT].tobytes()))
-    except zlib.error as error:
-        raise ValueError(f"{_ABOUT}: {error}") from error
-    return Read(tensors, row_order.words_of_rows(others), about)
+    others = {name: tensors.pop(name).numpy() for name in (*_VOCABULARY, ABOUT) if name in tensors}
+    return Read(tensors, row_order.words_of_rows(others), unpacked_about(others[ABOUT]))
 
 
 def _of_first_format(tensors: dict[str, Tensor], metadata: Mapping[str, str]) -> Read:

@@ -5,16 +5,19 @@ import inspect
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from ccompress.data.base import Columns
 from ccompress.data.batches import Encoded
 from ccompress.data.text import tokenizers, vocabulary
 from ccompress.data.text.vocabulary import PAD, rows_by_word
-from ccompress.deployment import file_contents
+from ccompress.deployment import file_contents, finding, linear
+from ccompress.deployment.classifier import Classifier
 from ccompress.deployment.file_contents import Contents
+from ccompress.deployment.finding import FILE as FILE
 from ccompress.errors import InputError
 from ccompress.locate import locate, path_of, refuse_untrusted
 from ccompress.networks import rest
@@ -22,25 +25,9 @@ from ccompress.networks.base import Network, tensor_bytes
 from ccompress.networks.folding import fold, narrow
 from ccompress.training.evaluation import predict
 
-FILE = "model.safetensors"
 
-
-class Prediction(NamedTuple):
-    """A model's prediction for one text.
-
-    Attributes:
-        label: The most probable label; None for a text without words.
-        probability: The probability of that label; None for a text without words.
-        probabilities: Label -> probability, most probable first; empty for a text without words.
-    """
-
-    label: str | None
-    probability: float | None
-    probabilities: dict[str, float]
-
-
-@dataclass(frozen=True)
-class Model:
+@dataclass(frozen=True, repr=False)
+class Model(Classifier):
     """A trained network with everything that is needed to read raw text.
 
     Attributes:
@@ -52,6 +39,7 @@ class Model:
         config: Its `network` is what the network is built from; its `rest`, if there, is the
             precision at which all layers but the embedding are stored, otherwise float32. Files of
             the first format hold all else of their run's configuration too.
+        columns: See `Classifier`.
     """
 
     network: Network
@@ -59,6 +47,12 @@ class Model:
     labels: list[str]
     tokenizer: str
     config: Mapping[str, Any]
+    columns: Columns | None = None
+
+    @property
+    def kind(self) -> str:
+        """See `Classifier.kind`."""
+        return f"{type(self.network).__name__} over {len(self.words):,} rows of words"
 
     @property
     def ngrams(self) -> int:
@@ -69,51 +63,18 @@ class Model:
     def _rows(self) -> dict[str, int]:
         return rows_by_word(self.words)
 
-    @functools.cached_property
-    def _tokenize(self) -> tokenizers.Tokenizer:
-        return tokenizers.get(self.tokenizer)
-
     def encode(self, text: str) -> list[int]:
         """The rows of a text's words and n-grams; for a text without words, that of `<pad>`."""
-        return vocabulary.encode(self._tokenize(text), self._rows, self.ngrams) or [PAD]
+        return self._encoded(self.tokens(text))
 
-    def predict(self, texts: Sequence[str], top: int | None = None) -> list[Prediction]:
-        """Predict the label of each text, with probabilities.
+    def _encoded(self, tokens: list[str]) -> list[int]:
+        return vocabulary.encode(tokens, self._rows, self.ngrams) or [PAD]
 
-        Args:
-            texts: Raw texts.
-            top: How many of the most probable labels to return; None returns all.
-
-        Raises:
-            InputError: `texts` is a single string, or `top` is below 1.
-        """
-        if isinstance(texts, str):
-            raise InputError("predict takes a list of texts, not one text: give [text]")
-        if top is not None and top < 1:
-            raise InputError(f"top={top}: give at least 1")
-        encoded = [self.encode(text) for text in texts]
-        # A stable sort keeps equal probabilities in the order of the labels, as argmax does.
-        values, order = self._scored(encoded).sort(dim=1, descending=True, stable=True)
-        predictions = []
-        for rows, probable, classes in zip(
-            encoded, values[:, :top].tolist(), order[:, :top].tolist(), strict=True
-        ):
-            if rows == [PAD]:
-                predictions.append(Prediction(None, None, {}))
-                continue
-            names = [self.labels[i] for i in classes]
-            probabilities = dict(zip(names, probable, strict=True))
-            predictions.append(Prediction(names[0], probable[0], probabilities))
-        return predictions
-
-    def probabilities(self, texts: Sequence[str]) -> Tensor:
-        """The probability of each class for each text (texts, classes), on the CPU."""
-        return self._scored([self.encode(text) for text in texts])
-
-    def _scored(self, encoded: Sequence[list[int]]) -> Tensor:
-        """The probabilities (texts, classes) of texts that are given as rows of the table."""
-        if not encoded:
+    def scored(self, texts: Sequence[list[str]]) -> Tensor:
+        """See `Classifier.scored`."""
+        if not texts:
             return torch.empty(0, len(self.labels))
+        encoded = [self._encoded(tokens) for tokens in texts]
         split = Encoded(
             torch.tensor([row for rows in encoded for row in rows]),
             torch.tensor([len(rows) for rows in encoded]),
@@ -157,6 +118,8 @@ def contents(small: Model) -> Contents:
         "embedding": _described(network.embedding),
         "config": {key: small.config[key] for key in ("network", "rest") if key in small.config},
     }
+    if small.columns:
+        about["columns"] = small.columns._asdict()
     if network.width != small.network.width:
         about["width"] = small.network.width  # that its class built it with
     return file_contents.pack(network, small.words, rest.packed(network, precision), about)
@@ -170,15 +133,16 @@ def save(path: Path, small: Model) -> int:
 
 def load(
     path: str | Path, device: torch.device | str = "cpu", trust: str | Iterable[str] = ()
-) -> Model:
-    """Read the small model of a run, on this machine or another.
+) -> Classifier:
+    """Read the small model of a run, or a linear baseline, on this machine or another.
 
     The file names the network, the embedding and the tokenizer by dotted paths. Each path must
     belong to ccompress or to a package that the caller trusts. This is checked before anything is
     imported.
 
     Args:
-        path: The run's folder, or its model.safetensors.
+        path: The run's folder, a model file, or the first letters of the id of a run in
+            `results/runs`.
         device: The device that the network runs on.
         trust: One or more packages that the file may use in addition to ccompress, because they
             define a network, an embedding or a tokenizer of your own.
@@ -193,28 +157,13 @@ def load(
         for text, prediction in zip(texts, small.predict(texts)):
             print(text, prediction.label, prediction.probability, prediction.probabilities)
     """
-    path = Path(path)
-    if path.is_dir():
-        path /= FILE
+    path = finding.file_of(str(path))
+    packages = (trust,) if isinstance(trust, str) else trust
+    stored = file_contents.opened(path)
     try:
-        tensors, words, about = file_contents.read(path)
-        labels, described, options = about["labels"], about["embedding"], about["config"]["network"]
-        named = [options["_target_"], described["_target_"]]
-        if about["tokenizer"] not in tokenizers.TOKENIZERS:
-            named.append(about["tokenizer"])
-        refuse_untrusted(named, (trust,) if isinstance(trust, str) else trust, path)
-        if not labels:
-            raise ValueError("it has no labels")
-        embedding = factory(nn.Module, described)()
-        network = _built(factory(Network, options), embedding, len(labels), about.get("width"))
-        precision = about["config"].get("rest", rest.FLOAT32)
-        tensors = rest.unpacked(network, tensors, precision)
-        # assign: the network takes over the stored tensors, without copying them
-        network.load_state_dict(tensors, assign=True)
-        rows = getattr(embedding, "num_embeddings", len(words))
-        if len(words) != rows:
-            raise ValueError(f"it has {len(words)} words for {rows} rows")
-        tokenizers.get(about["tokenizer"])
+        if linear.is_linear(stored):
+            return _linear(stored, packages, path)
+        return _network(stored, packages, path, device)
     except InputError:
         raise
     except KeyError as error:
@@ -222,9 +171,45 @@ def load(
     except (ImportError, AttributeError, TypeError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise InputError(f"{path} cannot be built by this ccompress: {reason}") from error
+
+
+def _linear(stored: file_contents.Stored, trust: Iterable[str], path: Path) -> linear.LinearModel:
+    """The linear classifier that a file holds."""
+    small = linear.from_file(stored, path)
+    refuse_untrusted(_code_of(small.tokenizer), trust, path)
+    tokenizers.get(small.tokenizer)
+    return small
+
+
+def _network(
+    stored: file_contents.Stored, trust: Iterable[str], path: Path, device: torch.device | str
+) -> Model:
+    """The network that a file holds, ready to read text."""
+    tensors, words, about = file_contents.read(stored, path)
+    labels, described, options = about["labels"], about["embedding"], about["config"]["network"]
+    named = [options["_target_"], described["_target_"], *_code_of(about["tokenizer"])]
+    refuse_untrusted(named, trust, path)
+    if not labels:
+        raise ValueError("it has no labels")
+    embedding = factory(nn.Module, described)()
+    network = _built(factory(Network, options), embedding, len(labels), about.get("width"))
+    precision = about["config"].get("rest", rest.FLOAT32)
+    tensors = rest.unpacked(network, tensors, precision)
+    # assign: the network takes over the stored tensors, without copying them
+    network.load_state_dict(tensors, assign=True)
+    rows = getattr(embedding, "num_embeddings", len(words))
+    if len(words) != rows:
+        raise ValueError(f"it has {len(words)} words for {rows} rows")
+    tokenizers.get(about["tokenizer"])
     # Earlier versions stored the network without folding it.
     network = fold(network).requires_grad_(False).eval().to(device)
-    return Model(network, words, labels, about["tokenizer"], about["config"])
+    columns = file_contents.columns_of(about)
+    return Model(network, words, labels, about["tokenizer"], about["config"], columns)
+
+
+def _code_of(tokenizer: str) -> list[str]:
+    """The dotted path of a tokenizer that is a function of one's own; none for one of ours."""
+    return [] if tokenizer in tokenizers.TOKENIZERS else [tokenizer]
 
 
 def _built(

@@ -60,6 +60,8 @@ def show(
     """
     lines = [_title(row)]
     lines += [f"  {name:<11} {text}" for name, text in _facts(row, reference, reference_note)]
+    if only := results.only_prediction(settings.folder):
+        lines.append(f"  {'warning':<11} it predicts {only!r} for every text of test")
     lines.append(f"  {'run':<11} {settings.folder}" + f"  ({note})" * bool(note))
     print("\n".join(lines))
     if not note:

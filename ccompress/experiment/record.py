@@ -113,7 +113,9 @@ def _vectors_name(settings: Settings, dim: int) -> str:
 def write_metrics(folder: Path, epochs: Sequence[EpochRow]) -> None:
     """Write metrics.csv: one row per epoch; a shared training's epochs are as it recorded them."""
     header = [field.name for field in fields(EpochRow)]
-    results.write_csv(folder / "metrics.csv", header, (list(vars(row).values()) for row in epochs))
+    results.write_csv(
+        folder / results.METRICS, header, (list(vars(row).values()) for row in epochs)
+    )
 
 
 def write_predictions(folder: Path, labels: Tensor, scores: Tensor, names: Sequence[str]) -> None:

@@ -21,6 +21,7 @@ RESULT = "result.json"
 RUNS = "runs.csv"
 SPECTRA = "spectra.csv"
 PREDICTIONS = "predictions.csv"
+METRICS = "metrics.csv"
 CORRECT = "correct.csv.xz"
 
 # The keys of result.json and the columns of runs.csv. Fractions are in 0..1, accuracies in percent,
@@ -207,6 +208,16 @@ def correct(folder: Path) -> str | None:
     return base64.b64encode(bits.tobytes()).decode("ascii") if rows else None
 
 
+def only_prediction(folder: Path) -> str | None:
+    """The label that a run predicted for every text of test, if the texts have several labels.
+
+    None if it predicted several labels or has no predictions.
+    """
+    rows = read_csv(folder / PREDICTIONS)[1:]
+    labels, predictions = ({row[column] for row in rows} for column in (1, 2))
+    return next(iter(predictions)) if len(predictions) == 1 < len(labels) else None
+
+
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """Write a CSV file (UTF-8, one header line) atomically, compressed if its name ends in .xz."""
     text = io.StringIO()
@@ -275,29 +286,6 @@ def collect(runs_dir: Path) -> list[dict[str, Any]]:
         return []
     rows = (read_result(folder) for folder in runs_dir.iterdir() if not _hidden(folder))
     return sorted(filter(None, rows), key=lambda row: str(row["created"]), reverse=True)
-
-
-def folder_of(run: str, runs_dir: Path) -> Path:
-    """The run's folder that a user names.
-
-    Args:
-        run: The folder itself, or the first letters of the run's id.
-        runs_dir: The folder that holds the runs.
-
-    Raises:
-        InputError: No folder or more than one folder fits.
-    """
-    if not run:
-        raise InputError("no run is named: give its folder or the first letters of its id")
-    folders = [Path(run)]
-    if not folders[0].is_dir():
-        folders = sorted(runs_dir.glob(f"{run}*")) if run.isalnum() else []
-    if not folders:
-        raise InputError(f"no run {run!r} in {runs_dir}: `ccompress runs` lists them")
-    if len(folders) > 1:
-        names = ", ".join(folder.name for folder in folders)
-        raise InputError(f"{run!r} is the beginning of {len(folders)} runs: {names}")
-    return folders[0]
 
 
 def committed(results_dir: Path, experiment: str | None, run_id: str) -> dict[str, Any] | None:

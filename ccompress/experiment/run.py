@@ -226,7 +226,12 @@ def _train_and_test(settings: Settings, task: _Task, voice: _Voice) -> dict[str,
         record.write_spectra(settings.folder, spectra)
     peak_memory = measure.peak_memory(device)
     small = model.Model(
-        network, data.words, data.labels, settings.dataset.tokenizer, settings.identity
+        network,
+        data.words,
+        data.labels,
+        settings.dataset.tokenizer,
+        settings.identity,
+        settings.dataset.columns,
     )
     tokens = float(splits["test"].lengths.double().mean())
     return {

@@ -1,5 +1,6 @@
 """Find the smallest network that keeps the accuracy on labelled texts from a file."""
 
+import math
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -8,11 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from tqdm import tqdm
 
 from ccompress.config.composition import settings_from, written
 from ccompress.config.settings import Settings, digest
-from ccompress.data.base import Splits
+from ccompress.data.base import Splits, vectors_cache
 from ccompress.data.columns import Columns
 from ccompress.errors import InputError
 from ccompress.experiment import launching, results
@@ -44,6 +46,10 @@ _EPOCHS_TO_ESTIMATE = 5  # after as many epochs the remaining time is printed
 _DIM = 100
 _SMALL = 2000  # with fewer training texts than this, batches are small
 _MANY_WORDS = 5000  # with more training words than this, words that occur once get no vector
+# How long to train: see `Task.epochs`.
+_MOST_STEPS = 5000
+_GAIN = 1.0  # points on dev
+_UNLEARNT = 0.5  # share of the first epoch's loss
 
 
 @dataclass(frozen=True)
@@ -78,13 +84,56 @@ class Task:
         named = files | {"dataset.text": self.columns.text, "dataset.label": self.columns.label}
         return ["dataset=custom", *(written(key, value) for key, value in named.items() if value)]
 
-    def candidates(self, splits: Splits) -> list["Candidate"]:
-        """The runs to compare, the reference first, without rates that the table does not allow.
+    def epochs(self, splits: Splits, say: Callable[[str], None]) -> int:
+        """The number of epochs that suits the texts, or that the user has chosen.
+
+        The reference is trained for twice as many epochs, again and again, as long as that makes it
+        better on dev by a point or more, or as long as the loss of its last epoch is above half of
+        that of its first. It takes at most 5,000 steps, unless the first number takes more.
+
+        Args:
+            splits: The texts.
+            say: A function that is called with each number of epochs and what it gives, as text.
+
+        Raises:
+            InputError: An option is wrong, or the reference failed.
+        """
+        candidate = self.reference(splits)
+        if {"train", "train.epochs"} & self._chosen:
+            return candidate.settings.epochs
+        steps = -(-len(splits.train) // candidate.settings.batch_size)
+        before = -math.inf
+        while True:
+            epochs = candidate.settings.epochs
+            accuracy, learnt = _trained(candidate)
+            say(f"the reference after {epochs} epochs: dev {accuracy:.1f} %")
+            if learnt and accuracy < before + _GAIN:
+                return epochs // 2
+            if 2 * epochs * steps > _MOST_STEPS:
+                return epochs
+            before = accuracy
+            candidate = self.reference(splits, **{"train.epochs": 2 * epochs})
+
+    def reference(self, splits: Splits, **options: Any) -> "Candidate":
+        """The reference, with the first number of epochs unless `options` say another.
 
         Raises:
             InputError: An option is wrong.
         """
-        defaults = self._defaults(splits)
+        overrides = self._overrides(self._defaults(splits) | options, REFERENCE, "0")
+        return Candidate(settings_from(overrides), overrides, {})
+
+    def candidates(self, splits: Splits, epochs: int) -> list["Candidate"]:
+        """The runs to compare, the reference first, without rates that the table does not allow.
+
+        Args:
+            splits: The texts.
+            epochs: How many each trains.
+
+        Raises:
+            InputError: An option is wrong.
+        """
+        defaults = self._defaults(splits) | {"train.epochs": epochs}
         reference = settings_from(self._overrides(defaults, REFERENCE, "0"))
         candidates: list[Candidate] = []
         for smaller in self._variants(reference):
@@ -116,7 +165,7 @@ class Task:
             "network.hidden": 100,
             "train.batch_size": 16 if few else 64,
             "train.epochs": 30 if few else 15,
-            "train.upper.calr": 0.004,
+            "train.upper.calr": 0.008 if few else 0.004,
         }
         # Other vectors and networks have other options.
         return {
@@ -147,14 +196,43 @@ class Task:
         return {_key(option) for option in self.options}
 
 
+def _trained(candidate: "Candidate") -> tuple[float, bool]:
+    """The accuracy of the reference on dev, and whether it has learnt its training texts by half.
+
+    Raises:
+        InputError: It failed.
+    """
+    settings = candidate.settings
+    terminal = sys.stderr.isatty() and not settings.quiet
+    with tqdm(
+        total=settings.epochs, desc=REFERENCE, unit="epoch", disable=not terminal, leave=False
+    ) as bar:
+
+        def on_epoch(_: EpochRow) -> None:
+            bar.update()
+
+        row = _attempt(candidate, on_epoch)
+    _refuse_failure(candidate, row)
+    header, *epochs = results.read_csv(settings.folder / results.METRICS)
+    first, last = (float(epochs[i][header.index("train_loss")]) for i in (0, -1))
+    return row["dev_accuracy"], last <= _UNLEARNT * first
+
+
+def _refuse_failure(reference: "Candidate", row: Mapping[str, Any]) -> None:
+    """Refuse to go on without a reference."""
+    if row["status"] == "failed":
+        raise InputError(
+            f"{reference.name}, which the others are compared with, failed: {row['error']}"
+        )
+
+
 def _key(override: str) -> str:
     return override.lstrip("+~").partition("=")[0]
 
 
 def words_with_vector(settings: Settings, splits: Splits) -> set[str]:
     """The words of the table that start from a vector."""
-    cache = settings.runs_dir / ".prepared"
-    vectors = settings.vectors.load(settings.root, cache, splits.train.tokens)
+    vectors = settings.vectors.load(settings.root, vectors_cache(), splits.train.tokens)
     return set(vectors.words).intersection(prepare(settings).words)
 
 
@@ -184,11 +262,7 @@ def sweep(candidates: Sequence[Candidate]) -> list[dict[str, Any]]:
     with _progress(candidates) as (on_epoch, on_run):
         for candidate in candidates:
             rows.append(_attempt(candidate, on_epoch))
-            if rows[0]["status"] == "failed":
-                raise InputError(
-                    f"{candidate.name}, which the others are compared with, failed: "
-                    f"{rows[0]['error']}"
-                )
+            _refuse_failure(candidates[0], rows[0])
             on_run(candidate, rows[-1])
     return rows
 
@@ -266,13 +340,16 @@ def _progress(
         yield on_epoch, on_run
 
 
-def smallest(rows: Sequence[dict[str, Any]], within: float) -> dict[str, Any]:
-    """The run with the smallest file whose drop from the reference on dev is at most `within`.
+def smallest(models: pd.DataFrame, whole: float, within: float) -> Any:
+    """The index of the smallest model that is at most `within` points under `whole` on dev.
 
-    Drops are rounded to tenths, as they are shown. Test plays no part in the choice. Among files of
-    equal size, the run with the best accuracy on dev is chosen.
+    Points are rounded to tenths, as they are shown. Test plays no part in the choice. Among files
+    of equal size, the one with the best accuracy on dev is chosen.
+
+    Args:
+        models: Columns `file_bytes` and `dev_accuracy`, a row for each model.
+        whole: The accuracy on dev that is not to be lost.
+        within: Points of accuracy.
     """
-    done = [row for row in rows if row["status"] == "done"]
-    whole = rows[0]["dev_accuracy"]
-    good = [row for row in done if round(whole - row["dev_accuracy"], 1) <= within]
-    return min(good, key=lambda row: (row["file_bytes"], -row["dev_accuracy"]))
+    good = models[(whole - models["dev_accuracy"]).round(1) <= within]
+    return good.sort_values(["file_bytes", "dev_accuracy"], ascending=[True, False]).index[0]

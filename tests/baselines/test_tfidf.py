@@ -1,13 +1,17 @@
 """The linear baseline, which has no embeddings."""
 
 import csv
+import dataclasses
+import functools
 
 import numpy as np
 import pytest
 import tiny_data
+import torch
 
+import ccompress
 from ccompress import cli, storage
-from ccompress.data.base import Examples, Splits
+from ccompress.data.base import Columns, Examples, Splits
 from ccompress.errors import InputError
 
 pytest.importorskip("sklearn", reason="needs the extra [baseline]")
@@ -15,6 +19,10 @@ pytest.importorskip("sklearn", reason="needs the extra [baseline]")
 from ccompress.baselines import tfidf
 
 LABELS = ["bad", "fair", "good"]
+
+make = functools.partial(
+    tfidf.LinearModel, labels=LABELS, tokenizer="whitespace", columns=Columns("body", "team")
+)
 
 
 def examples(count, seed):
@@ -44,6 +52,8 @@ def model(labels=LABELS, columns=3):
         rng.random(columns) + 0.1,
         rng.standard_normal(columns),
         labels,
+        "whitespace",
+        Columns("body", "team"),
     )
 
 
@@ -52,11 +62,21 @@ def test_a_stored_model_gives_the_same_predictions(tmp_path, made):
     assert made.save(tmp_path / "m.safetensors") == (tmp_path / "m.safetensors").stat().st_size
     again = tfidf.LinearModel.load(tmp_path / "m.safetensors")
     assert again.ngrams == made.ngrams
-    assert again.labels == made.labels
+    assert (again.labels, again.columns) == (made.labels, made.columns)
+    assert again.tokenizer == made.tokenizer
     assert np.array_equal(again.weights, made.weights)
     assert np.abs(again.idf - made.idf).max() <= 3.0 / 255
     texts = [["not", "bad"], ["bad", "not", "w1"], ["unknown"], []]
-    assert again.predict(texts).tolist() == made.predict(texts).tolist()
+    scores = made.scores(texts)
+    assert np.abs(again.scores(texts) - scores).max() < 0.1
+    loaded = ccompress.load(tmp_path / "m.safetensors")
+    given = loaded.predict([" ".join(tokens) for tokens in texts])
+    best = [labels[row.argmax()] for row, labels in zip(scores, [made.labels] * 4, strict=True)]
+    assert [prediction.label for prediction in given] == [*best[:3], None]
+    shares = np.exp(again.scores(texts[:1]))[0]
+    shares /= shares.sum()
+    expected = dict(zip(made.labels, shares, strict=True))
+    assert given[0].probabilities == pytest.approx(expected, abs=1e-6)
 
 
 def test_scores_are_those_of_the_formula():
@@ -66,11 +86,12 @@ def test_scores_are_those_of_the_formula():
     vector = np.where(counts > 0, 1 + np.log(np.maximum(counts, 1)), 0) * made.idf
     vector /= np.linalg.norm(vector)
     scores = vector @ (made.weights * made.scale) + made.bias
-    assert made.predict([["bad", "not", "bad"]]).tolist() == [scores.argmax()]
+    assert made.scores([["bad", "not", "bad"]])[0] == pytest.approx(scores)
+    assert made.scores([["unknown"]])[0] == pytest.approx(made.bias)
 
 
 def test_pairs_of_words_are_read_and_larger_files_are_better_on_dev(splits, tmp_path):
-    line = tfidf.train(splits, tmp_path)
+    line = tfidf.train(splits, tmp_path, "whitespace")
     assert line[-1].dev_accuracy > 95  # single words cannot distinguish bad from good
     sizes, scores = [p.file_bytes for p in line], [p.dev_accuracy for p in line]
     assert sizes == sorted(sizes)
@@ -78,10 +99,50 @@ def test_pairs_of_words_are_read_and_larger_files_are_better_on_dev(splits, tmp_
     stored = sorted(path.stat().st_size for path in tmp_path.iterdir())
     assert stored == sizes
     for point in line:
-        path = tmp_path / f"tfidf-{point.features}-{point.levels}.safetensors"
-        stored_model = tfidf.LinearModel.load(path)
+        stored_model = tfidf.LinearModel.load(tmp_path / point.file)
         assert tfidf.accuracy(stored_model, splits.test) == point.test_accuracy
         assert np.abs(stored_model.weights).max() == point.levels
+
+
+def test_probabilities_fit_dev_and_labels_stay(splits):
+    made, _, _ = next(iter(tfidf._candidates(splits, LABELS, make)))
+    wild = dataclasses.replace(made, scale=made.scale * 9, bias=made.bias * 9)
+    texts, labels = splits.dev.tokens, list(splits.dev.labels)
+    labels[::8] = ["fair"] * len(labels[::8])  # so that it is not right on all
+    fitted = tfidf.calibrated(wild, Examples(texts, labels))
+    assert np.array_equal(fitted.scores(texts).argmax(1), made.scores(texts).argmax(1))
+    true = [LABELS.index(label) for label in labels]
+
+    def surprise(model, times=1.0):
+        probable = torch.from_numpy(times * model.scores(texts)).softmax(1)
+        return -float(probable[range(len(true)), true].log().mean())
+
+    assert surprise(fitted) < surprise(wild) - 0.1
+    best = min(surprise(wild, times) for times in np.geomspace(0.05, 20, 400))
+    assert surprise(fitted) == pytest.approx(best, abs=0.02)
+    # On a dev that it gets right it is surer, but not of everything.
+    sure = tfidf.calibrated(wild, splits.dev)
+    assert 0.8 < torch.from_numpy(sure.scores(texts)).softmax(1).amax(1).min() < 0.9999
+
+
+def test_predict_and_evaluate_read_it_and_export_refuses_it(splits, tmp_path, capsys):
+    path = tmp_path / "m.safetensors"
+    made, _, _ = next(iter(tfidf._candidates(splits, LABELS, make)))
+    made.save(path)
+    texts = [" ".join(tokens) for tokens in splits.test.tokens]
+    table = tmp_path / "test.csv"
+    rows = zip(texts, splits.test.labels, strict=True)
+    table.write_text("\n".join(["body,team", *map(",".join, rows)]), "utf-8")
+    assert cli.command(["predict", str(path), str(table)]) == 0
+    answers = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
+    right = [a[0] == label for a, label in zip(answers, splits.test.labels, strict=True)]
+    assert 100 * np.mean(right) == tfidf.accuracy(made, splits.test)
+    assert cli.command(["evaluate", str(path), "--data", str(table)]) == 0
+    assert f"accuracy  {100 * np.mean(right):.2f} %" in capsys.readouterr().out
+    assert cli.command(["export", str(path), "--format", "onnx"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "only networks are exported" in line
+    assert repr(ccompress.load(path)).startswith("<TF-IDF and a linear classifier over")
 
 
 def test_other_files_are_refused(tmp_path):

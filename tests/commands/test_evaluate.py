@@ -171,7 +171,11 @@ def test_a_file_without_a_label_of_the_model_is_refused(tmp_path, rows, message)
             "line 1: 'text' holds half of a surrogate",
         ),
         ("a.csv", "text,label,label\nw2,x,y\n", "line 2 has 2 columns named 'label'"),
-        ("a.csv", f"text,label\nw2,{LABELS[0]}\n\n,x\n", "line 4 has an empty 'text'"),
+        (
+            "a.csv",
+            f"text,label\nw2,{LABELS[0]}\n\nw3,\n,\nw4,\n",
+            "has rows without a value in 'label' (lines 4, 6)",
+        ),
     ],
 )
 def test_a_bad_line_is_named_as_in_training(tmp_path, capsys, name, contents, message):

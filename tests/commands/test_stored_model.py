@@ -3,7 +3,7 @@
 import pytest
 from small_model import store
 
-from ccompress.commands import stored_model
+from ccompress.deployment import finding
 from ccompress.errors import InputError
 
 
@@ -13,7 +13,7 @@ def test_a_run_is_named_by_its_folder_its_file_or_the_beginning_of_its_id(tmp_pa
         (runs / run_id).mkdir(parents=True)
     path, _ = store(runs / "abc1")
     for run in (str(path), str(path.parent), "abc1", "abc"):
-        assert stored_model.file_of(run, runs) == path
+        assert finding.file_of(run, runs) == path
     (runs / "abd2" / "config.yaml").touch()
     for run, message in (
         ("abd", r"abd2 has no model\.safetensors.* save_model=true"),
@@ -24,6 +24,6 @@ def test_a_run_is_named_by_its_folder_its_file_or_the_beginning_of_its_id(tmp_pa
         ("", "no run is named"),
     ):
         with pytest.raises(InputError, match=message):
-            stored_model.file_of(run, runs)
+            finding.file_of(run, runs)
     with pytest.raises(InputError, match="no run"):
-        stored_model.file_of("abc", tmp_path / "nowhere")
+        finding.file_of("abc", tmp_path / "nowhere")

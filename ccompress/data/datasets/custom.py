@@ -2,13 +2,13 @@
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ccompress.data import table_file
-from ccompress.data.base import Dataset, Examples, Splits, examples_from, hold_out
+from ccompress.data.base import Columns, Dataset, Examples, Splits, examples_from, hold_out
 from ccompress.data.table_file import Row
 from ccompress.data.text import tokenizers
 from ccompress.errors import InputError
@@ -41,6 +41,11 @@ class Custom(Dataset):
     def __post_init__(self) -> None:
         table_file.check_delimiter(self.delimiter, "dataset.delimiter")
 
+    @property
+    def columns(self) -> Columns:
+        """See `Dataset.columns`."""
+        return Columns(self.text, self.label)
+
     def files(self) -> dict[str, Path]:
         """Return the named files, by option."""
         named = {"train": self.train, "dev": self.dev, "test": self.test}
@@ -49,12 +54,22 @@ class Custom(Dataset):
     def load(self, root: Path) -> Splits:
         """Read the files (nothing is read from the data root); see `Dataset.load`."""
         read = {option: self._read(path) for option, path in self.files().items()}
+        wrong = [
+            gaps(
+                path,
+                self.columns,
+                [line for line, tokens in zip(part.lines, part.tokens, strict=True) if not tokens],
+                [line for line, label in zip(part.lines, part.labels, strict=True) if not label],
+            )
+            for path, part in zip(self.files().values(), read.values(), strict=True)
+        ]
+        refuse_gaps(wrong)
         train, share = read["train"], 0.1
         if (test := read.get("test")) is None:
             share = _TEST
-            train, test = hold_out(train, share)
+            train, test = self._hold_out(train, share, "test")
         if (dev := read.get("dev")) is None:
-            train, dev = hold_out(train, share)
+            train, dev = self._hold_out(train, share, "dev")
         return Splits(train, dev, test)
 
     def _read(self, path: Path) -> Examples:
@@ -69,6 +84,17 @@ class Custom(Dataset):
         read = examples_from(pairs(), tokenizers.get(self.tokenizer))
         return Examples(read.tokens, read.labels, path, lines)
 
+    def _hold_out(self, examples: Examples, share: float, split: str) -> tuple[Examples, Examples]:
+        """As `hold_out`; refused where there is nothing to hold out."""
+        rest, held = hold_out(examples, share)
+        if len(set(examples.labels)) > 1 and not len(held):
+            raise InputError(
+                f"{examples.path}: each of the {len(rest):,} labels in {self.label!r} has one text"
+                f" only, so that none is left for {split}; name another column with dataset.label=,"
+                f" or a file with dataset.{split}="
+            )
+        return rest, held
+
 
 class Labelled(NamedTuple):
     """A text with its label, and the line of the file that it begins on."""
@@ -81,7 +107,7 @@ class Labelled(NamedTuple):
 def labelled(
     path: Path, columns: Mapping[str, str], delimiter: str | None = None
 ) -> Iterator[Labelled]:
-    """The texts and labels of a file in one of the forms of `table_file.rows`.
+    """The texts and labels of a file in one of the forms of `table_file.rows`, empty ones included.
 
     A text or a label is a string, or in JSON a number, `true` or `false`, which stand for the
     text that one writes for them. Rows without any value, as spreadsheets leave them at the end,
@@ -94,30 +120,47 @@ def labelled(
 
     Raises:
         InputError: The file cannot be read or is of no known form, lacks a column or has it twice,
-            or has a value in it that is empty or no text.
+            or has a value in it that is no text.
     """
     for line, row in table_file.rows(path, delimiter):
         if row and all(value is None or not str(value).strip() for _, value in row):
             continue
-        text, label = (
-            _filled(row, column, option, table_file.place(path, line))
-            for option, column in columns.items()
-        )
+        where = table_file.place(path, line)
+        text, label = (_value(row, column, option, where) for option, column in columns.items())
         yield Labelled(text, label, line)
+
+
+def gaps(path: Path, columns: Columns, wordless: Sequence[int], unlabelled: Sequence[int]) -> str:
+    """A sentence about rows of a file that have no words or no label; empty if there are none.
+
+    Args:
+        path: The file.
+        columns: Its columns.
+        wordless: The lines of the rows without words.
+        unlabelled: The lines of the rows without a label.
+    """
+    kinds = (
+        (f"without words in {columns.text!r}", wordless),
+        (f"without a value in {columns.label!r}", unlabelled),
+    )
+    named = [f"{what} ({table_file.places(path, lines)})" for what, lines in kinds if lines]
+    return f"{path} has rows {' and '.join(named)}" if named else ""
+
+
+def refuse_gaps(sentences: Sequence[str]) -> None:
+    """Refuse what `gaps` says of any file, all of it in one message.
+
+    Raises:
+        InputError: A sentence is not empty.
+    """
+    if said := "; ".join(filter(None, sentences)):
+        raise InputError(f"{said}: fill them in or leave these rows out")
 
 
 def texts(path: Path, column: str, option: str, delimiter: str | None = None) -> Iterator[str]:
     """The values of a column of such a file, empty ones included; errors as in `labelled`."""
     for line, row in table_file.rows(path, delimiter):
         yield _value(row, column, option, table_file.place(path, line))
-
-
-def _filled(row: Row, column: str, option: str, where: str) -> str:
-    """As `_value`; refused where it is empty."""
-    value = _value(row, column, option, where)
-    if not value:
-        raise InputError(f"{where} has an empty {column!r}; fill it in or leave the line out")
-    return value
 
 
 def _value(row: Row, column: str, option: str, where: str) -> str:

@@ -139,12 +139,19 @@ def test_a_stray_quotation_mark_in_tsv_swallows_nothing(tmp_path: Path) -> None:
         ("a.csv", "text,label\n", r"the train split has no examples"),
         ("a.csv", "words,label\nso,x\n", r"line 2 has no column 'text', only 'words', 'label'"),
         ("a.csv", "text,class\nso,x\n", r"line 2 has no column 'label', only 'text', 'class'"),
-        ("a.csv", "text,label\nso,x\n  ,y\n", r"a.csv line 3 has an empty 'text'"),
-        ("a.csv", "text,label\nso,x\nso,\n", r"a.csv line 3 has an empty 'label'"),
+        ("a.csv", "text,label\nso,x\n  ,y\n", r"rows without words in 'text' \(line 3\): fill"),
+        (
+            "a.csv",
+            "text,label\n,x\n<br/>,y\nd,\ne,x\n" + ",x\n" * 4,
+            r"rows without words in 'text' \(lines 2, 3, 6, 7, 8, … \(6 in all\)\) and without a"
+            r" value in 'label' \(line 4\): fill",
+        ),
+        ("a.csv", "text,label\nso,x\n", r"one class only \('x'\)"),
+        ("a.csv", "text,label\nso,x\nso,\n", r"has rows without a value in 'label' \(line 3\)"),
         ("a.csv", "text,label\nwell, so,x\n", r"line 2 has 3 fields where the header has 2"),
         ("a.csv", 'text,label\n"so,x\nwell,y\n', r"a.csv line 3 cannot be read: unexpected end"),
         ("a.csv", "text,label\na,x\nb,x\n", r"one class only \('x'\)"),
-        ("a.csv", "text,label\na,x\nb,y\n", r"the dev split has no examples"),
+        ("a.csv", "text,label\na,x\nb,y\n", r"each of the 2 labels in 'label' has one text only"),
         ("a.jsonl", '{"text": "café"}'.encode("ISO-8859-1"), r"a.jsonl is not UTF-8 \(line 1\)"),
         # damaged UTF-8; a text in no Western language; a binary file
         ("a.csv", "text,label\ncafé,x\n".encode() + b"caf\xe9", r"a.csv is not UTF-8 \(line 3\)"),
@@ -153,7 +160,7 @@ def test_a_stray_quotation_mark_in_tsv_swallows_nothing(tmp_path: Path) -> None:
         ("a.tsv", "text\tlabel\nso\tx\ty\n", r"line 2 has 3 fields where the header has 2"),
         ("a.jsonl", '{"text": "so", "label": "x"}\nso,x', r"a.jsonl line 2 is not JSON"),
         ("a.jsonl", "[1]", r"a.jsonl line 1 is not a JSON object"),
-        ("a.jsonl", '{"text": "so", "label": null}', r"line 1 has an empty 'label'"),
+        ("a.jsonl", '{"text": "so", "label": null}', r"without a value in 'label' \(line 1\)"),
         ("a.jsonl", '{"text": "so", "label": ["x"]}', r"line 1: 'label' is a list; it must be a s"),
         ("a.jsonl", '{"text": {"a": 1}, "label": "x"}', r"line 1: 'text' is an object; it must"),
         ("a.jsonl", '{"text": "so", "label": NaN}', r"line 1: 'label' is the number NaN; it must"),
@@ -167,15 +174,15 @@ def test_a_stray_quotation_mark_in_tsv_swallows_nothing(tmp_path: Path) -> None:
         ("a.csv", "text,label,label\nso,x,y\n", r"a.csv line 2 has 2 columns named 'label'"),
         ("a.csv", "text,label,text\nso,x,y\n", r"a.csv line 2 has 2 columns named 'text'"),
         ("a.tsv", "text\tlabel\tlabel\nso\tx\ty\n", r"line 2 has 2 columns named 'label'"),
-        ("a.csv", 'text,label\n"so\n\nso",x\n"a\nb",\n', r"a.csv line 5 has an empty 'label'"),
-        ("a.csv", "text,label\na,x\nb,y\nc,x\n<br/>,y\nd,y\n", r"words \(.*a.csv line 5, label"),
+        ("a.csv", 'text,label\n"so\n\nso",x\n"a\nb",\n', r"without a value in 'label' \(line 5\)"),
+        ("a.csv", "text,label\na,x\nb,y\nc,x\n<br/>,y\nd,y\n", r"without words in 'text' \(line 5"),
         ("a.txt", "so", r"a.txt must end in .csv, .tsv, .json, .jsonl"),
         ("a.xlsx", b"PK\x03\x04\xff", r"a.xlsx is a spreadsheet; save it as CSV"),
         ("a.csv.gz", "text,label\n", r"a.csv.gz is no whole gzip file"),
         ("a.json", '{"text": "so", "label": "x"}', r"a.json is not a list of objects"),
         ("a.json", '[{"text": "so", "label": "x"}, 1]', r"a.json entry 2 is not a JSON object"),
-        ("a.json", '[{"text": "so", "label": ""}]', r"a.json entry 1 has an empty 'label'"),
-        ("a.csv", "sep=;\ntext;label\nso;x\nno, or;\n", r"a.csv line 4 has an empty 'label'"),
+        ("a.json", '[{"text": "so", "label": ""}]', r"without a value in 'label' \(entry 1\)"),
+        ("a.csv", "sep=;\ntext;label\nso;x\nno, or;\n", r"without a value in 'label' \(line 4\)"),
         ("a.csv", "good,x\nbad,y\nso,x\nwell,x\n", r"no column 'text', only '1', '2'"),
     ],
 )
@@ -215,7 +222,8 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 def test_a_label_that_only_test_has_is_named(tmp_path: Path) -> None:
     (tmp_path / "test.csv").write_text('text,label\n"so\nso",pos\nwell,neutral\n', "utf-8")
     dataset = custom(tmp_path, CSV, test=str(tmp_path / "test.csv"))
-    with pytest.raises(InputError, match=r"test split has the label 'neutral' .*test.csv line 4\)"):
+    said = r"test split has 1 label that train lacks, in 1 text: 'neutral' .*test.csv line 4\)"
+    with pytest.raises(InputError, match=said):
         dataset.load(tmp_path)
 
 
