@@ -63,11 +63,12 @@ def new_trainer(
     rows: int = 50,
     lr: float = 0.01,
     device: torch.device = CPU,
+    optimizer: str = "adam",
 ) -> Trainer:
     """A trainer with 100 sentences that has not trained yet."""
     torch.manual_seed(seed)
     net = network(name, torch.randn(rows, 8), hidden=6).to(device)
-    recipe = Recipe(lambda step, steps: lr / (1 + 0.01 * step), batch_size=16, seed=seed)
+    recipe = Recipe(lambda step, steps: lr / (1 + 0.01 * step), 16, seed, optimizer)
     return Trainer(
         net,
         random_split(100, rows - 10, 1).to(device),

@@ -13,10 +13,6 @@ from ccompress.errors import closest
 _LEARNING_RATE = ("lr", "learning_rate", "max_lr", "base_lr", "step_lr")
 _OPTIMIZER = ("optimizer", "optim", "weight_decay", "momentum", "betas", "beta1", "beta2", "eps")
 
-_FIXED = (
-    "the optimizer is Adam as torch sets it, in every run; of its options only the learning rate"
-)
-
 
 def hint(key: str, known: Iterable[str] = ()) -> str:
     """A suggestion in brackets after a space, or "" if there is none.
@@ -35,7 +31,10 @@ def _suggestion(key: str, known: Iterable[str]) -> str:
     if words[-1] in _LEARNING_RATE:
         return "the learning rate is schedule.upper"
     if any(word in _OPTIMIZER for word in words):
-        return f"{_FIXED} is to be chosen, schedule.upper"
+        return (
+            "optimizer=NAME chooses the optimizer; of its options only the learning rate can be "
+            "chosen, schedule.upper"
+        )
     if near := closest(name, known):
         return f"did you mean {f'{group}.{near}' if group else near}?"
     choices = _choices()

@@ -70,6 +70,7 @@ class Schema:
     rate: float
     seed: int
     rest: str
+    optimizer: str
     device: str
     precision: str
     threads: int | None

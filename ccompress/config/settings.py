@@ -44,7 +44,11 @@ PROTOCOL = 2
 POLICIES = ("train", "train+vectors")
 PRECISIONS = ("float32", "tf32")
 RESTS = ("float32", "int8", "int4")
+OPTIMIZERS = ("adam", "sgd", "rmsprop", "adagrad")  # of ccompress.training, which imports torch
 REFERENCES = ("auto", "skip")
+
+# Options that are newer than many committed runs, whose IDs their defaults must not change.
+_LATER = {"ngrams": 1, "precision": "float32", "optimizer": "adam", "rest": "float32"}
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,7 @@ class Settings:
     rate: float
     seed: int
     rest: str
+    optimizer: str
     device: str
     precision: str
     threads: int
@@ -100,8 +105,7 @@ class Settings:
             "vectors": self._described("vectors"),
             "vocab": self.resolved["vocab"],
             **self._sources("dataset", "tokenizer", "vectors"),
-            # Younger than most runs, as `precision` is.
-            **({} if self.ngrams == 1 else {"ngrams": self.ngrams}),
+            **self._later("ngrams"),
         }
 
     @property
@@ -115,8 +119,7 @@ class Settings:
             "seed": self.seed,
             "protocol": PROTOCOL,
             **self._sources("network", "schedule"),
-            # This option is newer than most runs, so its default must not change their ids.
-            **({} if self.precision == "float32" else {"precision": self.precision}),
+            **self._later("precision", "optimizer"),
         }
 
     @property
@@ -128,8 +131,7 @@ class Settings:
             "epochs": self.epochs,
             "rate": self.rate,
             **self._sources("method"),
-            # Younger than most runs, as `precision` is.
-            **({} if self.rest == "float32" else {"rest": self.rest}),
+            **self._later("rest"),
         }
 
     @property
@@ -141,6 +143,11 @@ class Settings:
     def folder(self) -> Path:
         """The run's folder."""
         return self.runs_dir / self.run_id
+
+    def _later(self, *options: str) -> dict[str, Any]:
+        """Those options that differ from their defaults."""
+        values = {option: getattr(self, option) for option in options}
+        return {name: value for name, value in values.items() if value != _LATER[name]}
 
     def _sources(self, *owners: str) -> dict[str, str]:
         """The part of the identity for a user's own code; empty if all code is ours."""
@@ -215,6 +222,7 @@ def check(raw: DictConfig, names: Mapping[str, str]) -> Settings:
         rate=rate,
         seed=config.seed,
         rest=config.rest,
+        optimizer=config.optimizer,
         device=config.device,
         precision=config.precision,
         threads=threads,
@@ -321,6 +329,7 @@ def _check_values(config: Any) -> None:
         ("vocab.policy", config.vocab.policy, POLICIES),
         ("precision", config.precision, PRECISIONS),
         ("rest", config.rest, RESTS),
+        ("optimizer", config.optimizer, OPTIMIZERS),
         ("reference", config.reference, REFERENCES),
     ):
         if value not in known:

@@ -266,7 +266,9 @@ def _train(
     torch.manual_seed(settings.seed)
     embedding = method.prepare(data.table, rate)
     network = model.build(settings.network, embedding, len(data.labels)).to(device)
-    recipe = Recipe(settings.schedule.learning_rate, settings.batch_size, settings.seed)
+    recipe = Recipe(
+        settings.schedule.learning_rate, settings.batch_size, settings.seed, settings.optimizer
+    )
     trainer = Trainer(network, splits["train"], splits["dev"], recipe, data.train_rows, voice.epoch)
 
     def store(identity: Mapping[str, Any]) -> shared_training.Store:

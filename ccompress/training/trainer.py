@@ -50,11 +50,13 @@ class Recipe:
             epoch, and returns the learning rate.
         batch_size: Sentences per step.
         seed: All randomness of an epoch derives from this seed and the epoch's number.
+        optimizer: One of `ccompress.training.optimizers.OPTIMIZERS`.
     """
 
     learning_rate: Callable[[int, int], float]
     batch_size: int
     seed: int
+    optimizer: str
 
 
 def classification_loss(scores: Tensor, batch: Batch) -> Tensor:
@@ -118,7 +120,7 @@ class Trainer:
         self.epoch = 0
         self.step = 0
         self.best = BestEpoch()
-        self.optimizers = Optimizers(network, train_rows)
+        self.optimizers = Optimizers(recipe.optimizer, network, train_rows)
 
     @property
     def device(self) -> torch.device:
@@ -218,7 +220,7 @@ class Trainer:
         del self.optimizers
         table = next(self.network.embedding.parameters()).detach()
         self.network.embedding = compress(table).to(self.device)
-        self.optimizers = Optimizers(self.network, self.train_rows)
+        self.optimizers = Optimizers(self.recipe.optimizer, self.network, self.train_rows)
         self.optimizers.load_state(others)
 
     def restore_best(self) -> None:

@@ -211,7 +211,7 @@ def ours(case: Case, device: torch.device, rank: int | None = None) -> Epochs:
     if rank is not None:
         embedding = LowRankEmbedding.from_table(case.table, rank, padding_idx=PAD, sparse=True)
     network = model.build(case.make, embedding, case.classes).to(device)
-    recipe = Recipe(lambda step, steps: LEARNING_RATE, BATCH_SIZE, seed=0)
+    recipe = Recipe(lambda step, steps: LEARNING_RATE, BATCH_SIZE, seed=0, optimizer="adam")
     splits = (case.train.to(device), case.dev.to(device))
     trainer = Trainer(network, *splits, recipe, case.train_rows, on_epoch=lambda row: None)
 

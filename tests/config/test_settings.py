@@ -140,13 +140,17 @@ def test_auto_vectors_give_the_id_of_the_vectors_that_they_choose(settings):
     assert auto.run_id == explicit.run_id
 
 
-def test_a_precision_is_in_the_id_only_if_it_is_not_the_default():
-    usual, explicit, rounded = (
-        composing.settings(*words) for words in ([], ["precision=float32"], ["precision=tf32"])
+@pytest.mark.parametrize(
+    ("option", "default", "other"),
+    [("precision", "float32", "tf32"), ("optimizer", "adam", "sgd")],
+)
+def test_a_newer_option_is_in_the_id_only_if_it_is_not_the_default(option, default, other):
+    usual, explicit, changed = (
+        composing.settings(*words) for words in ([], [f"{option}={default}"], [f"{option}={other}"])
     )
-    assert "precision" not in usual.reference_identity
-    assert explicit.run_id == usual.run_id != rounded.run_id
-    assert rounded.reference_identity["precision"] == "tf32"
+    assert option not in usual.reference_identity
+    assert explicit.run_id == usual.run_id != changed.run_id
+    assert changed.reference_identity[option] == other
 
 
 def test_a_rounded_rest_gives_another_id_but_the_same_reference_training():

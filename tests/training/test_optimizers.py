@@ -2,7 +2,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from ccompress.training.optimizers import RowwiseAdam
+from ccompress.config import settings
+from ccompress.training.optimizers import OPTIMIZERS, RowwiseAdam
 
 
 def steps(optimizer, table, batches):
@@ -29,11 +30,13 @@ def test_rowwise_adam_agrees_with_sparse_adam(device):
     assert torch.allclose(ours, theirs, rtol=1e-6, atol=1e-6)
 
 
-def test_rowwise_adam_agrees_with_adam_if_every_step_has_every_row(device):
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_each_agrees_with_torch_if_every_step_has_every_row(name, device):
     start = torch.ones(4, 3, dtype=torch.float64, device=device)
     ours, theirs = (start.clone().requires_grad_() for _ in range(2))
-    steps(RowwiseAdam([ours], lr=0.05), ours, [[0, 1, 2, 3]] * 9)
-    optimizer = torch.optim.Adam([theirs], lr=0.05)
+    steps(OPTIMIZERS[name].rowwise([ours], lr=0.05), ours, [[0, 1, 2, 3]] * 9)
+    optimizer = OPTIMIZERS[name].dense([theirs])
+    optimizer.param_groups[0]["lr"] = 0.05
     for _ in range(9):
         optimizer.zero_grad()
         (theirs.sin() * torch.arange(1, 5, device=device).unsqueeze(1)).sum().backward()
@@ -41,12 +44,33 @@ def test_rowwise_adam_agrees_with_adam_if_every_step_has_every_row(device):
     assert torch.allclose(ours, theirs, rtol=1e-12, atol=1e-12)
 
 
-def test_rows_without_a_gradient_do_not_change(device):
+@pytest.mark.parametrize("name", ["sgd", "adagrad"])
+def test_sgd_and_adagrad_agree_with_torch_on_dense_gradients(name, device):
+    start = random(10, 3, device, torch.float64)
+    batches = [[1, 4, 7], [4, 9], [0, 1, 2, 3], [4]] * 5
+    ours, theirs = (start.clone().requires_grad_() for _ in range(2))
+    steps(OPTIMIZERS[name].rowwise([ours], lr=0.05), ours, batches)
+    optimizer = OPTIMIZERS[name].dense([theirs])
+    optimizer.param_groups[0]["lr"] = 0.05
+    for rows in batches:
+        optimizer.zero_grad()
+        weights = torch.arange(1, 1 + len(rows), device=device).unsqueeze(1)
+        (theirs[rows].sin() * weights).sum().backward()
+        optimizer.step()
+    assert torch.allclose(ours, theirs, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_rows_without_a_gradient_do_not_change(name, device):
     table = random(10, 3, device).requires_grad_()
     before = table.detach().clone()
-    steps(RowwiseAdam([table], lr=0.1), table, [[2, 5], [5]])
+    steps(OPTIMIZERS[name].rowwise([table], lr=0.1), table, [[2, 5], [5]])
     changed = (table.detach() != before).any(1).nonzero().flatten().tolist()
     assert changed == [2, 5]
+
+
+def test_the_configuration_offers_every_optimizer():
+    assert list(OPTIMIZERS) == list(settings.OPTIMIZERS)
 
 
 def test_the_numbers_do_not_depend_on_how_many_rows_move_at_a_time(monkeypatch, device):
