@@ -32,6 +32,7 @@ from ccompress.config.settings import (
 )
 from ccompress.errors import (
     DeviceLost,
+    DiskFull,
     Diverged,
     InputError,
     MissingData,
@@ -85,7 +86,7 @@ def command(arguments: list[str]) -> int:
         return _complain(str(error), 2)
     except (HydraException, OmegaConfBaseException) as error:
         return _complain(_explained(error), 2)
-    except (OutOfMemory, DeviceLost) as error:
+    except (OutOfMemory, DeviceLost, DiskFull) as error:
         return _complain(str(error), 1)
     except _Terminated:
         return _complain(f"terminated{_how_to_resume(arguments)}", 143)
@@ -198,26 +199,38 @@ def _run_of_a_sweep(config: DictConfig, context: HydraConf) -> dict[str, Any]:
 
 
 def _single_run(config: DictConfig, context: HydraConf) -> dict[str, Any]:
-    """The only run of a command, or its stored result."""
+    """The only run of a command, or its stored result; with `target_bytes`, what that finds."""
     from ccompress.experiment import console
     from ccompress.experiment.jobs import refuse_one_of_many
+
+    overrides: Sequence[str] = context.overrides.task
+    check_train(context)
+    refuse_one_of_many(context.sweeper.params or {}, overrides)
+    if config.get("target_bytes") is None:
+        settings = check(config, context.runtime.choices)
+        row, note = _run_or_stored(settings, overrides)
+    else:
+        from ccompress.experiment import target
+
+        found = target.search(overrides, config.target_bytes, context.runtime.config_sources)
+        settings, overrides = found.candidate.settings, found.candidate.overrides
+        row, note = found.row, ""
+    reference_row, reference_note = _reference(settings, row, overrides)
+    console.show(row, reference_row, settings, note, reference_note)
+    return row
+
+
+def _run_or_stored(settings: Settings, overrides: Sequence[str]) -> tuple[dict[str, Any], str]:
+    """The row of a run, and a note if it was finished before."""
     from ccompress.experiment.run import finished
     from ccompress.machine import choose_device
 
-    check_train(context)
-    refuse_one_of_many(context.sweeper.params or {}, context.overrides.task)
-    settings = check(config, context.runtime.choices)
     choose_device(settings.device)  # refuses a missing device, even if the run is finished
-    note = ""
     if row := finished(settings):
         elsewhere = f"a row of {settings.results_dir}, without a folder here; "
         there = (settings.folder / RESULT).is_file()
-        note = f"finished before; {'' if there else elsewhere}force=true runs it again"
-    else:
-        row = _with_progress(settings, context.overrides.task)
-    reference_row, reference_note = _reference(settings, row, context.overrides.task)
-    console.show(row, reference_row, settings, note, reference_note)
-    return row
+        return row, f"finished before; {'' if there else elsewhere}force=true runs it again"
+    return _with_progress(settings, overrides), ""
 
 
 def _reference(

@@ -20,7 +20,7 @@ from ccompress.errors import InputError
 from ccompress.experiment import results
 
 if TYPE_CHECKING:
-    from ccompress.experiment.shrink import Candidate
+    from ccompress.experiment.candidates import Candidate
 
 BASELINE = "TF-IDF, linear"
 # With a reference that is so many points under the linear baseline on dev, drops say little.
@@ -159,7 +159,7 @@ def _models(
     kept = ["method", "file_bytes", "dev_accuracy", "test_accuracy", "status"]
     runs = pd.DataFrame(rows)[kept].assign(
         model=[candidate.name for candidate in candidates],
-        smaller=[bool(candidate.smaller) for candidate in candidates],
+        smaller=[bool(candidate.options) for candidate in candidates],
         place=[str(candidate.settings.folder) for candidate in candidates],
     )
     done = runs[runs["status"] == "done"].drop(columns="status")

@@ -21,6 +21,16 @@ def settings_from(overrides: Sequence[str]) -> Settings:
     return settings_of(composed(overrides))
 
 
+def settings_within(overrides: Sequence[str]) -> Settings:
+    """As `settings_from`, while Hydra runs a command: with the folders that the command names.
+
+    Raises:
+        InputError: An option is unknown or wrong.
+        HydraException: Hydra cannot compose the overrides.
+    """
+    return settings_of(compose("config", list(overrides), return_hydra_config=True))
+
+
 def written(key: str, value: str) -> str:
     """An override that gives `key` the text `value`, quoted so that Hydra reads any text."""
     quote = Quote.single if '"' in value else Quote.double

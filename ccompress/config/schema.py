@@ -68,6 +68,7 @@ class Schema:
     train: Train
     data: Data
     rate: float
+    target_bytes: int | None
     seed: int
     rest: str
     optimizer: str

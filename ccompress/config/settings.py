@@ -313,6 +313,11 @@ def _check_values(config: Any) -> None:
         raise InputError(f"vocab.max_size={config.vocab.max_size}: <pad>, <unk> and a word need 3")
     if config.threads is not None and config.threads < 1:
         raise InputError(f"threads={config.threads}: it must be at least 1, or null for all cores")
+    if config.target_bytes is not None:
+        raise InputError(
+            f"target_bytes={config.target_bytes}: it chooses among runs of its own, so it takes no "
+            "sweep: leave out -m, and give one target at a time"
+        )
     for key in ("results_dir", "runs_dir"):
         if not config[key]:
             raise InputError(f"{key} is empty: give a folder")

@@ -1,7 +1,7 @@
 """One run: data, network, training with compression, result. The module reads top to bottom."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,23 +12,21 @@ from filelock import FileLock
 from omegaconf import OmegaConf
 
 from ccompress import machine, storage
-from ccompress.config.settings import PROTOCOL, Settings, digest
+from ccompress.config.settings import PROTOCOL, Settings
 from ccompress.data.base import vectors_cache
-from ccompress.data.batches import Encoded
 from ccompress.data.prepare import Prepared
 from ccompress.data.prepare import prepare as prepare_data
 from ccompress.deployment import model
 from ccompress.errors import DeviceLost, InputError, described
-from ccompress.experiment import log, measure, record, results, shared_training
+from ccompress.experiment import log, measure, record, results
+from ccompress.experiment.train import Voice, train
 from ccompress.methods.base import Size
 from ccompress.networks import rest
-from ccompress.networks.base import Network
 from ccompress.numerics.svd import spectrum
-from ccompress.training.checkpoint import Origin
 from ccompress.training.evaluation import accuracy, predict
-from ccompress.training.trainer import EpochRow, Recipe, Stage, Trainer
+from ccompress.training.trainer import EpochRow
 
-_LESS_MEMORY = (
+LESS_MEMORY = (
     "use a smaller train.batch_size, vocab.max_size or network, or fewer processes at the same "
     "time (hydra.launcher.n_jobs)"
 )
@@ -75,35 +73,16 @@ def run(
         DeviceLost: This process can no longer use its GPU.
     """
     with _alone(settings):
-        return finished(settings) or _run(settings, overrides, _Voice(settings, on_epoch, say))
+        voice = Voice(settings, settings.folder, on_epoch, say)
+        return finished(settings) or _run(settings, overrides, voice)
 
 
-@dataclass(frozen=True)
-class _Voice:
-    """Passes the messages of a run to its caller, and writes them to the run's log."""
-
-    settings: Settings
-    on_epoch: Callable[[EpochRow], None]
-    on_line: Callable[[str], None]
-
-    def epoch(self, row: EpochRow) -> None:
-        log.add(self.settings.folder, [log.epoch(row, self.settings.epochs)])
-        self.on_epoch(row)
-
-    def resumed(self, origin: Origin) -> None:
-        by = "this run" if origin.run_id == self.settings.run_id else f"run {origin.run_id}"
-        stored = f", stored by {by}" if origin.run_id else ""
-        line = f"continues after epoch {origin.epoch} of {self.settings.epochs}{stored}"
-        log.add(self.settings.folder, [line])
-        self.on_line(line)
-
-
-def _run(settings: Settings, overrides: str, voice: _Voice) -> dict[str, Any]:
+def _run(settings: Settings, overrides: str, voice: Voice) -> dict[str, Any]:
     began = time.perf_counter()
     row = record.of_settings(settings, overrides) | {"status": "failed"}
     begun = False
     try:
-        with machine.threads(settings.threads), machine.hardware_errors(_LESS_MEMORY):
+        with machine.threads(settings.threads), machine.hardware_errors(LESS_MEMORY):
             task = _checked(settings)
             _begin(settings)
             begun = True
@@ -205,13 +184,13 @@ def _checked(settings: Settings) -> _Task:
     return _Task(device, data, size)
 
 
-def _train_and_test(settings: Settings, task: _Task, voice: _Voice) -> dict[str, Any]:
+def _train_and_test(settings: Settings, task: _Task, voice: Voice) -> dict[str, Any]:
     """Train, compress and test; return the columns of the row that come from this."""
     device, data = task.device, task.data
     splits = {name: split.to(device) for name, split in data.splits.items()}
     # Training changes the table in place.
     spectra = {} if settings.method.uses_rate else {"before": spectrum(data.table)}
-    trainer, reused = _train(settings, data, splits, voice)
+    trainer, reused = train(settings, data, splits, voice)
     network = trainer.network
     size = settings.method.shipped_size(network.embedding, task.size)
 
@@ -250,76 +229,3 @@ def _train_and_test(settings: Settings, task: _Task, voice: _Voice) -> dict[str,
         "device": machine.device_name(device),
         "versions": machine.versions(device),
     }
-
-
-def _train(
-    settings: Settings,
-    data: Prepared,
-    splits: Mapping[str, Encoded],
-    voice: _Voice,
-) -> tuple[Trainer, bool]:
-    """Train and compress; return the trainer, and whether stored epochs were reused."""
-    device = splits["train"].tokens.device
-    method, rate, epochs = settings.method, settings.rate, settings.epochs
-    before = method.reference_epochs(epochs)
-
-    torch.manual_seed(settings.seed)
-    embedding = method.prepare(data.table, rate)
-    network = model.build(settings.network, embedding, len(data.labels)).to(device)
-    recipe = Recipe(
-        settings.schedule.learning_rate, settings.batch_size, settings.seed, settings.optimizer
-    )
-    trainer = Trainer(network, splits["train"], splits["dev"], recipe, data.train_rows, voice.epoch)
-
-    def store(identity: Mapping[str, Any]) -> shared_training.Store:
-        folder = settings.runs_dir / shared_training.FOLDER
-        key = digest([identity, _machine(settings, device)])[:16]
-        return shared_training.Store(folder, key, settings.run_id, voice.resumed)
-
-    reused = False
-    if before:
-        if method.shared_epochs(epochs):
-            shared = store(settings.reference_identity)
-            reused = shared_training.train_reference(trainer, shared, before)
-        else:
-            trainer.train("prepared", before)
-        if before == epochs:
-            trainer.restore_best()  # the method compresses the network of the best epoch
-        counts = data.counts.to(device)
-        trainer.replace_embedding(lambda table: method.compress(table, rate, counts))
-    if before < epochs:
-        own = store(settings.identity)
-        reused |= shared_training.train_rest(
-            trainer, own, _after_compression(settings, network, trainer.step), epochs
-        )
-        trainer.restore_best()
-    network.embedding = method.finish(network.embedding)
-    return trainer, reused
-
-
-def _after_compression(settings: Settings, network: Network, begun: int) -> Stage:
-    """How to train a network after its embedding is compressed, from step `begun` on."""
-    method, precision = settings.method, settings.rest
-
-    if precision == rest.FLOAT32:
-        scores = None
-
-        def evaluated() -> Network:
-            return network.over(method.evaluated(network.embedding))
-    else:
-        scores = rest.ThroughRounding(network, precision)
-
-        def evaluated() -> Network:
-            return rest.shipped(network.over(method.finish(network.embedding)), precision)
-
-    def learning_rate(step: int, steps_per_epoch: int) -> float:
-        schedule = settings.schedule.learning_rate
-        return method.learning_rate_at(schedule, step, step - begun, steps_per_epoch)
-
-    return Stage("compressed", scores, evaluated, method.loss, learning_rate)
-
-
-def _machine(settings: Settings, device: torch.device) -> list[Any]:
-    """The properties of the machine on which the last bits of a training depend."""
-    name, versions = machine.device_name(device), machine.cuda_versions(device)
-    return [name, settings.threads, torch.__version__, *versions]

@@ -2,9 +2,7 @@
 
 import math
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,8 +15,9 @@ from ccompress.config.settings import Settings, digest
 from ccompress.data.base import Splits, vectors_cache
 from ccompress.data.columns import Columns
 from ccompress.errors import InputError
-from ccompress.experiment import launching, results
-from ccompress.experiment.run import finished, prepare, run
+from ccompress.experiment import results
+from ccompress.experiment.candidates import Candidate, described, progress
+from ccompress.experiment.run import finished, prepare
 from ccompress.training.trainer import EpochRow
 
 REFERENCE = "none"
@@ -42,7 +41,6 @@ SWEEP_OF_SMALLER = {
     "in_training_svd_mixed": ("0.975", "0.99"),
 }
 
-_EPOCHS_TO_ESTIMATE = 5  # after as many epochs the remaining time is printed
 _DIM = 100
 _SMALL = 2000  # with fewer training texts than this, batches are small
 _MANY_WORDS = 5000  # with more training words than this, words that occur once get no vector
@@ -114,7 +112,7 @@ class Task:
             before = accuracy
             candidate = self.reference(splits, **{"train.epochs": 2 * epochs})
 
-    def reference(self, splits: Splits, **options: Any) -> "Candidate":
+    def reference(self, splits: Splits, **options: Any) -> Candidate:
         """The reference, with the first number of epochs unless `options` say another.
 
         Raises:
@@ -123,7 +121,7 @@ class Task:
         overrides = self._overrides(self._defaults(splits) | options, REFERENCE, "0")
         return Candidate(settings_from(overrides), overrides, {})
 
-    def candidates(self, splits: Splits, epochs: int) -> list["Candidate"]:
+    def candidates(self, splits: Splits, epochs: int) -> list[Candidate]:
         """The runs to compare, the reference first, without rates that the table does not allow.
 
         Args:
@@ -196,7 +194,7 @@ class Task:
         return {_key(option) for option in self.options}
 
 
-def _trained(candidate: "Candidate") -> tuple[float, bool]:
+def _trained(candidate: Candidate) -> tuple[float, bool]:
     """The accuracy of the reference on dev, and whether it has learnt its training texts by half.
 
     Raises:
@@ -211,14 +209,14 @@ def _trained(candidate: "Candidate") -> tuple[float, bool]:
         def on_epoch(_: EpochRow) -> None:
             bar.update()
 
-        row = _attempt(candidate, on_epoch)
+        row = candidate.attempt(on_epoch)
     _refuse_failure(candidate, row)
     header, *epochs = results.read_csv(settings.folder / results.METRICS)
     first, last = (float(epochs[i][header.index("train_loss")]) for i in (0, -1))
     return row["dev_accuracy"], last <= _UNLEARNT * first
 
 
-def _refuse_failure(reference: "Candidate", row: Mapping[str, Any]) -> None:
+def _refuse_failure(reference: Candidate, row: Mapping[str, Any]) -> None:
     """Refuse to go on without a reference."""
     if row["status"] == "failed":
         raise InputError(
@@ -236,22 +234,6 @@ def words_with_vector(settings: Settings, splits: Splits) -> set[str]:
     return set(vectors.words).intersection(prepare(settings).words)
 
 
-@dataclass(frozen=True)
-class Candidate:
-    """A run, its overrides, and those of them that make its network smaller."""
-
-    settings: Settings
-    overrides: list[str]
-    smaller: Mapping[str, Any]
-
-    @property
-    def name(self) -> str:
-        """A name that distinguishes it from the other candidates."""
-        method, rate = self.settings.names["method"], self.settings.rate
-        smaller = [f"{key.split('.')[-1]}={value}" for key, value in self.smaller.items()]
-        return " ".join([f"{method} {rate:g}" if rate else method, *smaller])
-
-
 def sweep(candidates: Sequence[Candidate]) -> list[dict[str, Any]]:
     """Run all unfinished candidates; return all rows, in order. A failed run stops no other run.
 
@@ -259,28 +241,12 @@ def sweep(candidates: Sequence[Candidate]) -> list[dict[str, Any]]:
         InputError: The reference failed, or the runs folder cannot be written.
     """
     rows: list[dict[str, Any]] = []
-    with _progress(candidates) as (on_epoch, on_run):
+    with progress(_epochs(candidates), candidates[0].settings.quiet) as (on_epoch, on_run):
         for candidate in candidates:
-            rows.append(_attempt(candidate, on_epoch))
+            rows.append(candidate.attempt(on_epoch))
             _refuse_failure(candidates[0], rows[0])
-            on_run(candidate, rows[-1])
+            on_run(described(candidate, rows[-1]))
     return rows
-
-
-def _attempt(candidate: Candidate, on_epoch: Callable[[EpochRow], None]) -> dict[str, Any]:
-    """Run a candidate; return its row, which records the error of a failed run.
-
-    Raises:
-        InputError: The run was refused before it began, so there is no row.
-        DiskFull: The row cannot be written.
-    """
-    settings = candidate.settings
-    line = results.command_line(candidate.overrides, [], settings.method.uses_rate)
-    outcome = launching.guarded(lambda: run(settings, line, on_epoch))
-    row = outcome if "run_id" in outcome else results.read_result(settings.folder)
-    if row is None:
-        raise InputError(f"{candidate.name}: {outcome['error']}")
-    return row
 
 
 def _epochs(candidates: Sequence[Candidate]) -> list[int]:
@@ -292,52 +258,6 @@ def _epochs(candidates: Sequence[Candidate]) -> list[int]:
         seen.add(reference)
         epochs.append(0 if finished(settings) else settings.epochs - shared)
     return epochs
-
-
-@contextmanager
-def _progress(
-    candidates: Sequence[Candidate],
-) -> Iterator[tuple[Callable[[EpochRow], None], Callable[[Candidate, dict[str, Any]], None]]]:
-    """Functions to call after each epoch and after each run.
-
-    On a terminal they show a progress bar with the remaining time, otherwise a line per run. They
-    print nothing for quiet runs.
-    """
-    terminal, quiet = sys.stderr.isatty(), candidates[0].settings.quiet
-    epochs = _epochs(candidates)
-    began, trained, runs = time.monotonic(), 0, 0
-
-    def left(done: int) -> str:
-        # The first epoch also loads torch, so it does not count.
-        seconds = (time.monotonic() - began) / max(done - 1, 1) * (sum(epochs) - done)
-        return f"about {seconds:.0f} s" if seconds < 100 else f"about {seconds / 60:.0f} min"
-
-    with tqdm(total=sum(epochs), unit="epoch", disable=quiet or not terminal) as bar:
-
-        def on_epoch(_: EpochRow) -> None:
-            nonlocal trained, began
-            trained += 1
-            bar.update()
-            if trained == 1:
-                began = time.monotonic()
-            if trained == _EPOCHS_TO_ESTIMATE and not (terminal or quiet):
-                print(f"{len(epochs)} runs, {sum(epochs)} epochs: {left(trained)}", flush=True)
-
-        def on_run(candidate: Candidate, row: dict[str, Any]) -> None:
-            nonlocal runs
-            runs += 1
-            done = sum(epochs[:runs])
-            bar.update(done - bar.n)
-            failed = row["status"] == "failed"
-            outcome = f"failed: {row['error']}" if failed else f"dev {row['dev_accuracy']:.1f} %"
-            bar.set_postfix_str(f"{candidate.name}: {outcome}")
-            if not (terminal or quiet):
-                print(
-                    f"[{runs}/{len(epochs)}] {candidate.name}: {outcome}; {left(done)} left",
-                    flush=True,
-                )
-
-        yield on_epoch, on_run
 
 
 def smallest(models: pd.DataFrame, whole: float, within: float) -> Any:

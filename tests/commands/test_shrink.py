@@ -130,7 +130,7 @@ def test_smaller_networks_do_not_change_the_options_of_the_user(folder):
 
     def smaller(*options):
         task = shrink.Task(Path("a.csv"), columns.Columns("text", "label"), None, options)
-        return dict(task.candidates(task.load(), 4)[-1].smaller)
+        return dict(task.candidates(task.load(), 4)[-1].options)
 
     smallest = {"rest": "int8", "network.layers": 1, "network.hidden": 4, "vocab.max_size": 20}
     assert smaller() == smallest

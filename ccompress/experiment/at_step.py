@@ -1,0 +1,78 @@
+"""The size of a run's model file, before the run: from the network as its table is compressed.
+
+What a method leaves of a table is settled when it compresses the table. Training changes the
+numbers afterwards, not how many there are. So the size at any rate is known once the epochs before
+that are trained, and these do not depend on the rate.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+from ccompress import machine
+from ccompress.config.settings import Settings
+from ccompress.data.prepare import Prepared
+from ccompress.deployment import model
+from ccompress.experiment.run import LESS_MEMORY, prepare
+from ccompress.experiment.train import Voice, train_until_step
+from ccompress.networks.base import Network
+from ccompress.training.trainer import EpochRow
+
+
+@dataclass(frozen=True)
+class AtStep:
+    """A network and its data where the method compresses its table, or, untrained, before.
+
+    Attributes:
+        settings: The settings of a run; those of its rate do not matter.
+        data: Its data.
+        network: The network, over the whole table.
+    """
+
+    settings: Settings
+    data: Prepared
+    network: Network
+
+    @classmethod
+    def untrained(cls, settings: Settings) -> "AtStep":
+        """Before the first epoch."""
+        data = prepare(settings)
+        rows, dim = data.table.shape
+        embedding = torch.nn.Embedding(rows, dim, _weight=data.table)
+        return cls(settings, data, model.build(settings.network, embedding, len(data.labels)))
+
+    @classmethod
+    def trained(cls, settings: Settings, on_epoch: Callable[[EpochRow], None]) -> "AtStep":
+        """When all epochs are trained that come before the step; runs share them.
+
+        Raises:
+            Diverged: The loss became infinite or not a number.
+        """
+        with machine.threads(settings.threads), machine.hardware_errors(LESS_MEMORY):
+            device = machine.choose_device(settings.device)
+            machine.use_device(device, settings.precision)
+            data = prepare(settings)
+            splits = {name: split.to(device) for name, split in data.splits.items()}
+            voice = Voice(settings, None, on_epoch, lambda _: None)
+            trainer, _ = train_until_step(settings, data, splits, voice)
+            return cls(settings, data, trainer.network)
+
+    def file_bytes(self, rate: float) -> int:
+        """The size of the model file of a run at this rate."""
+        settings, data = self.settings, self.data
+        with machine.threads(settings.threads), machine.hardware_errors(LESS_MEMORY):
+            network = self._compressed(rate)
+            small = model.Model(
+                network, data.words, data.labels, settings.dataset.tokenizer, settings.identity
+            )
+            return sum(model.contents(small).file_bytes())
+
+    def _compressed(self, rate: float) -> Network:
+        method = self.settings.method
+        if method.reference_epochs(self.settings.epochs):
+            table = next(self.network.embedding.parameters()).detach()
+            embedding = method.compress(table, rate, self.data.counts.to(table.device))
+            return self.network.over(method.finish(embedding))
+        embedding = method.finish(method.prepare(self.data.table, rate))
+        return model.build(self.settings.network, embedding, len(self.data.labels))
