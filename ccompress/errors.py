@@ -85,9 +85,9 @@ def described(error: BaseException) -> str:
     return f"{type(error).__name__}: {one_line(error)}"
 
 
-def is_refusal(said: str) -> bool:
+def is_refusal(error: str) -> bool:
     """Whether what `described` gives is of refused input: an impossible rate, a mistyped path."""
-    return said.startswith(tuple(f"{kind.__name__}:" for kind in (InputError, MissingData)))
+    return error.startswith(tuple(f"{kind.__name__}:" for kind in (InputError, MissingData)))
 
 
 def one_line(error: BaseException) -> str:

@@ -90,8 +90,8 @@ def hardware_errors(advice: str) -> Iterator[None]:
         if isinstance(error, MemoryError) or _NO_MEMORY.search(message):
             where = "the GPU" if "CU" in message else "this machine"
             amount = re.search(r"to allocate (\d[\d.]* \w+)", message)
-            wanted = f" for {amount[1]} more" if amount else " left"
-            raise OutOfMemory(f"out of memory: {where} has none{wanted}; {advice}") from error
+            lacking = f" for {amount[1]} more" if amount else " left"
+            raise OutOfMemory(f"out of memory: {where} has none{lacking}; {advice}") from error
         if _gpu_is_lost():
             raise DeviceLost(
                 f"this process can no longer use its GPU: {message}", os.getpid()

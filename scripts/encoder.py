@@ -171,7 +171,7 @@ class Experiment:
         self.path = out / "runs.csv"
         self.rows = pd.read_csv(self.path) if self.path.is_file() else pd.DataFrame()
         self.held_out = [text for one in tasks.values() for text in one.test]
-        self.wanted = teacher.encode(self.held_out)
+        self.expected = teacher.encode(self.held_out)
         self.ids = [
             teacher.tokenizer(text, truncation=True, max_length=128)["input_ids"] for text in texts
         ]
@@ -234,9 +234,9 @@ class Experiment:
     def _measured(self, encoder: Encoder) -> dict[str, float]:
         embeddings = encoder.encode(self.held_out)
         left, right = np.random.default_rng(0).integers(len(self.held_out), size=(2, _PAIRS))
-        pairs = [(one[left] * one[right]).sum(1).numpy() for one in (embeddings, self.wanted)]
+        pairs = [(one[left] * one[right]).sum(1).numpy() for one in (embeddings, self.expected)]
         measured = {
-            "cosine": float((embeddings * self.wanted).sum(1).mean()),
+            "cosine": float((embeddings * self.expected).sum(1).mean()),
             "rank_correlation": float(spearmanr(*pairs).statistic),
         }
         first = 0

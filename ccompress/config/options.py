@@ -62,8 +62,8 @@ def options_of(node: Any, group: str, name: str) -> dict[str, Any]:
         target.__name__,
         [(option, kind) for option, (kind, _) in known.items() if option in node],
     )
-    given = {option: node[option] for option in known if option in node}
-    checked = OmegaConf.to_container(merged(schema, OmegaConf.create(given), group), resolve=True)
+    options = {option: node[option] for option in known if option in node}
+    checked = OmegaConf.to_container(merged(schema, OmegaConf.create(options), group), resolve=True)
     return {"_target_": str(node["_target_"]), **typing.cast(dict[str, Any], checked)}
 
 

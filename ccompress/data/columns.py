@@ -33,10 +33,10 @@ def recognised(path: Path, delimiter: str | None, text: str | None, label: str |
             values[name].append(str(value))
     if not values:
         raise InputError(f"{path} has no rows")
-    for option, given in (("--text", text), ("--label", label)):
-        if given is not None and given not in values:
+    for option, column in (("--text", text), ("--label", label)):
+        if column is not None and column not in values:
             listed = ", ".join(map(repr, values))
-            raise InputError(f"{option} {given}: {path} has {listed}{nearest(given, values)}")
+            raise InputError(f"{option} {column}: {path} has {listed}{nearest(column, values)}")
     text = text or _text(values, label)
     return Columns(text, label or _label(values, text, path))
 

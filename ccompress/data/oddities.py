@@ -29,11 +29,11 @@ def oddities(splits: Splits) -> Iterator[str]:
     seen = {tuple(tokens) for tokens in splits.train.tokens}
     if both := sum(tuple(tokens) in seen for tokens in splits.test.tokens):
         yield f"{both} of {len(splits.test)} texts of test are in train too: test flatters"
-    given = defaultdict(set)
+    labels_of_text = defaultdict(set)
     for split in (splits.train, splits.dev, splits.test):
         for tokens, label in zip(split.tokens, split.labels, strict=True):
-            given[tuple(tokens)].add(label)
-    if torn := sum(len(labels) > 1 for labels in given.values()):
+            labels_of_text[tuple(tokens)].add(label)
+    if torn := sum(len(labels) > 1 for labels in labels_of_text.values()):
         yield f"{torn} texts have several labels: no model can be right on all of them"
 
 

@@ -42,7 +42,7 @@ def select(
         InputError: No row has a key, or no row meets a condition.
     """
     selected = list(rows)
-    for key, wanted in conditions.items():
+    for key, texts in conditions.items():
         known = {*results.COLUMNS, *(name for row in rows for name in options(row))}
         if rows and key not in known:
             raise InputError(
@@ -50,10 +50,10 @@ def select(
                 f"option that a run was given"
             )
         values = [plain(_value(row, key, options)) for row in selected]
-        accepted = {plain(value) for value in wanted}
+        accepted = {plain(value) for value in texts}
         kept = [row for row, value in zip(selected, values, strict=True) if value in accepted]
         if selected and not kept:
-            raise InputError(f"no run has {key}={','.join(wanted)}: {key} is {_listed(values)}")
+            raise InputError(f"no run has {key}={','.join(texts)}: {key} is {_listed(values)}")
         selected = kept
     return selected
 

@@ -123,8 +123,8 @@ def refuse_one_of_many(params: Mapping[str, Any], arguments: Sequence[str]) -> N
         InputError: One of `params` is not in `arguments`.
     """
     parser = OverridesParser.create()
-    given = {override.key_or_group for override in parser.parse_overrides(list(arguments))}
-    missing = [each for each in _parsed(parser, params) if each.key_or_group not in given]
+    overridden = {override.key_or_group for override in parser.parse_overrides(list(arguments))}
+    missing = [each for each in _parsed(parser, params) if each.key_or_group not in overridden]
     if missing:
         names = ", ".join(override.key_or_group for override in missing)
         runs = prod(len(texts) for texts in _choices(missing))

@@ -258,30 +258,30 @@ def _distance(
     model: nn.Module, teacher: nn.Module, inputs: Any, output: Output, loss: str
 ) -> Tensor:
     with torch.no_grad():
-        wanted = _output(_called(teacher, inputs), inputs, output)
-    given = _output(_called(model, inputs), inputs, output)
-    if given.shape != wanted.shape:
+        teacher_states = _output(_called(teacher, inputs), inputs, output)
+    states = _output(_called(model, inputs), inputs, output)
+    if states.shape != teacher_states.shape:
         raise InputError(
-            f"the outputs have the shapes {tuple(given.shape)} and {tuple(wanted.shape)}: give the "
-            f"uncompressed network as the teacher"
+            f"the outputs have the shapes {tuple(states.shape)} and {tuple(teacher_states.shape)}: "
+            f"give the uncompressed network as the teacher"
         )
     if loss == "cosine":
-        return 1 - F.cosine_similarity(given.float(), wanted.float(), dim=-1).mean()
-    return F.mse_loss(given.float(), wanted.float())
+        return 1 - F.cosine_similarity(states.float(), teacher_states.float(), dim=-1).mean()
+    return F.mse_loss(states.float(), teacher_states.float())
 
 
 def _called(network: nn.Module, inputs: Any) -> Any:
     return network(**inputs) if isinstance(inputs, Mapping) else network(inputs)
 
 
-def _output(said: Any, inputs: Any, output: Output) -> Tensor:
+def _output(result: Any, inputs: Any, output: Output) -> Tensor:
     """The outputs (..., d) that are compared."""
     if not isinstance(output, str):
-        return output(said, inputs)
-    states = said if isinstance(said, Tensor) else getattr(said, "last_hidden_state", None)
+        return output(result, inputs)
+    states = result if isinstance(result, Tensor) else getattr(result, "last_hidden_state", None)
     if states is None:
         raise InputError(
-            f"the network's output is a {type(said).__name__} without last_hidden_state: give "
+            f"the network's output is a {type(result).__name__} without last_hidden_state: give "
             f"output= a function of it"
         )
     assert isinstance(states, Tensor)

@@ -95,8 +95,8 @@ def _refuse_additions(reader: nn.Module, name: str) -> None:
         and getattr(value, "__func__", None) is not inherited
     ]
     parts = chain(reader._parameters, reader._buffers, reader._modules)
-    own = {"weight", "bias"} if kind is nn.Linear else {"weight", "embed_scale"}
-    added = [*hooks, *methods, *(key for key in parts if key not in own)]
+    original = {"weight", "bias"} if kind is nn.Linear else {"weight", "embed_scale"}
+    added = [*hooks, *methods, *(key for key in parts if key not in original)]
     if weight._backward_hooks or weight._post_accumulate_grad_hooks:
         added.append("hooks of its weight")
     if added:

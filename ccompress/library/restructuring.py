@@ -44,8 +44,8 @@ def restructure(
     else:
         description = {p: dict(one) for p, one in structure.items() if isinstance(one, Mapping)}
     present = described(module)
-    wanted = {path: one for path, one in description.items() if present.get(path) != one}
-    new = {path: _fitting(module, path, one) for path, one in wanted.items()}
+    missing = {path: one for path, one in description.items() if present.get(path) != one}
+    new = {path: _fitting(module, path, one) for path, one in missing.items()}
     for table, compressed in new.values():
         put(module, table, compressed)
 

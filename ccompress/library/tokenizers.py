@@ -68,11 +68,11 @@ def indispensable(backend: Tokenizer) -> set[int]:
     alphabet = {chr(code) for code in range(33, 127)} | {"▁", "Ġ", "Ċ"}
     if "ByteLevel" in json.dumps([described["pre_tokenizer"], described["decoder"]]):
         alphabet |= set(ByteLevel.alphabet())
-    wanted = alphabet | {prefix + sign for sign in alphabet} | {f"<0x{b:02X}>" for b in range(256)}
-    wanted |= {one["content"] for one in described["added_tokens"]}
+    tokens = alphabet | {prefix + sign for sign in alphabet} | {f"<0x{b:02X}>" for b in range(256)}
+    tokens |= {one["content"] for one in described["added_tokens"]}
     if isinstance(unknown := described["model"].get("unk_token"), str):
-        wanted.add(unknown)
-    ids = {vocabulary[token] for token in wanted if token in vocabulary}
+        tokens.add(unknown)
+    ids = {vocabulary[token] for token in tokens if token in vocabulary}
     if (unknown_id := described["model"].get("unk_id")) is not None:
         ids.add(unknown_id)
     return ids

@@ -90,8 +90,8 @@ def _whole_number(step_size: int) -> int:
 
 
 def _per_group(name: str, value: float | Iterable[float], groups: int) -> list[float]:
-    given = value if isinstance(value, Iterable) else [value] * groups
-    values = [float(one) for one in given]
+    bounds = value if isinstance(value, Iterable) else [value] * groups
+    values = [float(one) for one in bounds]
     if len(values) != groups:
         raise InputError(
             f"{name} of CALR has {len(values)} values: give one, or one for each of the "

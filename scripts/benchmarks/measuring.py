@@ -228,7 +228,7 @@ def show(title: str, rows: Sequence[Row]) -> None:
     head = ("case", "device", "quantity", "contender", "median", "low .. high", "n", "times", "")
     lines = [head]
     for one in rows:
-        asked = f"target {one.target}: {one.met}" if one.target else ""
+        target = f"target {one.target}: {one.met}" if one.target else ""
         lines.append(
             (
                 one.case,
@@ -239,7 +239,7 @@ def show(title: str, rows: Sequence[Row]) -> None:
                 f"{one.low:.4g} .. {one.high:.4g}",
                 str(one.n),
                 "" if one.times is None else f"{one.times:.2f}",
-                "; ".join(filter(None, [asked, one.note])),
+                "; ".join(filter(None, [target, one.note])),
             )
         )
     widths = [max(len(line[i]) for line in lines) for i in range(len(head))]

@@ -190,5 +190,5 @@ class _Writer:
         sounds = [pair for pair in self.misheard_sounds if pair[0] in word]
         if not sounds:
             return word
-        said, written = sounds[int(self.random() * len(sounds))]
-        return word.replace(said, written, 1)
+        old_sound, new_sound = sounds[int(self.random() * len(sounds))]
+        return word.replace(old_sound, new_sound, 1)

@@ -123,11 +123,11 @@ class Source:
             part: next((path for path in paths if (root / path).is_file()), None)
             for part, paths in self.parts.items()
         }
-        there = ", ".join(f"{part} as {path}" for part, path in paths.items() if path)
+        found_parts = ", ".join(f"{part} as {path}" for part, path in paths.items() if path)
         lacking = ", ".join(part for part, path in paths.items() if not path)
-        if not there:
+        if not found_parts:
             return "not there"
-        return f"there: {there}" + f" (not there: {lacking})" * bool(lacking)
+        return f"there: {found_parts}" + f" (not there: {lacking})" * bool(lacking)
 
 
 def _exists(root: Path, path: str) -> bool:
