@@ -239,14 +239,12 @@ def test_the_first_of_equally_probable_labels_is_predicted(tmp_path):
 
 
 def damaged(path, how):
-    contents = path.read_bytes()
+    data = path.read_bytes()
     if how == "flipped":
-        return contents[:-5] + bytes([contents[-5] ^ 1]) + contents[-4:]
+        return data[:-5] + bytes([data[-5] ^ 1]) + data[-4:]
     if how == "altered":
-        return contents.replace(b"hidden.1", b"hidden.2")
-    return {"empty": b"", "text": b"hello\n" * 100, "header": contents[:9], "cut": contents[:-100]}[
-        how
-    ]
+        return data.replace(b"hidden.1", b"hidden.2")
+    return {"empty": b"", "text": b"hello\n" * 100, "header": data[:9], "cut": data[:-100]}[how]
 
 
 @pytest.mark.parametrize("how", ["flipped", "altered", "empty", "text", "header", "cut"])
@@ -273,9 +271,8 @@ def altered(tmp_path, version="2", words=None, **changes):
     path, _ = store(tmp_path)
     tensors, _ = storage.load_numpy(path)
     description = json.loads(zlib.decompress(tensors[".about"].tobytes()))
-    tensors[".about"] = np.frombuffer(
-        zlib.compress(json.dumps({**description, **changes}).encode()), "u1"
-    )
+    text = json.dumps(description | changes).encode()
+    tensors[".about"] = np.frombuffer(zlib.compress(text), "u1")
     if words is not None:
         tensors[".words"] = word_list.pack(words)
     storage.save(path, tensors, {"format": version})
