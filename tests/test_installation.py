@@ -21,7 +21,7 @@ VERSION = {"url": "https://example.org/it.git", "vcs_info": {"vcs": "git", "comm
     ],
 )
 @pytest.mark.parametrize("installer", ["pip\n", "uv", None])
-def test_an_extra_is_installed_as_ccompress_was(monkeypatch, origin, words, installer):
+def test_an_extra_is_installed_in_the_same_way_as_ccompress(monkeypatch, origin, words, installer):
     class Installed:
         def read_text(self, name):
             texts = {"direct_url.json": origin and json.dumps(origin), "INSTALLER": installer}
@@ -34,7 +34,7 @@ def test_an_extra_is_installed_as_ccompress_was(monkeypatch, origin, words, inst
     assert installation.command("export") == f"{pip} {words}"
 
 
-def test_the_extras_named_are_those_there_are():
+def test_the_named_extras_exist():
     pyproject = (Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8")
     for extra in ("launchers", "export", "transformers"):
         assert f"\n{extra} = [" in pyproject

@@ -1,38 +1,36 @@
 import os
 import subprocess
-import sys
 import venv
 import zipfile
 from pathlib import Path
 
 import pytest
 import tiny_data
+from hatchling.build import build_wheel
 from hatchling.builders.sdist import SdistBuilder
 
 ROOT = Path(__file__).parents[1]
 
 
-def test_the_wheel_runs_from_any_folder(tmp_path):
-    wheels = tmp_path / "wheels"
-    pip = [sys.executable, "-m", "pip", "--quiet"]
-    build = [*pip, "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", wheels, ROOT]
-    subprocess.run(build, check=True)
-    (wheel,) = wheels.glob("ccompress-*.whl")
-    with zipfile.ZipFile(wheel) as archive:
-        names = archive.namelist()
-    shipped = {name.removeprefix("ccompress/") for name in names if "/conf/" in name}
-    assert shipped == {str(path.relative_to(ROOT)) for path in (ROOT / "conf").rglob("*.yaml")}
-    assert {"hydra_plugins/ccompress_sweeper.py", "ccompress/data/datasets/books.txt"} <= set(names)
-    assert not [name for name in names if "imdb-glove.300d" in name]
-
-    # An empty environment that sees the dependencies of this one, but not this source tree: a
-    # path file gives a folder without its own path files, by which editable installs are found.
+def test_the_wheel_runs_from_any_folder(tmp_path, monkeypatch):
+    # An empty environment that sees the dependencies of this one, but not this source tree. The
+    # path file adds their folder without its own path files, which would add editable installs.
     environment = tmp_path / "environment"
     venv.create(environment, with_pip=False, symlinks=True)
     site = next(environment.glob("lib/python*/site-packages"))
     dependencies = Path(pytest.__file__).parents[1]
     (site / "dependencies.pth").write_text(f"{dependencies}\n")
-    subprocess.run([*pip, "install", "--no-deps", "--target", site, wheel], check=True)
+
+    monkeypatch.chdir(ROOT)
+    wheel = tmp_path / build_wheel(str(tmp_path))  # the function that pip calls
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+        archive.extractall(site)  # a wheel of Python files is installed so
+    shipped = {name.removeprefix("ccompress/") for name in names if "/conf/" in name}
+    assert shipped == {str(path.relative_to(ROOT)) for path in (ROOT / "conf").rglob("*.yaml")}
+    assert {"hydra_plugins/ccompress_sweeper.py", "ccompress/data/datasets/books.txt"} <= set(names)
+    assert not [name for name in names if "imdb-glove.300d" in name]
+
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     overrides = tiny_data.write(tmp_path / "data")
@@ -51,11 +49,11 @@ def test_the_wheel_runs_from_any_folder(tmp_path):
     done = run("-m", "seed=0,1", *overrides)
     assert done.returncode == 0, done.stderr
     assert len(list(elsewhere.glob("results/runs/*/result.json"))) == 2
-    lost = run("-m", "+experiment=paper", "dataset=sst2")
-    assert lost.returncode == 2
+    without_vectors = run("-m", "+experiment=paper", "dataset=sst2")
+    assert without_vectors.returncode == 2
     for way in ("clone the repository", "vectors=glove300"):
-        assert way in lost.stderr
-    assert len(lost.stderr.strip().splitlines()) == 1, lost.stderr
+        assert way in without_vectors.stderr
+    assert len(without_vectors.stderr.strip().splitlines()) == 1, without_vectors.stderr
 
 
 def test_the_vectors_stay_out_of_the_sdist(tmp_path):

@@ -1,11 +1,10 @@
 """Fixtures for tests of sweeps."""
 
 import shutil
-import subprocess
 
 import pytest
 import tiny_data
-from command_line import SCRIPT
+from command_line import run_in_process
 from sweep_grid import GRID
 
 
@@ -16,9 +15,11 @@ def tiny(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def undisturbed(tiny, tmp_path_factory):
-    """A folder in which one process ran the grid without interruption."""
+    """A folder in which one process ran the grid without interruption, and stored its output."""
     folder = tmp_path_factory.mktemp("undisturbed")
-    subprocess.run([SCRIPT, *tiny, *GRID], cwd=folder, check=True, capture_output=True)
+    done = run_in_process(folder, *tiny, *GRID)
+    assert done.returncode == 0, done.stderr
+    (folder / "output").write_text(done.stdout, encoding="utf-8")
     return folder
 
 

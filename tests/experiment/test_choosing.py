@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import tiny_data
+from command_line import run_in_process
 
 from ccompress.experiment import halving, results
 
@@ -28,11 +29,19 @@ def tiny(tmp_path_factory):
     return tiny_data.write(tmp_path_factory.mktemp("data"))
 
 
-def test_each_method_chooses_its_learning_rate_and_the_sweep_resumes(ccompress, tiny, tmp_path):
-    first = ccompress(*tiny, *CHOOSING)
-    assert first.returncode == 0, first.stderr
-    assert f"{RUNS} of {RUNS} runs are done" in first.stdout
-    folder = tmp_path / "results" / "mine"
+@pytest.fixture(scope="module")
+def chosen(tiny, tmp_path_factory):
+    """A folder with the results of the sweep, and what the sweep printed."""
+    folder = tmp_path_factory.mktemp("chosen")
+    done = run_in_process(folder, *tiny, *CHOOSING)
+    assert done.returncode == 0, done.stderr
+    return folder, done.stdout
+
+
+def test_each_method_chooses_its_learning_rate_and_the_sweep_resumes(tiny, chosen):
+    where, output = chosen
+    assert f"{RUNS} of {RUNS} runs are done" in output
+    folder = where / "results" / "mine"
     runs = pd.read_csv(folder / results.RUNS)
     assert len(runs) == RUNS
     runs["upper"] = runs["overrides"].str.extract(r"schedule\.upper=(\S+)").astype(float)
@@ -46,7 +55,7 @@ def test_each_method_chooses_its_learning_rate_and_the_sweep_resumes(ccompress, 
         }
 
     written = (folder / results.RUNS).read_bytes(), (folder / results.CORRECT).read_bytes()
-    again = ccompress(*tiny, *CHOOSING)
+    again = run_in_process(where, *tiny, *CHOOSING)
     assert again.returncode == 0
     assert "to do" in again.stdout
     assert [line.split(", ")[-1] for line in again.stdout.splitlines() if "to do" in line][-1] == (
@@ -58,9 +67,9 @@ def test_each_method_chooses_its_learning_rate_and_the_sweep_resumes(ccompress, 
     )
 
 
-def test_the_correct_predictions_of_each_run_are_stored(ccompress, tiny, tmp_path):
-    assert ccompress(*tiny, *CHOOSING).returncode == 0
-    folder = tmp_path / "results" / "mine"
+def test_the_correct_predictions_of_each_run_are_stored(chosen):
+    where, _ = chosen
+    folder = where / "results" / "mine"
     runs = pd.read_csv(folder / results.RUNS).set_index("run_id")
     kept = pd.read_csv(folder / results.CORRECT).set_index("run_id")["correct"]
     assert set(kept.index) == set(runs.index)
@@ -69,7 +78,7 @@ def test_the_correct_predictions_of_each_run_are_stored(ccompress, tiny, tmp_pat
         row = runs.loc[run_id]
         right = bits[: row["test_size"]]
         assert 100 * right.mean() == pytest.approx(row["test_accuracy"])
-        predictions = pd.read_csv(tmp_path / "results" / "runs" / run_id / results.PREDICTIONS)
+        predictions = pd.read_csv(where / "results" / "runs" / run_id / results.PREDICTIONS)
         assert (right == (predictions["label"] == predictions["prediction"])).all()
 
 

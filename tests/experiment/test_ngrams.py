@@ -1,4 +1,4 @@
-"""Runs of a network that reads n-grams: their identity, and what their file says of raw text."""
+"""Runs of a network that reads n-grams: their ids, and the predictions of their model files."""
 
 import csv
 import itertools
@@ -16,18 +16,18 @@ def tiny(tmp_path):
     return tiny_data.write(tmp_path / "data")
 
 
-def test_words_alone_are_the_run_that_it_was_before_there_were_ngrams():
+def test_a_run_with_words_only_has_the_id_from_before_there_were_ngrams():
     usual = composing.settings("vectors=random")
-    said = composing.settings("vectors=random", "network.ngrams=1")
+    explicit = composing.settings("vectors=random", "network.ngrams=1")
     assert "ngrams" not in usual.identity["network"]
     assert "ngrams" not in usual.data_identity
-    assert said.run_id == usual.run_id
+    assert explicit.run_id == usual.run_id
     pairs = composing.settings("vectors=random", "network.ngrams=2")
     assert pairs.run_id != usual.run_id
     assert pairs.data_identity == {**usual.data_identity, "ngrams": 2}
 
 
-def test_the_file_reads_raw_text_as_the_run_read_its_test_split(ccompress, tiny, tmp_path):
+def test_the_model_file_predicts_raw_texts_as_the_run_predicted_test(ccompress, tiny, tmp_path):
     options = ["network.ngrams=2", "method=in_training_svd_mixed", "rate=0.75", "rest=int8"]
     done = ccompress(*tiny, *options)
     assert done.returncode == 0, done.stderr
@@ -47,8 +47,8 @@ def test_the_file_reads_raw_text_as_the_run_read_its_test_split(ccompress, tiny,
         expected = [line["prediction"] for line in csv.DictReader(file)]
     with (tmp_path / "data" / "test.csv").open() as file:
         lines = list(csv.DictReader(file))
-    said = small.predict([line["text"] for line in lines])
-    assert [one.label for one in said] == expected
+    predictions = small.predict([line["text"] for line in lines])
+    assert [prediction.label for prediction in predictions] == expected
 
     data = tmp_path / "data" / "test.csv"
     assert ccompress("evaluate", str(folder), "--data", str(data)).stdout.startswith(
@@ -63,9 +63,9 @@ def test_the_file_reads_raw_text_as_the_run_read_its_test_split(ccompress, tiny,
         (["network=lstm", "network.ngrams=2"], "network.ngrams is not known"),
     ],
 )
-def test_what_cannot_read_ngrams_is_refused_in_a_line(ccompress, tiny, options, reason):
-    given = [option for option in tiny if not option.startswith("network")]
-    done = ccompress(*given, *options)
+def test_impossible_ngrams_give_an_error_of_one_line(ccompress, tiny, options, reason):
+    others = [option for option in tiny if not option.startswith("network")]
+    done = ccompress(*others, *options)
     assert done.returncode == 2
     assert reason in done.stderr
     assert len(done.stderr.splitlines()) == 1
