@@ -143,6 +143,7 @@ def test_a_lost_gpu_ends_the_process_and_fails_one_run(monkeypatch, tmp_path, ti
     assert (code, errors) == (1, f"ccompress: {lost}\n")
 
 
+@pytest.mark.slow
 def test_a_parallel_sweep_goes_on_in_new_processes(console, tmp_path, tiny):
     pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
     network = f"network._target_={lost_gpu.__name__}.Losing"

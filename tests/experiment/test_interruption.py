@@ -12,6 +12,7 @@ from sweep_grid import GRID, RUNS, unmeasured
 from ccompress.experiment import results
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     not list(Path("/proc/self/task").glob("*/children")), reason="finds processes in /proc"
 )
@@ -36,6 +37,7 @@ def test_a_sweep_reports_what_is_missing_after_a_kill(ccompress, started, tiny, 
     assert ccompress(*tiny, *GRID).returncode == 0
 
 
+@pytest.mark.slow
 def test_two_sweeps_can_share_a_folder_at_the_same_time(started, tiny, undisturbed, tmp_path):
     both = [started(*tiny, *GRID) for _ in range(2)]
     errors = [process.communicate()[1] for process in both]
@@ -61,6 +63,7 @@ def test_a_truncated_result_and_a_damaged_stage_are_made_again(ccompress, tiny, 
     pd.testing.assert_frame_equal(unmeasured(tmp_path), before)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small file system takes root")
 def test_a_full_disk_fails_runs_and_loses_none(ccompress, tiny, tmp_path):
     small = tmp_path / "small"
@@ -90,6 +93,7 @@ def test_a_full_disk_fails_runs_and_loses_none(ccompress, tiny, tmp_path):
         subprocess.run(["umount", str(small)], check=True)
 
 
+@pytest.mark.slow
 def test_twenty_kills_lose_nothing(ccompress, forked, tiny, undisturbed, tmp_path):
     draw = random.Random(0)
     kills = 0

@@ -30,6 +30,7 @@ def test_processes_share_the_cores(monkeypatch, launcher, threads):
     assert launching.threads(OmegaConf.create(launcher)) == threads
 
 
+@pytest.mark.slow
 def test_parallel_processes_give_the_same_rows_and_share_stages(
     ccompress, tiny, undisturbed, tmp_path
 ):
@@ -42,6 +43,7 @@ def test_parallel_processes_give_the_same_rows_and_share_stages(
     assert sum(row["reused_stages"] for row in rows) >= SEEDS * (2 * RATES - 1)
 
 
+@pytest.mark.slow
 def test_cluster_jobs_and_a_second_call_that_runs_the_rest(console, tiny):
     """Uses submitit's local executor; scripts/slurm_check does the same with a real Slurm."""
     pytest.importorskip("hydra_plugins.hydra_submitit_launcher")

@@ -12,6 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.slow
 def test_a_small_part_of_the_paper_is_trained_again_and_compared(real_data, tmp_path):
     """One training and two methods, with the same script as the complete experiment."""
     small = ["dataset=trec", "method=none,quantization", "rate=0.5,0.9", "seed=0", "device=cpu"]
