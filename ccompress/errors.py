@@ -20,6 +20,7 @@ class MissingData(InputError):
         root: The data root.
         names: What `ccompress data fetch` can bring: name -> one of the missing files.
         others: What it cannot bring: for each, a sentence that says where to get it.
+        instead: What works without these data, such as `set vectors=cooccurrence`.
     """
 
     def __init__(
@@ -27,8 +28,10 @@ class MissingData(InputError):
         root: Path | None = None,
         names: Mapping[str, str] | None = None,
         others: Iterable[str] = (),
+        instead: Iterable[str] = (),
     ) -> None:
         self.root, self.names, self.others = root, dict(names or {}), list(others)
+        self.instead = list(instead)
         sentences = list(self.others)
         if self.names:
             lacking = ", ".join(f"{name} (no {file})" for name, file in self.names.items())
@@ -37,7 +40,7 @@ class MissingData(InputError):
                 f"{lacking} {verb} not in the data root {root};"
                 f" run: ccompress data fetch {' '.join(self.names)}"
             )
-        super().__init__("; ".join(sentences))
+        super().__init__(", or ".join(["; ".join(sentences), *self.instead]))
 
     def __add__(self, other: "MissingData") -> "MissingData":
         """The missing data of both, each named once."""
@@ -45,6 +48,7 @@ class MissingData(InputError):
             self.root or other.root,
             self.names | other.names,
             dict.fromkeys([*self.others, *other.others]),
+            dict.fromkeys([*self.instead, *other.instead]),
         )
 
 

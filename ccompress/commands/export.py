@@ -59,27 +59,26 @@ def main(arguments: Sequence[str]) -> int:
         in_folder = False
     out = given.out or (path.with_name("onnx") if in_folder else path.with_suffix(suffix))
     try:
-        print(_folder(small, out) if in_folder else _file(small, out, given.format))
+        print(_folder(small, path, out) if in_folder else _file(small, path, out, given.format))
     except OSError as error:
         raise InputError(f"cannot write {out}: {error.strerror}; give another --out") from error
     return 0
 
 
-def _folder(small: "Model", out: Path) -> str:
+def _folder(small: "Model", path: Path, out: Path) -> str:
     """Write the folder of ONNX; what there is to say of it."""
     from ccompress.deployment.export import write_onnx_folder
 
     write_onnx_folder(small, out)
-    bytes_ = (out / "model.onnx").stat().st_size
     ngrams = "; predict.py adds the n-grams of a text to its words" if small.ngrams > 1 else ""
     return (
-        f"written: {out}: model.onnx ({size(bytes_)}), tokenizer.json, labels.json, "
-        f"predict.py{ngrams}\n"
+        f"written: {out}: model.onnx ({_sizes(path, out / 'model.onnx')}), tokenizer.json, "
+        f"labels.json, predict.py{ngrams}\n"
         f"with onnxruntime and tokenizers alone: python {out / 'predict.py'} < texts.txt"
     )
 
 
-def _file(small: "Model", out: Path, form: str) -> str:
+def _file(small: "Model", path: Path, out: Path, form: str) -> str:
     """Write a single file, its words and labels beside it; what there is to say of it."""
     from ccompress.deployment.export import WRITERS, described
 
@@ -87,4 +86,9 @@ def _file(small: "Model", out: Path, form: str) -> str:
         WRITERS[form](small, temporary)
     words = out.with_suffix(".json")
     storage.write_text(words, json.dumps(described(small), ensure_ascii=False, indent=1))
-    return f"written: {out}, {size(out.stat().st_size)}; its words and labels: {words}"
+    return f"written: {out}, {_sizes(path, out)}; its words and labels: {words}"
+
+
+def _sizes(path: Path, out: Path) -> str:
+    """The sizes of an exported program and of the model file that it was made from."""
+    return f"{size(out.stat().st_size)}, {path.name} {size(path.stat().st_size)}"

@@ -194,8 +194,11 @@ def check(raw: DictConfig, names: Mapping[str, str]) -> Settings:
     built["network"] = factory(plain["network"], "network")
     _check_kinds(built)
     root = storage.expanded(config.data.root)
+    named = {f"dataset.{key}": path for key, path in built["dataset"].files().items()}
+    files = {key: _contents(key, path) for key, path in named.items()}
     built["dataset"].verify(root)
-    vectors, files = _vectors(built["vectors"], built["dataset"], root)
+    vectors, read = _vectors(built["vectors"], built["dataset"], root)
+    files |= {f"vectors.{key}": _contents(f"vectors.{key}", path) for key, path in read.items()}
     if vectors is not built["vectors"]:
         built["vectors"] = vectors
         plain["vectors"] = {"_target_": path_of(type(vectors)), **dataclasses.asdict(vectors)}
@@ -203,10 +206,6 @@ def check(raw: DictConfig, names: Mapping[str, str]) -> Settings:
     method = built["method"]
     rate = config.rate if method.uses_rate else 0.0
     kept_fraction(rate)  # refuses a number outside 0 <= rate < 1
-    named = {
-        **{f"dataset.{key}": path for key, path in built["dataset"].files().items()},
-        **{f"vectors.{key}": path for key, path in files.items()},
-    }
     threads = config.threads or cores.threads()
     resolved: dict[str, Any] = {
         **typing.cast(dict[str, Any], OmegaConf.to_container(config, resolve=True)),
@@ -236,7 +235,7 @@ def check(raw: DictConfig, names: Mapping[str, str]) -> Settings:
         experiment_name=config.experiment_name,
         names=dict(names),
         resolved=resolved,
-        files={key: _contents(key, path) for key, path in named.items()},
+        files=files,
         sources=_sources(plain),
     )
 

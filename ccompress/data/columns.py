@@ -50,19 +50,29 @@ def _text(values: dict[str, list[str]], label: str | None) -> str:
 
 
 def _label(values: dict[str, list[str]], text: str, path: Path) -> str:
-    candidates = [
-        name
-        for name, column in values.items()
-        if name != text and 2 <= len(set(column)) <= len(column) / 2
-    ]
-    named = [name for name in candidates if name.casefold() in _LABELS]
-    for names in (named, candidates):
+    others = {name: column for name, column in values.items() if name != text}
+    candidates = [name for name, column in others.items() if not _unlike_labels(column)]
+    usual = [name for name in others if name.casefold() in _LABELS]
+    # A column of a usual name is taken for the labels even if it cannot be: reading says why.
+    for names in (usual, [name for name in usual if name in candidates], candidates):
         if len(names) == 1:
             return names[0]
     if candidates:
         listed = ", ".join(map(repr, candidates))
         raise InputError(f"{path}: each of {listed} may hold the labels; say which with --label")
+    reasons = [f"{name!r} has {_unlike_labels(column)}" for name, column in others.items()]
     raise InputError(
-        f"{path}: beside {text!r} no column has values that stand again, as labels do;"
-        " name it with --label, or the texts with --text"
+        f"{path} has no column of labels beside {text!r}: "
+        f"{'; '.join(reasons) or 'there is no other column'}; name it with --label, or the texts"
+        " with --text"
     )
+
+
+def _unlike_labels(column: list[str]) -> str:
+    """Why a column cannot hold labels; empty if it can."""
+    distinct = len(set(column))
+    if distinct < 2:
+        return f"one value only ({column[0]!r})"
+    if distinct > len(column) / 2:
+        return f"{distinct:,} different values in {len(column):,} rows"
+    return ""

@@ -21,7 +21,7 @@ import logging
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
@@ -34,11 +34,18 @@ from ccompress.deployment.model import Model
 from ccompress.embeddings.base import without_padding
 from ccompress.embeddings.quantized import QuantizedEmbedding
 from ccompress.errors import InputError
+from ccompress.networks import rest
 from ccompress.networks.base import Network, tensor_bytes
+from ccompress.numerics import rounding
 from ccompress.numerics.packing import unpack
+
+if TYPE_CHECKING:
+    import onnx_ir
 
 # The newest opset (2025) that torch 2.13 writes. DequantizeLinear accepts uint16 from opset 21 on.
 OPSET = 23
+# A matrix with fewer numbers takes more bytes as integers, because of their operator.
+_LEAST = 256
 # The largest size of all tensors in bytes: a protobuf message of 2 GiB, less 1 MiB for the rest.
 _LARGEST = 2**31 - 2**20
 
@@ -135,6 +142,7 @@ def _onnx(small: Model) -> torch.onnx.ONNXProgram:
     with _extra_packages():
         import onnx  # noqa: F401
         import onnxscript  # noqa: F401
+        from onnx_ir.passes.common import DeduplicateInitializersPass
     if tensor_bytes(small.network) > _LARGEST:
         raise InputError("an ONNX file holds at most 2 GB: give --format torch_export")
     with _quietly():
@@ -153,10 +161,50 @@ def _onnx(small: Model) -> torch.onnx.ONNXProgram:
     assert program is not None
     for node in program.model.graph:
         node.metadata_props.clear()  # stack traces, which hold file paths of this machine
+    if precision := rest.BITS.get(small.config.get("rest", rest.FLOAT32)):
+        _store_integers(program.model, precision)
+    DeduplicateInitializersPass()(program.model)  # such as packed numbers that are read twice
     program.model.metadata_props.update(
         tokenizer=small.tokenizer, labels=json.dumps(small.labels, ensure_ascii=False)
     )
     return program
+
+
+def _store_integers(model: "onnx_ir.Model", bits: int) -> None:
+    """Store each matrix whose rows are multiples of a step as integers, with DequantizeLinear.
+
+    The exporter may have changed the order of a matrix's rows. So the integers and the steps are
+    computed again from the numbers. This is exact, because rounding changes no rounded number.
+
+    Args:
+        model: The program, which is changed in place.
+        bits: The bits of a number in the matrices of the network, 4 or 8.
+    """
+    import onnx_ir
+
+    graph = model.graph
+    kind = {8: onnx_ir.DataType.INT8, 4: onnx_ir.DataType.INT4}[bits]
+    for name, value in list(graph.initializers.items()):
+        tensor = value.const_value
+        if tensor is None or tensor.dtype != onnx_ir.DataType.FLOAT or tensor.size < _LEAST:
+            continue
+        shape = tuple(tensor.shape.numpy())
+        weights = torch.tensor(tensor.numpy()).reshape(-1, shape[-1])
+        rows = rounding.round_rows(weights, bits)
+        if len(shape) < 2 or len(weights) != shape[-2] or not torch.equal(rows.values(), weights):
+            continue
+        numbers = rows.multiples.numpy().reshape(shape).astype(kind.numpy())
+        integers = onnx_ir.val(f"{name}.integers", const_value=onnx_ir.tensor(numbers, dtype=kind))
+        steps = onnx_ir.val(f"{name}.steps", const_value=onnx_ir.tensor(rows.steps.numpy()))
+        node = onnx_ir.node(
+            "DequantizeLinear", [integers, steps], attributes={"axis": len(shape) - 2}
+        )
+        node.outputs[0].name = f"{name}.numbers"
+        graph.insert_before(graph[0], node)
+        value.replace_all_uses_with(node.outputs[0])
+        del graph.initializers[name]
+        for stored in (integers, steps):
+            graph.register_initializer(stored)
 
 
 def write_torch_export(small: Model, path: Path) -> None:

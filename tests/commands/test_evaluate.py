@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib import image
-from small_model import LABELS, store
+from small_model import LABELS, OPTIONS, store, words
 
 from ccompress import cli
 from ccompress.commands import evaluate
+from ccompress.data.base import Columns
 from ccompress.deployment import model
 from ccompress.errors import InputError
 from ccompress.report import lettering
@@ -191,3 +192,68 @@ def test_the_delimiter_of_a_table_can_be_named(tmp_path, capsys):
     file.write_text(f"n,x^text^label\n1,5^w3 w5^{LABELS[0]}\n", encoding="utf-8")
     assert cli.command(["evaluate", str(path), "--data", str(file), "--delimiter", "^"]) == 0
     assert "of 1 texts" in capsys.readouterr().out
+
+
+def test_texts_without_words_are_errors_counted(tmp_path, capsys):
+    path, _ = store(tmp_path)
+    small = model.load(path)
+    labels = [guess.label for guess in small.predict(TEXTS)]
+    data = tmp_path / "data.csv"
+    texts = ["" if i in (3, 7) else text for i, text in enumerate(TEXTS)]
+    pd.DataFrame({"text": texts, "label": labels}).to_csv(data, index=False)
+    assert cli.command(["evaluate", str(path), "--data", str(data)]) == 0
+    printed = capsys.readouterr().out
+    assert f"accuracy  {100 * 28 / 30:.2f} %  of 30 texts" in printed
+    assert "no words  2 texts, counted as errors, have no words: lines 5, 9" in printed
+    square = pd.read_csv(tmp_path / "evaluation" / "data.confusion.csv", index_col="class")
+    assert square[evaluate.NO_WORDS].sum() == 2
+    table = pd.read_csv(tmp_path / "evaluation" / "data.predictions.csv")
+    assert table["prediction"].isna().to_numpy().nonzero()[0].tolist() == [3, 7]
+
+
+def test_the_columns_are_those_of_training(tmp_path, capsys):
+    path, net = store(tmp_path)
+    config, columns = {"network": OPTIONS["dan"]}, Columns("review", "stars")
+    model.save(path, model.Model(net, words(40), LABELS, "whitespace", config, columns))
+    rows = [(text, LABELS[0]) for text in TEXTS]
+    data = write(tmp_path, rows, ("review", "stars"))
+    assert cli.command(["evaluate", str(path), "--data", str(data)]) == 0
+    capsys.readouterr()
+    assert cli.command(["predict", str(path), str(data)]) == 0
+    answers = capsys.readouterr().out.splitlines()
+    assert [answer.split("\t")[2] for answer in answers] == TEXTS
+    other = write(tmp_path, rows, ("body", "stars"))
+    assert cli.command(["evaluate", str(path), "--data", str(other)]) == 2
+    assert "no column 'review', only 'body', 'stars'" in capsys.readouterr().err
+    assert cli.command(["evaluate", str(path), "--data", str(other), "--text", "body"]) == 0
+
+
+def test_of_many_classes_the_figures_of_each_are_printed_on_request(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(evaluate, "_FEW", 2)
+    path, _ = store(tmp_path)
+    guesses = [guess.label for guess in model.load(path).predict(TEXTS)]
+    labels = [LABELS[(LABELS.index(guess) + (i == 0)) % 3] for i, guess in enumerate(guesses)]
+    data = write(tmp_path, zip(TEXTS, labels, strict=True))
+    arguments = ["evaluate", str(path), "--data", str(data)]
+    assert cli.command(arguments) == 0
+    short = capsys.readouterr().out
+    assert "precision" not in short
+    assert "--classes prints all 3" in short
+    assert f"mistakes  {labels[0]!r} for {guesses[0]!r} (1)" in short.splitlines()[3]
+    assert cli.command([*arguments, "--classes"]) == 0
+    whole = capsys.readouterr().out
+    assert whole.splitlines()[:2] == short.splitlines()[:2]
+    assert "precision" in whole
+    assert "confusion matrix" in whole
+
+
+def test_one_label_for_every_text_is_reported(tmp_path, capsys):
+    path, _ = store(tmp_path)
+    guess = model.load(path).predict(["w3 w4"])[0].label
+    other = next(label for label in LABELS if label != guess)
+    data = write(tmp_path, [("w3 w4", guess), ("w4 w3", other)])
+    assert cli.command(["evaluate", str(path), "--data", str(data)]) == 0
+    assert f"warning   the model predicts {guess!r} for every text" in capsys.readouterr().out
+    data = write(tmp_path, [("w3 w4", guess), ("w4 w3", guess)])  # which is right
+    assert cli.command(["evaluate", str(path), "--data", str(data)]) == 0
+    assert "warning" not in capsys.readouterr().out

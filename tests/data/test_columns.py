@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from ccompress.data.columns import recognised
+from ccompress.data.datasets.custom import Custom
 from ccompress.errors import InputError
 
 
@@ -52,7 +53,11 @@ def test_several_possible_columns_of_labels_are_an_error(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("text", "label", "complaint"),
     [
-        (None, None, r"no column has values that stand again"),
+        (
+            None,
+            None,
+            r"no column of labels beside 'what': 'id' has 8 different values in 8 rows; na",
+        ),
         ("wat", None, r"--text wat: .*has 'id', 'what' \(did you mean what\?\)"),
         (None, "queue", r"--label queue: .*has 'id', 'what'"),
     ],
@@ -63,3 +68,31 @@ def test_the_error_names_what_is_wrong(
     path = table(tmp_path, "id,what", *(f"{i},text {i}" for i in range(8)))
     with pytest.raises(InputError, match=complaint):
         recognised(path, None, text, label)
+
+
+def test_a_column_of_a_usual_name_is_used_and_reading_says_what_is_wrong_with_it(
+    tmp_path: Path,
+) -> None:
+    for labels, complaint in (
+        (["x"] * 6, "one class only \\('x'\\)"),
+        (list("abcdef"), "each of the 6 labels in 'label' has one text only"),
+    ):
+        path = table(tmp_path, "what,label", *(f"text {i},{x}" for i, x in enumerate(labels)))
+        columns = recognised(path, None, None, None)
+        assert columns == ("what", "label")
+        read = Custom(
+            name="custom",
+            tokenizer="whitespace",
+            vectors="glove",
+            train=str(path),
+            text=columns.text,
+            label=columns.label,
+        )
+        with pytest.raises(InputError, match=complaint):
+            read.load(tmp_path)
+    path = table(tmp_path, "what,queue", *(f"text {i},x" for i in range(6)))
+    with pytest.raises(InputError, match=r"beside 'what': 'queue' has one value only \('x'\)"):
+        recognised(path, None, None, None)
+    path = table(tmp_path, "what", "text 1", "text 2")
+    with pytest.raises(InputError, match="beside 'what': there is no other column"):
+        recognised(path, None, None, None)

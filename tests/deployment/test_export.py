@@ -18,6 +18,7 @@ from ccompress.data.batches import evaluation_batches
 from ccompress.data.text.tokenizers import TOKENIZERS
 from ccompress.deployment import export, model
 from ccompress.errors import InputError
+from ccompress.experiment.results import size
 from ccompress.networks.base import tensor_bytes
 from ccompress.networks.dan import DAN
 
@@ -235,6 +236,42 @@ def test_an_exported_model_has_the_rounded_rest(tmp_path):
     unrounded = model.load(store(tmp_path, "dan", "mixed", 300)[0])
     assert unrounded.words == small.words
     assert np.abs(probabilities - expected(unrounded, tokens).numpy()).max() > 1e-3
+
+
+@pytest.mark.parametrize("network", ["dan", "lstm"])
+@pytest.mark.parametrize("precision", ["int8", "int4"])
+def test_a_rounded_rest_is_stored_as_integers(tmp_path, capsys, network, precision):
+    onnx = pytest.importorskip("onnx", reason="needs the extra [export]")
+    pytest.importorskip("onnxscript", reason="needs the extra [export]")
+    onnxruntime = pytest.importorskip("onnxruntime", reason="needs the extra [export]")
+    options = {**OPTIONS[network], "hidden": 80}
+    _, net = store(tmp_path, options, "mixed", 300)
+    config = {"network": options, "rest": precision}
+    path, file = tmp_path / "rounded.safetensors", tmp_path / "rounded.onnx"
+    model.save(path, model.Model(net, words(300), LABELS, "whitespace", config))
+    assert main([str(path), "--format", "onnx", "--out", str(file)]) == 0
+    sizes = [size(each.stat().st_size) for each in (file, path)]
+    assert f"{sizes[0]}, rounded.safetensors {sizes[1]}" in capsys.readouterr().out
+    graph = onnx.load(file)
+    onnx.checker.check_model(graph, full_check=True)
+    stored = [each for each in graph.graph.initializer if each.name.endswith(".integers")]
+    assert {each.data_type for each in stored} == {getattr(onnx.TensorProto, precision.upper())}
+    numbers = sum(np.prod(each.dims) for each in stored)
+    matrices = [p.numel() for n, p in net.named_parameters() if p.dim() == 2 and "emb" not in n]
+    assert numbers == sum(count for count in matrices if count >= 256) - (
+        # The first layer is folded to the rank.
+        80 * (1 if network == "dan" else 4) * (net.width - model.load(path).network.width)
+    )
+    floats = sum(
+        np.prod(each.dims)
+        for each in graph.graph.initializer
+        if each.data_type == onnx.TensorProto.FLOAT and "embedding" not in each.name
+    )
+    assert floats < 2000  # steps, biases and the smallest matrices
+    session = onnxruntime.InferenceSession(file)
+    tokens = sentences(9, 13) % 300
+    (probabilities,) = session.run(None, {"tokens": tokens.numpy()})
+    assert np.abs(probabilities - expected(model.load(path), tokens).numpy()).max() < 1e-5
 
 
 @pytest.mark.parametrize(("network", "kind"), [("dan", "factors"), ("dan", "3"), ("lstm", "8")])

@@ -12,6 +12,7 @@ from torch import nn
 
 import ccompress
 from ccompress import cli, storage
+from ccompress.data.base import Columns
 from ccompress.data.text import word_list
 from ccompress.deployment import model
 from ccompress.errors import InputError
@@ -398,3 +399,30 @@ def test_the_error_names_all_untrusted_code_at_once(tmp_path, capsys):
     assert "give --trust torch --trust shlex (in Python trust=['torch', 'shlex'])" in error
     path = altered(tmp_path, tokenizer="shlex.split")
     assert cli.command(["predict", str(path), "/dev/null", "--trust", "shlex"]) == 0
+
+
+def test_a_run_is_loaded_by_the_first_letters_of_its_id(tmp_path, monkeypatch):
+    path, _ = store(tmp_path / "results" / "runs" / "5f7c01")
+    with pytest.raises(InputError, match="no run '5f7c' in results/runs"):
+        model.load("5f7c")
+    monkeypatch.chdir(tmp_path)
+    assert model.load("5f7c").words == model.load(path).words
+    with pytest.raises(InputError, match=r"there is no file 5f7d/model.safetensors"):
+        model.load("5f7d/model.safetensors")
+
+
+def test_a_model_is_shown_in_a_line(tmp_path):
+    path, net = store(tmp_path, rows=5000)
+    expected = "<DAN over 5,000 rows of words; 3 classes: 'bad', 'fair', 'good'; tokenizer whitesp"
+    assert repr(model.load(path)).startswith(expected)
+    labels = [f"label {i}" for i in range(150)]
+    many = model.Model(net, words(5000), labels, "whitespace", {"network": OPTIONS["dan"]})
+    assert "150 classes: 'label 0', 'label 1', 'label 2', 'label 3', 'label 4', …;" in str(many)
+
+
+def test_columns_are_stored_and_earlier_files_have_none(tmp_path):
+    path, net = store(tmp_path)
+    assert model.load(path).columns is None
+    config = {"network": OPTIONS["dan"]}
+    model.save(path, model.Model(net, words(40), LABELS, "whitespace", config, Columns("a", "b")))
+    assert model.load(path).columns == Columns("a", "b")

@@ -2,6 +2,7 @@
 
 import functools
 import hashlib
+import itertools
 import json
 import logging
 from abc import ABC, abstractmethod
@@ -188,7 +189,11 @@ class Glove(Vectors):
 
     def files(self, root: Path) -> dict[str, Path]:
         """The file in the data root or its folder `vectors`, the whole one before a subset."""
-        return {"path": glove.SOURCE.find(root, *glove.SOURCE.parts[f"{self.dim}d"])}
+        try:
+            return {"path": glove.SOURCE.find(root, *glove.SOURCE.parts[f"{self.dim}d"])}
+        except MissingData as error:
+            instead = "set vectors=cooccurrence, which computes vectors from the training text"
+            raise MissingData(error.root, error.names, instead=[instead]) from error
 
     def load(self, root: Path, cache: Path, train: list[list[str]]) -> WordVectors:
         """Read the file, or what an earlier reading of the same contents left in `cache`."""
@@ -200,7 +205,7 @@ class Cooccurrence(Vectors):
     """Vectors computed from the training text: truncated SVD of its PPMI matrix.
 
     Attributes:
-        dim: Numbers per word; must be smaller than the number of distinct training words.
+        dim: Numbers per word; at most the number of distinct training words less one.
         window: Words to either side that count as context.
     """
 
@@ -216,11 +221,18 @@ class Cooccurrence(Vectors):
                 )
 
     def load(self, root: Path, cache: Path, train: list[list[str]]) -> WordVectors:
-        """Compute the vectors or take them from `cache`."""
-        key = hashlib.sha256(json.dumps([self.dim, self.window, train]).encode()).hexdigest()
+        """Compute the vectors or take them from `cache`; a warning says if `dim` is too large."""
+        distinct = len(set(itertools.chain.from_iterable(train)))
+        dim = max(min(self.dim, distinct - 1), 1)
+        if dim < self.dim:
+            logger.warning(
+                f"vectors=cooccurrence has {dim} dimensions here, not {self.dim}, because the"
+                f" training text has {distinct} distinct words"
+            )
+        key = hashlib.sha256(json.dumps([dim, self.window, train]).encode()).hexdigest()
         words, matrix = _cached(
             cache / f"cooccurrence-{key}.safetensors",
-            lambda: cooccurrence.vectors(train, self.dim, self.window),
+            lambda: cooccurrence.vectors(train, dim, self.window),
         )
         return WordVectors(words, matrix, frequent=len(words))
 

@@ -256,3 +256,12 @@ def test_a_text_may_be_long(tmp_path: Path, name: str) -> None:
         gap = "," if name == "a.csv" else "\t"
         contents = f"text{gap}label\n" + "".join(f"{long}{gap}{label}\n" for label in "xyxy")
     assert len(custom(tmp_path, contents, name).load(tmp_path).test.tokens[0]) == 50_000
+
+
+def test_a_file_that_does_not_exist_is_reported_before_missing_vectors(
+    tmp_path: Path, ccompress: Any
+) -> None:
+    root = f"data.root={tmp_path / 'empty'}"
+    run = ccompress("dataset=custom", "dataset.train=absent.csv", root)
+    assert run.returncode == 2
+    assert run.stderr.startswith("ccompress: dataset.train: cannot read absent.csv: No such")

@@ -191,3 +191,20 @@ def test_random_knows_no_words(tmp_path):
     assert (vectors.words, vectors.matrix.shape, vectors.frequent) == ([], (0, 7), 0)
     with pytest.raises(InputError, match="dim"):
         Random(dim=0)
+
+
+def test_a_small_text_gets_fewer_dimensions_and_is_told_so(tmp_path, caplog):
+    train = [f"w{i % 7} w{i % 5} w{i % 3}".split() for i in range(40)]
+    few = Cooccurrence(dim=300).load(tmp_path, tmp_path, train)
+    assert few.matrix.shape == (7, 6)
+    (said,) = caplog.messages
+    assert "has 6 dimensions here, not 300, because the training text has 7 distinct" in said
+    assert (few.matrix == Cooccurrence(dim=6).load(tmp_path, tmp_path, train).matrix).all()
+    assert len(caplog.messages) == 1
+
+
+def test_where_glove_is_missing_the_error_names_what_needs_no_download(tmp_path):
+    with pytest.raises(MissingData, match=r"data fetch glove, or set vectors=cooccurrence") as one:
+        Glove().files(tmp_path)
+    both = one.value + MissingData(tmp_path, {"sst2": "trees"})
+    assert str(both).endswith("fetch glove sst2, or " + one.value.instead[0])
