@@ -14,6 +14,7 @@ from ccompress import machine
 from ccompress.config.settings import Settings
 from ccompress.data.prepare import Prepared
 from ccompress.deployment import model
+from ccompress.experiment import record
 from ccompress.experiment.run import LESS_MEMORY, prepare
 from ccompress.experiment.train import Voice, train_until_step
 from ccompress.networks.base import Network
@@ -22,10 +23,10 @@ from ccompress.training.trainer import EpochRow
 
 @dataclass(frozen=True)
 class AtStep:
-    """A network and its data where the method compresses its table, or, untrained, before.
+    """A network and its data at the step, when the method compresses the table, or untrained.
 
     Attributes:
-        settings: The settings of a run; those of its rate do not matter.
+        settings: The settings of a run at any rate.
         data: Its data.
         network: The network, over the whole table.
     """
@@ -46,9 +47,13 @@ class AtStep:
     def trained(cls, settings: Settings, on_epoch: Callable[[EpochRow], None]) -> "AtStep":
         """When all epochs are trained that come before the step; runs share them.
 
+        If there are none, because the method compresses before it trains, nothing is trained.
+
         Raises:
             Diverged: The loss became infinite or not a number.
         """
+        if not settings.method.reference_epochs(settings.epochs):
+            return cls.untrained(settings)
         with machine.threads(settings.threads), machine.hardware_errors(LESS_MEMORY):
             device = machine.choose_device(settings.device)
             machine.use_device(device, settings.precision)
@@ -62,10 +67,7 @@ class AtStep:
         """The size of the model file of a run at this rate."""
         settings, data = self.settings, self.data
         with machine.threads(settings.threads), machine.hardware_errors(LESS_MEMORY):
-            network = self._compressed(rate)
-            small = model.Model(
-                network, data.words, data.labels, settings.dataset.tokenizer, settings.identity
-            )
+            small = record.model_of(settings, data, self._compressed(rate))
             return sum(model.contents(small).file_bytes())
 
     def _compressed(self, rate: float) -> Network:

@@ -81,6 +81,18 @@ def of_size(
     }
 
 
+def model_of(settings: Settings, data: Prepared, network: Network) -> model.Model:
+    """The finished network of a run with everything that its model file holds."""
+    return model.Model(
+        network,
+        data.words,
+        data.labels,
+        settings.dataset.tokenizer,
+        settings.identity,
+        settings.dataset.columns,
+    )
+
+
 def of_file(settings: Settings, small: model.Model) -> dict[str, Any]:
     """The columns with the size of the model file; also write the file if the run must store it.
 

@@ -204,14 +204,7 @@ def _train_and_test(settings: Settings, task: _Task, voice: Voice) -> dict[str, 
         spectra["after"] = spectrum(next(network.embedding.parameters()).detach())
         record.write_spectra(settings.folder, spectra)
     peak_memory = measure.peak_memory(device)
-    small = model.Model(
-        network,
-        data.words,
-        data.labels,
-        settings.dataset.tokenizer,
-        settings.identity,
-        settings.dataset.columns,
-    )
+    small = record.model_of(settings, data, network)
     tokens = float(splits["test"].lengths.double().mean())
     return {
         **record.of_data(settings, data),

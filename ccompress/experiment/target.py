@@ -132,7 +132,7 @@ class _Search:
 
     def run(self, tried: Sequence[Options]) -> Found:
         """Choose among candidates that differ in these options."""
-        prepare(self.first)  # what is wrong with the data is told before any candidate is left out
+        prepare(self.first)  # bad data are an error; later they would only remove candidates
         fitting = [options for options in tried if self._may_fit(options)]
         if not self.first.quiet and fitting:
             print(
@@ -148,8 +148,8 @@ class _Search:
         if self.failures:
             raise Diverged(self.failures[0])
         least = min(self.too_large, default=None)
-        smallest = "" if least is None else f"; the smallest has {least}: give target_bytes={least}"
-        raise InputError(f"target_bytes={self.target}: no model file is so small{smallest}")
+        least_target = "" if least is None else f": give target_bytes={least} or more"
+        raise InputError(f"target_bytes={self.target}: no model file is so small{least_target}")
 
     def _rounds(self, fitting: Sequence[Options]) -> list[Found]:
         """The runs of the candidate that is chosen, by seed; none if no candidate is left."""
@@ -236,7 +236,7 @@ class _Search:
         if key not in known:
             step = AtStep.trained(settings, on_epoch)
             rates = _allowed(step)
-            # From some rate on, all files are small enough.
+            # At larger rates files are smaller.
             place = bisect.bisect_left(
                 rates, True, key=lambda rate: step.file_bytes(rate) <= self.target
             )

@@ -126,7 +126,7 @@ def test_a_target_below_the_smallest_file_names_one_that_works(ccompress, tiny, 
     refused = ccompress(*options, "target_bytes=500")
     assert refused.returncode == 2
     [line] = refused.stderr.splitlines()
-    least = int(re.search(r"no model file is so small; .*: give target_bytes=(\d+)$", line)[1])
+    least = int(re.search(r"no model file is so small: give target_bytes=(\d+) or more$", line)[1])
     assert not (tmp_path / "results" / "target_bytes").exists(), "nothing was trained"
     done = ccompress(*options, f"target_bytes={least}")
     assert done.returncode == 0, done.stderr
@@ -176,3 +176,12 @@ def test_nonsense_is_refused_in_a_line(ccompress, tiny, tmp_path, options, reaso
     [line] = done.stderr.splitlines()
     assert reason in line
     assert not (tmp_path / "results").exists()
+
+
+def test_a_method_that_compresses_before_it_trains(ccompress, tiny, tmp_path):
+    options = ["network.layers=1", "network.ngrams=1", "method=pre_training_svd", "rest=int4"]
+    done = ccompress(*tiny, *options, f"target_bytes={TARGET}")
+    assert done.returncode == 0, done.stderr
+    [row] = kept(tmp_path).to_dict("records")
+    assert row["file_bytes"] <= TARGET < row["file_bytes"] + 4 * 62 + 8, "a column more is too much"
+    assert "rest=int4" in row["overrides"]
