@@ -70,13 +70,13 @@ def test_a_stored_model_gives_the_same_predictions(tmp_path, made):
     scores = made.scores(texts)
     assert np.abs(again.scores(texts) - scores).max() < 0.1
     loaded = ccompress.load(tmp_path / "m.safetensors")
-    given = loaded.predict([" ".join(tokens) for tokens in texts])
+    predictions = loaded.predict([" ".join(tokens) for tokens in texts])
     best = [labels[row.argmax()] for row, labels in zip(scores, [made.labels] * 4, strict=True)]
-    assert [prediction.label for prediction in given] == [*best[:3], None]
+    assert [prediction.label for prediction in predictions] == [*best[:3], None]
     shares = np.exp(again.scores(texts[:1]))[0]
     shares /= shares.sum()
     expected = dict(zip(made.labels, shares, strict=True))
-    assert given[0].probabilities == pytest.approx(expected, abs=1e-6)
+    assert predictions[0].probabilities == pytest.approx(expected, abs=1e-6)
 
 
 def test_scores_are_those_of_the_formula():
@@ -104,11 +104,11 @@ def test_pairs_of_words_are_read_and_larger_files_are_better_on_dev(splits, tmp_
         assert np.abs(stored_model.weights).max() == point.levels
 
 
-def test_probabilities_fit_dev_and_labels_stay(splits):
+def test_calibration_fits_the_probabilities_to_dev_and_keeps_the_labels(splits):
     made, _, _ = next(iter(tfidf._candidates(splits, LABELS, make)))
     wild = dataclasses.replace(made, scale=made.scale * 9, bias=made.bias * 9)
     texts, labels = splits.dev.tokens, list(splits.dev.labels)
-    labels[::8] = ["fair"] * len(labels[::8])  # so that it is not right on all
+    labels[::8] = ["fair"] * len(labels[::8])  # so that some predictions are wrong
     fitted = tfidf.calibrated(wild, Examples(texts, labels))
     assert np.array_equal(fitted.scores(texts).argmax(1), made.scores(texts).argmax(1))
     true = [LABELS.index(label) for label in labels]
@@ -120,12 +120,12 @@ def test_probabilities_fit_dev_and_labels_stay(splits):
     assert surprise(fitted) < surprise(wild) - 0.1
     best = min(surprise(wild, times) for times in np.geomspace(0.05, 20, 400))
     assert surprise(fitted) == pytest.approx(best, abs=0.02)
-    # On a dev that it gets right it is surer, but not of everything.
+    # If all predictions on dev are right, the probabilities are higher, but below 1.
     sure = tfidf.calibrated(wild, splits.dev)
     assert 0.8 < torch.from_numpy(sure.scores(texts)).softmax(1).amax(1).min() < 0.9999
 
 
-def test_predict_and_evaluate_read_it_and_export_refuses_it(splits, tmp_path, capsys):
+def test_predict_and_evaluate_accept_a_linear_model_and_export_refuses_it(splits, tmp_path, capsys):
     path = tmp_path / "m.safetensors"
     made, _, _ = next(iter(tfidf._candidates(splits, LABELS, make)))
     made.save(path)

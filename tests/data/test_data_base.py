@@ -41,8 +41,8 @@ def test_a_split_without_examples_or_with_an_empty_text_is_refused(
 def test_a_label_that_train_lacks_is_refused(split: str) -> None:
     splits = {"train": GOOD, "dev": GOOD, "test": GOOD}
     splits[split] = Examples([["so"]] * 4, ["pos", "neutral", "mixed", "neutral"])
-    said = r"has 2 labels that train lacks, in 3 texts: 'neutral' \(example 2\), 'mixed' \(e"
-    with pytest.raises(InputError, match=f"{split} split {said}"):
+    message = r"has 2 labels that train lacks, in 3 texts: 'neutral' \(example 2\), 'mixed' \(e"
+    with pytest.raises(InputError, match=f"{split} split {message}"):
         Splits(**splits)
 
 

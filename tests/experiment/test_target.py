@@ -1,4 +1,4 @@
-"""`target_bytes`: what is chosen, that its file is as small as asked, and that a search resumes."""
+"""`target_bytes`: the choice of a model, the size of its file, and an interrupted search."""
 
 import re
 import shutil
@@ -37,15 +37,16 @@ def kept(folder: Path) -> pd.DataFrame:
     return rows
 
 
-def chosen_of(said: str) -> str:
-    return re.search(r"^  run +results/runs/(\w+)$", said, re.MULTILINE)[1]
+def chosen_of(output: str) -> str:
+    """The id of the chosen run."""
+    return re.search(r"^  run +results/runs/(\w+)$", output, re.MULTILINE)[1]
 
 
 def comparable(rows: pd.DataFrame) -> pd.DataFrame:
     return rows.drop(columns=list(results.MEASURED)).sort_values("run_id", ignore_index=True)
 
 
-def test_dev_chooses_by_halving_among_files_as_large_as_allowed(ccompress, tiny, tmp_path):
+def test_halving_on_dev_chooses_among_files_of_at_most_the_target(ccompress, tiny, tmp_path):
     done = ccompress(*tiny, f"target_bytes={TARGET}")
     assert done.returncode == 0, done.stderr
     assert f"4 of 4 candidates can have a file of at most {TARGET:,} bytes" in done.stdout
@@ -57,16 +58,16 @@ def test_dev_chooses_by_halving_among_files_as_large_as_allowed(ccompress, tiny,
     assert rows["candidate"].nunique() == 4
     assert not rows["candidate"].str.contains("network.hidden=5").any(), "the user chose 8"
 
-    # What the rule chooses from these rows.
+    # The rule makes the same choice from these rows.
     by_candidate = rows.sort_values("seed").groupby("candidate", sort=False)["dev_accuracy"]
-    scores = {name: list(of) for name, of in by_candidate}
+    scores = {name: list(accuracies) for name, accuracies in by_candidate}
     in_order = sorted(scores, key=lambda name: ("layers" not in name, "ngrams" in name))
     expected = halving.chosen({name: scores[name] for name in in_order})
     run_id = chosen_of(done.stdout)
     [row] = rows[rows["run_id"] == run_id].to_dict("records")
     assert (row["candidate"], row["seed"]) == (expected, 0)
 
-    # Every file is at most so large, and at the rate before it would be larger.
+    # No file exceeds the target, and the next lower rate gives a larger file.
     assert rows["file_bytes"].max() <= TARGET
     for one in rows.to_dict("records"):
         file = tmp_path / "results" / "runs" / one["run_id"] / model.FILE
@@ -79,7 +80,9 @@ def test_dev_chooses_by_halving_among_files_as_large_as_allowed(ccompress, tiny,
     assert max(larger) > TARGET
 
 
-def test_a_finished_search_trains_nothing_and_says_the_same(ccompress, tiny, tmp_path, monkeypatch):
+def test_a_finished_search_trains_nothing_and_makes_the_same_choice(
+    ccompress, tiny, tmp_path, monkeypatch
+):
     options = [*tiny, f"target_bytes={TARGET}", "network.ngrams=1"]
     first = ccompress(*options)
     assert first.returncode == 0, first.stderr
@@ -93,7 +96,7 @@ def test_a_finished_search_trains_nothing_and_says_the_same(ccompress, tiny, tmp
     pd.testing.assert_frame_equal(kept(tmp_path), rows)
 
 
-def test_an_interrupted_search_ends_as_one_that_was_not(ccompress, tiny, tmp_path, monkeypatch):
+def test_an_interrupted_search_has_the_same_result(ccompress, tiny, tmp_path, monkeypatch):
     options = [*tiny, f"target_bytes={TARGET}", "network.ngrams=1"]
     attempt, attempted = Candidate.attempt, []
 
@@ -116,12 +119,14 @@ def test_an_interrupted_search_ends_as_one_that_was_not(ccompress, tiny, tmp_pat
     assert resumed.returncode == 0, resumed.stderr
     rows, run_id = comparable(kept(tmp_path)), chosen_of(resumed.stdout)
     shutil.rmtree(tmp_path / "results")
-    whole = ccompress(*options)
-    assert chosen_of(whole.stdout) == run_id
+    uninterrupted = ccompress(*options)
+    assert chosen_of(uninterrupted.stdout) == run_id
     pd.testing.assert_frame_equal(comparable(kept(tmp_path)), rows)
 
 
-def test_a_target_below_the_smallest_file_names_one_that_works(ccompress, tiny, tmp_path):
+def test_the_error_of_a_target_below_the_smallest_file_names_one_that_works(
+    ccompress, tiny, tmp_path
+):
     options = [*tiny, "network.layers=1", "network.ngrams=1"]
     refused = ccompress(*options, "target_bytes=500")
     assert refused.returncode == 2
@@ -170,7 +175,7 @@ def fail_always():
         (["target_bytes=5000", "network.hiden=5"], "network.hiden is not known"),
     ],
 )
-def test_nonsense_is_refused_in_a_line(ccompress, tiny, tmp_path, options, reason):
+def test_wrong_options_give_an_error_of_one_line(ccompress, tiny, tmp_path, options, reason):
     done = ccompress(*tiny, *options)
     assert done.returncode == 2
     [line] = done.stderr.splitlines()

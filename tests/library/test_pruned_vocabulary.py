@@ -129,6 +129,36 @@ def test_keep_is_the_largest_number_of_tokens_and_the_most_frequent_are_kept(mak
         ccompress.prune_vocabulary(Network(rows), tokenizer, ALL, keep=3)
 
 
+PROCESSORS = {
+    "bert": lambda sep, cls: tokenizers.processors.BertProcessing(sep, cls),
+    "roberta": lambda sep, cls: tokenizers.processors.RobertaProcessing(sep, cls),
+    "sequence": lambda sep, cls: tokenizers.processors.Sequence(
+        [tokenizers.processors.ByteLevel(), tokenizers.processors.BertProcessing(sep, cls)]
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", PROCESSORS)
+def test_special_tokens_of_every_post_processor_get_their_new_ids(kind):
+    tokenizer = wordpiece()
+    special = ((token, tokenizer.token_to_id(token)) for token in ("[SEP]", "[CLS]"))
+    tokenizer.post_processor = PROCESSORS[kind](*special)
+    report = ccompress.prune_vocabulary(Network(tokenizer.get_vocab_size()), tokenizer, OWN)
+    assert tokens(report.tokenizer, OWN) == tokens(tokenizer, OWN)
+    assert torch.equal(report.kept[ids(report.tokenizer, OWN)], ids(tokenizer, OWN))
+
+
+def test_a_network_and_a_plain_tokenizer_are_saved(tmp_path):
+    tokenizer = wordpiece()
+    rows = tokenizer.get_vocab_size()
+    network = Network(rows)
+    report = ccompress.prune_vocabulary(network, tokenizer, OWN, folder=tmp_path)
+    again = tokenizers.Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
+    assert torch.equal(ids(again, OWN), ids(report.tokenizer, OWN))
+    restored = ccompress.restore(Network(len(report.kept)), tmp_path)
+    assert torch.equal(restored(ids(again, OWN)), network(ids(again, OWN)))
+
+
 def bert(tokenizer, kind="BertForMaskedLM"):
     wrapped = transformers.PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,

@@ -31,7 +31,7 @@ def test_rowwise_adam_agrees_with_sparse_adam(device):
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_each_agrees_with_torch_if_every_step_has_every_row(name, device):
+def test_rowwise_optimizers_agree_with_torch_if_every_step_has_every_row(name, device):
     start = torch.ones(4, 3, dtype=torch.float64, device=device)
     ours, theirs = (start.clone().requires_grad_() for _ in range(2))
     steps(OPTIMIZERS[name].rowwise([ours], lr=0.05), ours, [[0, 1, 2, 3]] * 9)

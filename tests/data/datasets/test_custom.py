@@ -222,8 +222,8 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 def test_a_label_that_only_test_has_is_named(tmp_path: Path) -> None:
     (tmp_path / "test.csv").write_text('text,label\n"so\nso",pos\nwell,neutral\n', "utf-8")
     dataset = custom(tmp_path, CSV, test=str(tmp_path / "test.csv"))
-    said = r"test split has 1 label that train lacks, in 1 text: 'neutral' .*test.csv line 4\)"
-    with pytest.raises(InputError, match=said):
+    message = r"test split has 1 label that train lacks, in 1 text: 'neutral' .*test.csv line 4\)"
+    with pytest.raises(InputError, match=message):
         dataset.load(tmp_path)
 
 
