@@ -6,7 +6,6 @@ import shlex
 import signal
 import sys
 import traceback
-from collections.abc import Sequence
 from types import FrameType
 from typing import Any
 
@@ -25,7 +24,6 @@ from ccompress.commands import completion, verbs
 from ccompress.config import files
 from ccompress.config.hints import hint
 from ccompress.config.settings import (
-    Settings,
     check,
     check_train,
     register_resolvers,
@@ -35,12 +33,11 @@ from ccompress.errors import (
     DiskFull,
     Diverged,
     InputError,
-    MissingData,
     OutOfMemory,
     nearest,
     one_line,
 )
-from ccompress.experiment.results import RESULT, command_line
+from ccompress.experiment.results import command_line
 
 # The folders that Hydra itself would write. We switch them off, so setting one has no effect.
 _FOLDERS = ("hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir", "hydra.output_subdir")
@@ -195,80 +192,28 @@ def _run_of_a_sweep(config: DictConfig, context: HydraConf) -> dict[str, Any]:
     from ccompress.experiment.run import run
 
     settings = check(config, context.runtime.choices)
-    return run(settings, _line(settings, context.overrides.task), on_epoch=lambda row: None)
+    line = command_line(
+        context.overrides.task, context.runtime.config_sources, settings.method.uses_rate
+    )
+    return run(settings, line, on_epoch=lambda row: None)
 
 
 def _single_run(config: DictConfig, context: HydraConf) -> dict[str, Any]:
     """The only run of a command, or its stored result; with `target_bytes`, what that finds."""
-    from ccompress.experiment import console
-    from ccompress.experiment.jobs import refuse_one_of_many
+    from ccompress.experiment.jobs import Job, refuse_one_of_many
+    from ccompress.experiment.single import Single
 
-    overrides: Sequence[str] = context.overrides.task
     check_train(context)
+    overrides, sources = list(context.overrides.task), context.runtime.config_sources
     refuse_one_of_many(context.sweeper.params or {}, overrides)
-    if config.get("target_bytes") is None:
-        settings = check(config, context.runtime.choices)
-        row, note = _run_or_stored(settings, overrides)
-    else:
+    if config.get("target_bytes") is not None:
         from ccompress.experiment import target
 
-        found = target.search(overrides, config.target_bytes, context.runtime.config_sources)
-        settings, overrides = found.candidate.settings, found.candidate.overrides
-        row, note = found.row, ""
-    reference_row, reference_note = _reference(settings, row, overrides)
-    console.show(row, reference_row, settings, note, reference_note)
-    return row
-
-
-def _run_or_stored(settings: Settings, overrides: Sequence[str]) -> tuple[dict[str, Any], str]:
-    """The row of a run, and a note if it was finished before."""
-    from ccompress.experiment.run import finished
-    from ccompress.machine import choose_device
-
-    choose_device(settings.device)  # refuses a missing device, even if the run is finished
-    if row := finished(settings):
-        elsewhere = f"a row of {settings.results_dir}, without a folder here; "
-        there = (settings.folder / RESULT).is_file()
-        return row, f"finished before; {'' if there else elsewhere}force=true runs it again"
-    return _with_progress(settings, overrides), ""
-
-
-def _reference(
-    settings: Settings, row: dict[str, Any], overrides: Sequence[str]
-) -> tuple[dict[str, Any] | None, str]:
-    """The row of a single run's reference, trained if it is not finished, and a note about it."""
-    from ccompress.experiment import reference
-
-    if settings.reference == "skip":
-        return None, "left out: reference=skip"
-    uncompressed = reference.settings_of(settings)
-    run_id = uncompressed.run_id
-    if run_id == row["run_id"]:
-        return row, ""
-    if stored := reference.stored(uncompressed):
-        return stored, f"run {run_id}, finished before"
-    if not settings.quiet:
-        print(f"the reference, run {run_id}; reference=skip leaves it out", flush=True)
-    try:
-        trained = _with_progress(uncompressed, reference.overrides_of(overrides))
-    except (Diverged, MissingData, OutOfMemory) as error:  # the run itself is done
-        return None, f"none: {error}"
-    return trained, f"run {run_id}"
-
-
-def _with_progress(settings: Settings, overrides: Sequence[str]) -> dict[str, Any]:
-    """Run, and show the progress."""
-    from ccompress.experiment import console
-    from ccompress.experiment.run import run
-
-    with console.progress(settings) as (on_epoch, say):
-        return run(settings, _line(settings, overrides), on_epoch, say)
-
-
-def _line(settings: Settings, overrides: Sequence[str]) -> str:
-    """The command line that repeats a run."""
-    sources = HydraConfig.get().runtime.config_sources
-    return command_line(overrides, sources, settings.method.uses_rate)
+        found = target.search(overrides, config.target_bytes, sources)
+        job = Job(list(found.candidate.overrides), found.candidate.settings, "")
+        return Single(job, sources).run(found.row)
+    settings = check(config, context.runtime.choices)
+    return Single(Job(overrides, settings, ""), sources).run()
 
 
 def _explained(error: Exception) -> str:

@@ -2,12 +2,12 @@
 
 import itertools
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
-from ccompress.experiment import console, reference, results
+from ccompress.experiment import console, results
 from ccompress.experiment.jobs import Job
 
 _MOST = 40  # the number of settings that fit on a screen
@@ -23,7 +23,7 @@ class _Pair:
     reference: Row | None
 
 
-def show(jobs: Sequence[Job], rows: Mapping[str, Row]) -> None:
+def show(jobs: Sequence[Job], rows: Mapping[str, Row], references: Mapping[str, Row]) -> None:
     """Print the results of a sweep: the data, and one line per setting, averaged over seeds.
 
     A sweep trains only the references that are part of it. It also uses references that are
@@ -32,8 +32,13 @@ def show(jobs: Sequence[Job], rows: Mapping[str, Row]) -> None:
     Args:
         jobs: The runs of the sweep.
         rows: Run id -> result.
+        references: Run id -> the row of the run's reference, if it is known.
     """
-    pairs = list(_pairs(jobs, rows))
+    pairs = [
+        _Pair(job, rows[run_id], references.get(run_id))
+        for job in jobs
+        if results.is_done(rows.get(run_id := job.settings.run_id))
+    ]
     if not pairs:
         return
     for line in dict.fromkeys(_data(pair.row) for pair in pairs):
@@ -51,20 +56,6 @@ def show(jobs: Sequence[Job], rows: Mapping[str, Row]) -> None:
     lacking = sum(pair.reference is None for pair in pairs)
     if lacking and jobs[0].settings.reference != "skip":
         print(f"{lacking} runs have no reference: the sweep with method=none trains it")
-
-
-def _pairs(jobs: Iterable[Job], rows: Mapping[str, Row]) -> Iterator[_Pair]:
-    for job in jobs:
-        row = rows.get(job.settings.run_id)
-        if row is None or row["status"] != "done":
-            continue
-        uncompressed = None
-        if job.settings.reference != "skip":
-            settings = reference.settings_of(job.settings)
-            swept = rows.get(settings.run_id)
-            is_done = swept is not None and swept["status"] == "done"
-            uncompressed = swept if is_done else reference.stored(settings)
-        yield _Pair(job, row, uncompressed)
 
 
 def _data(row: Row) -> str:

@@ -181,6 +181,11 @@ def read_result(folder: Path) -> dict[str, Any] | None:
     return _completed({column: row.get(column) for column in COLUMNS})
 
 
+def is_done(row: Mapping[str, Any] | None) -> bool:
+    """Whether there is a row, of a run that finished."""
+    return row is not None and row["status"] == "done"
+
+
 def _completed(row: dict[str, Any]) -> dict[str, Any]:
     """A row with `model_saved`; earlier versions recorded file sizes of stored files only."""
     if row.get("model_saved") is None:

@@ -11,13 +11,11 @@ import os
 import sys
 import threading
 import time
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from pathlib import Path
 from typing import Any, NamedTuple
 
-from filelock import FileLock
 from hydra.core.plugins import Plugins
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
@@ -25,9 +23,8 @@ from omegaconf import DictConfig
 from tqdm import tqdm
 
 from ccompress import cores
-from ccompress.config.settings import PROTOCOL
 from ccompress.errors import DeviceLost, DiskFull, InputError, is_refusal
-from ccompress.experiment import halving, results
+from ccompress.experiment import experiment_folder, halving, results
 from ccompress.experiment.jobs import Combination, Grid, Job, Runs, ordered, refuse_missing_data
 from ccompress.experiment.launching import (
     ask_for_gpu,
@@ -50,11 +47,13 @@ class Outcome(NamedTuple):
         jobs: The runs.
         rows: Run id -> row, for each run that has one.
         reasons: Run id -> the reason why the run has no row.
+        references: Run id -> the row of the run's reference, if it is known.
     """
 
     jobs: list[Job]
     rows: dict[str, dict[str, Any]]
     reasons: dict[str, str]
+    references: dict[str, Mapping[str, Any]]
 
 
 class Sweep(Sweeper):
@@ -99,10 +98,10 @@ class Sweep(Sweeper):
         os.environ.setdefault("LOKY_MAX_CPU_COUNT", str(cores.available()))
         grid = Grid(self.params, arguments, self.config_loader, self.whole)
         if self.choose is None:
-            jobs, rows, reasons = self._run(grid.runs(grid.combinations, self._threads))
+            outcome = self._run(grid.runs(grid.combinations, self._threads))
         else:
-            jobs, rows, reasons = self._run_rounds(grid, self.choose)
-        _conclude(jobs, rows, reasons)
+            outcome = self._run_rounds(grid, self.choose)
+        _conclude(outcome)
 
     @property
     def _threads(self) -> int:
@@ -111,11 +110,11 @@ class Sweep(Sweeper):
     def _run_rounds(self, grid: Grid, option: str) -> Outcome:
         """Run rounds of runs until each cell has chosen its value of `option`."""
         ids: dict[Combination, str] = {}
-        whole = Outcome([], {}, {})
+        whole = Outcome([], {}, {}, {})
 
         def dev_accuracy(combination: Combination) -> float:
             row = whole.rows.get(ids[combination])
-            return row["dev_accuracy"] if row and _is_done(row) else -math.inf
+            return row["dev_accuracy"] if row and results.is_done(row) else -math.inf
 
         rounds = halving.rounds(grid.combinations, option, dev_accuracy)
         for number, combinations in enumerate(rounds, start=1):
@@ -123,15 +122,17 @@ class Sweep(Sweeper):
             if not _is_quiet(runs.jobs):
                 print(f"round {number} of choosing {option}", flush=True)
             ids |= runs.ids
-            jobs, rows, reasons = self._run(runs)
-            whole.jobs.extend(jobs)
-            whole.rows.update(rows)
-            whole.reasons.update(reasons)
+            done = self._run(runs)
+            whole.jobs.extend(done.jobs)
+            whole.rows.update(done.rows)
+            whole.reasons.update(done.reasons)
+            whole.references.update(done.references)
         return whole
 
     def _run(self, runs: Runs) -> Outcome:
         """Run what is missing, and store the rows of all runs."""
         # Hydra imports this module at every start, even for --help. So torch is imported only here.
+        from ccompress.experiment import reference
         from ccompress.experiment.run import finished
         from ccompress.machine import choose_device
 
@@ -139,8 +140,7 @@ class Sweep(Sweeper):
         if not is_elsewhere(options):
             for device in {job.settings.device for job in jobs}:
                 choose_device(device)  # refuses a missing device, even if all runs are finished
-        for folder in _experiments(jobs):
-            _refuse_other_protocols(folder / results.RUNS)
+        experiment_folder.refuse_other_protocols(jobs)
         before = {
             job.settings.run_id: row | {"overrides": self._line(job)}
             for job in jobs
@@ -180,14 +180,20 @@ class Sweep(Sweeper):
                 row = results.read_result(job.settings.folder) or _refused(job, reasons)
                 if row:
                     rows[run_id] = row | {"overrides": self._line(job)}
-            _keep(jobs, rows, before)
+            references = reference.of_jobs(jobs, rows, self._sources)
+            experiment_folder.keep(jobs, rows, before, references)
         warn_of_no_gpu(options, missing, rows)
-        return Outcome(jobs, rows, reasons)
+        return Outcome(jobs, rows, reasons, references)
 
     def _line(self, job: Job) -> str:
         """A run's command line in this sweep, even if another sweep ran it before."""
-        sources = self.whole.hydra.runtime.config_sources
-        return results.command_line(job.overrides, sources, job.settings.method.uses_rate)
+        return results.command_line(job.overrides, self._sources, job.settings.method.uses_rate)
+
+    @property
+    def _sources(self) -> Sequence[Any]:
+        """Hydra's sources of configuration."""
+        sources: Sequence[Any] = self.whole.hydra.runtime.config_sources
+        return sources
 
 
 def _is_quiet(jobs: Sequence[Job]) -> bool:
@@ -266,102 +272,17 @@ def describe(row: Mapping[str, Any], swept: str) -> str:
     return f"{what}: test {row['test_accuracy']:.2f} %, {row['total_seconds']:.1f} s"
 
 
-def _keep(jobs: Sequence[Job], rows: Rows, before: Rows) -> None:
-    """Write the rows of each experiment to its runs.csv, in addition to the rows that it has.
-
-    Args:
-        jobs: The runs of the sweep.
-        rows: Run id -> result.
-        before: Run id -> result, for the runs that were finished before.
-    """
-    for folder, experiment_jobs in _experiments(jobs).items():
-        folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / ".lock"):
-            _keep_runs(folder / results.RUNS, experiment_jobs, rows, before)
-            _keep_spectra(folder / results.SPECTRA, experiment_jobs)
-            done = [job for job in experiment_jobs if _is_done(rows.get(job.settings.run_id))]
-            _keep_correct(folder / results.CORRECT, done)
-
-
-def _experiments(jobs: Sequence[Job]) -> dict[Path, list[Job]]:
-    """The folder of each experiment, with its jobs; jobs without an experiment are left out."""
-    experiments: defaultdict[Path, list[Job]] = defaultdict(list)
-    for job in jobs:
-        if name := job.settings.experiment_name:
-            experiments[job.settings.results_dir / name].append(job)
-    return experiments
-
-
-def _refuse_other_protocols(path: Path) -> None:
-    """Refuse to add rows to a runs.csv with rows of another protocol."""
-    others = {row["protocol"] for row in results.read_runs(path)} - {PROTOCOL}
-    if others:
-        listed = ", ".join(sorted(map(str, others)))
-        raise InputError(
-            f"{path} holds runs of protocol {listed}, which cannot be compared with runs of this "
-            f"version's protocol {PROTOCOL}: move the file away"
-        )
-
-
-def _keep_runs(path: Path, jobs: Sequence[Job], rows: Rows, before: Rows) -> None:
-    """Add rows to runs.csv; a newer result replaces an older one of the same run or command line.
-
-    A finished row changes only in its command line, until its run is run again. So does the row of
-    a run that is refused again for the same reason.
-    """
-    old = results.read_runs(path)
-    stored = {row["run_id"]: row for row in old}
-    new = []
-    for run_id in (job.settings.run_id for job in jobs):
-        if run_id in rows:
-            row = rows[run_id]
-            known = stored.get(run_id, row)
-            refused = is_refusal(row["error"] or "") and known["error"] == row["error"]
-            kept_row = known if refused or (run_id in before and _is_done(known)) else row
-            new.append({**kept_row, "overrides": row["overrides"]})
-    same = {row[key] for row in new for key in ("run_id", "overrides")}
-    kept = [row for row in old if not {row["run_id"], row["overrides"]} & same]
-    results.write_runs(path, kept + new)
-
-
-def _keep_spectra(path: Path, jobs: Sequence[Job]) -> None:
-    """Add the singular values of the first seed's reference runs to spectra.csv."""
-    first = min(job.settings.seed for job in jobs)
-    spectra: dict[str, list[tuple[str, ...]]] = defaultdict(list)
-    for run_id, *value in results.read_csv(path)[1:]:
-        spectra[run_id].append(tuple(value))
-    for job in jobs:
-        values = results.read_csv(job.settings.folder / results.SPECTRA)[1:]
-        if job.settings.seed == first and values:
-            spectra[job.settings.run_id] = values
-    if spectra:
-        rows = [(run_id, *value) for run_id in sorted(spectra) for value in spectra[run_id]]
-        results.write_csv(path, ("run_id", "stage", "index", "singular_value"), rows)
-
-
-def _is_done(row: Mapping[str, Any] | None) -> bool:
-    return row is not None and row["status"] == "done"
-
-
-def _keep_correct(path: Path, jobs: Sequence[Job]) -> None:
-    """Record in correct.csv.xz which test examples these finished runs classified correctly."""
-    folders = {job.settings.run_id: job.settings.folder for job in jobs}
-    new = {run_id: bits for run_id, folder in folders.items() if (bits := results.correct(folder))}
-    if new:
-        kept = {row[0]: row[1] for row in results.read_csv(path)[1:]} | new
-        results.write_csv(path, ("run_id", "correct"), sorted(kept.items()))
-
-
-def _conclude(jobs: Sequence[Job], rows: Rows, reasons: Mapping[str, str]) -> None:
+def _conclude(outcome: Outcome) -> None:
     """Print how the sweep ended; exit with code 1 if a run failed or is missing."""
     from ccompress.experiment import comparison
 
+    jobs, rows, reasons, references = outcome
     swept = {job.settings.run_id: job.swept for job in jobs}
     failed = [row for row in rows.values() if row["status"] == "failed"]
     lost = [job for job in jobs if job.settings.run_id not in rows]
     done = len(rows) - len(failed)
     print(f"{done} of {len(jobs)} runs are done")
-    comparison.show(jobs, rows)
+    comparison.show(jobs, rows, references)
     if not failed and not lost:
         return
     print(f"{len(failed) + len(lost)} failed; the same command runs only these:", file=sys.stderr)

@@ -5,12 +5,13 @@ import re
 import sys
 
 import composing
+import pandas as pd
 import pytest
 import tiny_data
 
-from ccompress import cli
 from ccompress.errors import Diverged
 from ccompress.experiment import console, log, reference, results
+from ccompress.experiment.single import Single
 from ccompress.training.trainer import EpochRow
 
 COMPARED = "reference=auto"
@@ -125,14 +126,14 @@ def test_a_committed_row_is_a_reference(ccompress, tiny, tmp_path):
 
 
 def test_a_run_succeeds_even_if_its_reference_diverges(ccompress, tiny, tmp_path, monkeypatch):
-    shown = cli._with_progress
+    trained = Single._trained
 
-    def diverging(settings, overrides):
+    def diverging(single, settings, overrides):
         if settings.names["method"] == "none":
             raise Diverged("the loss was nan")
-        return shown(settings, overrides)
+        return trained(single, settings, overrides)
 
-    monkeypatch.setattr(cli, "_with_progress", diverging)
+    monkeypatch.setattr(Single, "_trained", diverging)
     done = ccompress(*tiny, COMPARED, "method=in_training_svd", "rate=0.74")
     assert done.returncode == 0, done.stderr
     assert fact(done.stdout, "reference") == "none: the loss was nan"
@@ -248,3 +249,41 @@ def test_the_tokens_with_a_vector_are_counted(ccompress, tiny, tmp_path):
 
 def _lines(path):
     return path.read_text().splitlines()[1:]
+
+
+def test_a_report_on_a_sweep_measures_drops_from_the_reference_of_its_last_lines(
+    ccompress, tiny, tmp_path
+):
+    """The reference was run on its own, with an option that a sweep need not name."""
+    assert ccompress(*tiny, "method=none", "rest=float32", COMPARED).returncode == 0
+    grid = ["-m", "method=pre_training_svd", "rate=0.6,0.74", COMPARED, "experiment_name=mine"]
+    said = table(ccompress(*tiny, *grid).stdout)
+    assert ccompress("report", "mine").returncode == 0
+    drops = pd.read_csv(tmp_path / "results/mine/tables/drops.csv").set_index("rate")["drop"]
+    for rate in (0.6, 0.74):
+        name = f"custom dan calr pre_training_svd {rate}"
+        assert f"{drops[rate]:+.2f}" == said[name][3]
+    skipped = [*tiny, *grid[:3], "experiment_name=other", "reference=skip"]
+    assert ccompress(*skipped).returncode == 0
+    assert "Without drops" in ccompress("report", "other").stdout
+
+
+def test_single_runs_of_an_experiment_make_its_report(ccompress, tiny, tmp_path):
+    for rate in ("0.6", "0.74"):
+        run = ["method=in_training_svd", f"rate={rate}", "experiment_name=x", COMPARED]
+        assert ccompress(*tiny, *run).returncode == 0
+    runs = pd.read_csv(tmp_path / "results/x/runs.csv")
+    assert sorted(runs["method"]) == ["in_training_svd", "in_training_svd", "none"]
+    assert "Without drops" not in ccompress("report", "x").stdout
+    # A run that was finished before, elsewhere, belongs to the experiment too.
+    assert ccompress(*tiny, "method=quantization", "rate=0.5").returncode == 0
+    again = ccompress(*tiny, "method=quantization", "rate=0.5", "experiment_name=x", COMPARED)
+    assert "finished before" in again.stdout
+    assert len(pd.read_csv(tmp_path / "results/x/runs.csv")) == 4
+    refused = ccompress(*tiny, "method=in_training_svd", "rate=0.999", "experiment_name=x")
+    assert refused.returncode == 2
+    diverged = ccompress(*tiny, "method=none", "schedule=fixed", "schedule.upper=1e30", *run[2:])
+    assert diverged.returncode == 1
+    rows = pd.read_csv(tmp_path / "results/x/runs.csv")
+    assert rows["status"].tolist().count("failed") == 1
+    assert len(rows) == 5
