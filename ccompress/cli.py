@@ -1,5 +1,6 @@
 """The entry point: verbs, Hydra, exit codes; nothing else."""
 
+import itertools
 import os
 import re
 import shlex
@@ -10,6 +11,7 @@ from types import FrameType
 from typing import Any
 
 import hydra
+from hydra._internal.utils import get_args_parser
 from hydra.conf import HydraConf
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -22,7 +24,8 @@ from omegaconf.errors import OmegaConfBaseException
 from ccompress import installation, streams
 from ccompress.commands import completion, verbs
 from ccompress.config import files
-from ccompress.config.hints import hint
+from ccompress.config.hints import hint, of_value
+from ccompress.config.schema import keys
 from ccompress.config.settings import (
     check,
     check_train,
@@ -41,6 +44,9 @@ from ccompress.experiment.results import command_line
 
 # The folders that Hydra itself would write. We switch them off, so setting one has no effect.
 _FOLDERS = ("hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir", "hydra.output_subdir")
+# Hydra's options that may be followed by a value.
+_WITH_VALUE = {"--cfg", "-c", "--info", "-i", "--package", "-p", "--experimental-rerun"}
+_WITH_VALUE |= {"--config-path", "-cp", "--config-name", "-cn", "--config-dir", "-cd"}
 # Launchers that the extra `launchers` installs.
 _LAUNCHERS = ("joblib", "submitit_local", "submitit_slurm")
 
@@ -58,17 +64,20 @@ def main() -> None:
     # We draw into files. A notebook passes its own drawing backend on to `!ccompress`, whose
     # environment may not have that backend.
     os.environ["MPLBACKEND"] = "agg"
-    streams.prepare()
-    sys.exit(command(sys.argv[1:]))
+    arguments = _verb_first(sys.argv[1:])
+    trains = not _names_a_verb(arguments) or arguments[0] in verbs.TRAINING
+    streams.prepare(outlive_reader=trains)
+    sys.exit(command(arguments))
 
 
 def command(arguments: list[str]) -> int:
     """Run a command line and return its exit code.
 
-    The exit code is 0 for success, 1 if a run failed, 2 for bad input, 130 after Ctrl-C and 143
-    after SIGTERM.
+    The exit code is 0 for success, 1 if a run failed, 2 for bad input, 130 after Ctrl-C, 141 if
+    nobody reads what a verb prints, and 143 after SIGTERM.
     """
     signal.signal(signal.SIGTERM, _terminate)
+    arguments = _verb_first(arguments)
     try:
         if "--version" in arguments:
             print(f"ccompress {installation.__version__}")
@@ -76,6 +85,9 @@ def command(arguments: list[str]) -> int:
         if shell := completion.shell_of(arguments):
             completion.answer(shell, _hydra)
             return 0
+        if arguments[1:2] == ["="]:
+            key, _, value, *_ = [*arguments, ""]
+            raise InputError(f"{key} = {value}: write {key}={value}, without blanks")
         if _names_a_verb(arguments):
             return _verb(arguments)
         return _hydra(arguments)
@@ -104,12 +116,21 @@ def _failed_by_system(error: OSError) -> int:
         # ends, so standard output now leads nowhere.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     if isinstance(error, BrokenPipeError):
-        return 0  # the reader has ended, as in `ccompress runs | head`
+        return 141  # the reader has ended, as in `ccompress runs | head`
     return _complain(one_line(error), 1)
 
 
 def _names_a_verb(arguments: list[str]) -> bool:
     return bool(arguments) and arguments[0][:1] not in "-+~" and "=" not in arguments[0]
+
+
+def _verb_first(arguments: list[str]) -> list[str]:
+    """The arguments with options that stand before a verb behind it, where a verb reads them."""
+    options = list(itertools.takewhile(lambda word: word.startswith("-"), arguments))
+    rest = arguments[len(options) :]
+    if rest[:1] and rest[0] in verbs.VERBS and not _WITH_VALUE & set(options):
+        return [*rest, *options]
+    return arguments
 
 
 def _raised_by_hydra(error: Exception) -> bool:
@@ -157,6 +178,7 @@ def _hydra(arguments: list[str]) -> int:
     sys.argv[1:] = multirun[:1] + [word for word in arguments if word not in multirun]
     register_resolvers()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises its errors, and we print each in one line
+    _refuse_misplaced(arguments, bool(multirun))
     for group, _, option in (word.partition("=") for word in arguments):
         if group.lstrip("+~") in _FOLDERS:
             raise InputError(f"{group}: a run lies in a folder of runs_dir; give runs_dir=FOLDER")
@@ -164,6 +186,23 @@ def _hydra(arguments: list[str]) -> int:
             raise InputError(f"{group}=null: it is one of {', '.join(files.options(group))}")
     hydra.main(version_base="1.3", config_path=str(files.CONF), config_name="config")(_task)()
     return 0
+
+
+def _refuse_misplaced(arguments: list[str], is_sweep: bool) -> None:
+    """Refuse options that Hydra does not know or that exclude each other."""
+    known = get_args_parser()._option_string_actions
+    for word, after in zip(arguments, [*arguments[1:], ""], strict=True):
+        name, _, value = word.partition("=")
+        if is_sweep and name in ("--cfg", "-c", "--info", "-i"):
+            raise InputError(
+                f"{name} shows the configuration of one run: leave out -m, and give each option "
+                f"one value"
+            )
+        if name.startswith("-") and not any(option.startswith(name) for option in known):
+            key = name.lstrip("-")
+            near = nearest(name, [*known, "--quiet"])
+            meant = f" (did you mean {key}={value or after or '…'}?)" if key in keys() else near
+            raise InputError(f"{name} is not an option{meant}; options of a run are KEY=VALUE")
 
 
 def _task(config: DictConfig) -> dict[str, Any]:
@@ -234,7 +273,9 @@ def _explained(error: Exception) -> str:
         return f"{key} is not known{hint(key)}; ccompress --cfg job shows every key"
     if several := re.match(r"(?:Ambiguous value for argument|Sweep parameters) '(.*)'", str(error)):
         override = several.group(1)
-        return f"{override} names several values: -m runs each of them; {_quoted(override)}"
+        key, _, value = override.partition("=")
+        meant = of_value(key, value)
+        return f"{override} names several values{meant}: -m runs each of them; {_quoted(override)}"
     if isinstance(error, OverrideParseException):
         form = _quoted(error.override) or "ccompress --help shows how options are written"
         return f"{error.override} cannot be read as KEY=VALUE; {form}"

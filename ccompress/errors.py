@@ -108,5 +108,6 @@ def nearest(word: str, known: Iterable[str]) -> str:
 
 
 def closest(word: str, known: Iterable[str]) -> str | None:
-    """The most similar known word, or None if none is similar."""
-    return next(iter(difflib.get_close_matches(word, list(known), n=1)), None)
+    """The most similar known word, in capitals or not, or None if none is similar."""
+    names = {name.lower(): name for name in known}
+    return next((names[near] for near in difflib.get_close_matches(word.lower(), names, n=1)), None)

@@ -96,6 +96,18 @@ BAD = [
     (["rate=-0.1"], "0 <= rate < 1"),
     (["rate=1"], "0 <= rate < 1"),
     (["rate=much"], "rate"),
+    (["rate=90%"], "could not be converted to Float (did you mean rate=0.9?)\n"),
+    (["rate=90"], "rate=90.0 is out of range (did you mean rate=0.9?): give 0 <= rate < 1"),
+    (["rate=9/10"], "(did you mean rate=0.9?)"),
+    (["rate=0,9"], "(did you mean rate=0.9?): -m runs each of them"),
+    (["seed=1-5"], "(did you mean -m and seed=range(1,6)?)"),
+    (["-m", "seed=1-5"], "(did you mean -m and seed=range(1,6)?)"),
+    (["train.epochs=10.0"], "(did you mean train.epochs=10?)"),
+    (["network=LSTM"], "network=LSTM is not known (did you mean lstm?)"),
+    (["device=gpu:1"], "(did you mean cuda:1?)"),
+    (["--rate=0.9"], "--rate is not an option (did you mean rate=0.9?)"),
+    (["--rate", "0.9"], "--rate is not an option (did you mean rate=0.9?)"),
+    (["--quite"], "(did you mean --quiet?)"),
     (["rate=0.97"], "the largest rate that works is"),
     (["method=quantization", "rate=0.97"], "the largest rate that works is 0.96875"),
     (["device=cuda:x"], "one of auto, cpu, cuda"),
@@ -137,6 +149,7 @@ BAD = [
     (["network.hidden=-3"], "at least 1"),
     (["network.dropout=2"], "below 1"),
     (["reprot"], "did you mean report?"),
+    (["rate", "=", "0.9"], "rate = 0.9: write rate=0.9, without blanks"),
     (["baseline", "--ouput", "x"], "did you mean --out?"),
     (["report", "nothing"], "nothing"),
     (["runs", "nothing"], "'nothing' is neither a folder nor an experiment"),
@@ -218,7 +231,8 @@ def test_the_console_script_refuses_bad_input_like_the_command(console, ccompres
 
 
 BAD_FOR_HYDRA = [
-    (["-m", "--cfg", "job"], "Only one of"),
+    (["-m", "--cfg", "job"], "--cfg shows the configuration of one run: leave out -m"),
+    (["--quiet", "report", "mine"], "`ccompress report --help` shows what it takes"),
     (["--resolve"], "can only be used in conjunction with --cfg"),
     (["--experimental-rerun", "nothing.pickle"], "nothing.pickle does not exist"),
     (["hydra.sweeper=null", "-m"], "sweeper is not configured"),
@@ -356,3 +370,10 @@ def test_signals_end_the_command_at_once_with_a_clear_line(
     assert "the same command continues" in errors
     assert "Traceback" not in errors
     assert not list((tmp_path / "results").glob("runs/*/result.json"))
+
+
+def test_an_option_may_stand_before_its_verb(ccompress):
+    done = ccompress("--help", "runs", "clean")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("usage: ccompress runs clean")
+    assert done.stdout == ccompress("runs", "clean", "--help").stdout

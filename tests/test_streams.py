@@ -1,20 +1,23 @@
 import os
 import pwd
+import signal
 import subprocess
 import sys
 import tempfile
 
 import pytest
+import tiny_data
 from small_model import store
 
 from ccompress.deployment import model
+from ccompress.experiment import results
 from ccompress.storage import expanded
 
 # Print to both streams, and write down the number of the next free file descriptor.
 CODE = """
 import os, sys
 from ccompress import streams
-streams.prepare()
+streams.prepare(outlive_reader=False)
 print("é"); print("é", file=sys.stderr); sys.stderr.isatty()
 sys.stdout.flush()
 os.write(os.open("next", os.O_CREAT | os.O_WRONLY), str(os.dup(0)).encode())
@@ -80,3 +83,21 @@ def test_the_data_of_a_user_without_home_and_name_are_in_a_temporary_folder(
     assert ccompress("data", "list").stdout.startswith(f"data root: {root}\n")
     done = ccompress("--cfg", "job", "--resolve", "--package", "data")
     assert done.stdout.splitlines()[-1] == f"root: {root}"
+
+
+@pytest.mark.parametrize("sweep", [[], ["-m", "seed=0,1"]], ids=["run", "sweep"])
+def test_a_training_goes_on_where_nobody_reads_what_it_prints(started, tmp_path, sweep):
+    """As in `ccompress 2>&1 | head`."""
+    process = started(*tiny_data.write(tmp_path / "data"), "method=none", *sweep)
+    process.stdout.close()
+    process.stderr.close()
+    assert process.wait() == 0
+    rows = results.collect(tmp_path / "results" / "runs")
+    assert [row["status"] for row in rows] == ["done"] * (1 + bool(sweep))
+
+
+def test_a_verb_that_only_prints_ends_where_nobody_reads_it(started):
+    process = started("data", "list")
+    process.stdout.close()
+    assert process.stderr.read() == ""
+    assert process.wait() == 128 + signal.SIGPIPE

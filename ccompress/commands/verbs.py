@@ -31,6 +31,8 @@ VERBS = {
     "runs diff": "runs_diff",
     "shrink": "shrink",
 }
+# Verbs that train. The others only print, so that they end if nobody reads what they print.
+TRAINING = ("baseline", "shrink")
 
 
 def find(words: Sequence[str]) -> tuple[Verb, Sequence[str]]:

@@ -1,5 +1,6 @@
-"""Suggests what an unknown key may have meant."""
+"""Suggests what an unknown key, or a value that cannot be read, may have meant."""
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable
 
@@ -50,6 +51,26 @@ def _suggestion(key: str, known: Iterable[str]) -> str:
         return f"did you mean {group}.{near}?"
     elsewhere = name if within and name in by_name else closest(name, () if within else by_name)
     return f"did you mean {by_name[elsewhere][0]}?" if elsewhere else ""
+
+
+def of_value(key: str, value: object) -> str:
+    """What a value of the option `key` may have meant, in brackets after a blank, or "".
+
+    It knows other ways to write numbers: 90%, 9/10, 0,9, 10.0, and 1-5 for several of them.
+    """
+    text = str(value).strip()
+    meant = ""
+    if percent := re.fullmatch(r"(\d+(?:\.\d+)?) ?%", text):
+        meant = f"{float(percent[1]) / 100:g}"
+    elif (fraction := re.fullmatch(r"(\d+)/(\d+)", text)) and int(fraction[2]):
+        meant = f"{int(fraction[1]) / int(fraction[2]):g}"
+    elif comma := re.fullmatch(r"0,(\d+)", text):
+        meant = f"0.{comma[1]}"
+    elif whole := re.fullmatch(r"(\d+)\.0", text):
+        meant = whole[1]
+    elif ends := re.fullmatch(r"(\d+)(?:-|:|\.\.+)(\d+)", text):
+        return f" (did you mean -m and {key}=range({ends[1]},{int(ends[2]) + 1})?)"
+    return f" (did you mean {key}={meant}?)" if meant else ""
 
 
 def _choices() -> dict[str, list[str]]:

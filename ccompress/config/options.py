@@ -10,7 +10,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from ccompress.config.hints import hint
+from ccompress.config.hints import hint, of_value
 from ccompress.errors import InputError
 from ccompress.locate import locate
 
@@ -124,5 +124,8 @@ def merged(schema: type, node: DictConfig, section: str) -> Any:
     except OmegaConfBaseException as error:
         key = ".".join(filter(None, [section, error.full_key or ""]))
         reason = str(error).splitlines()[0]
+        if error.full_key:
+            value = OmegaConf.select(node, error.full_key, throw_on_resolution_failure=False)
+            reason += of_value(key, value)
         raise InputError(f"{key}: {reason}" if key else reason) from error
     return whole

@@ -346,7 +346,9 @@ def _check_values(config: Any) -> None:
 def check_device(name: str) -> None:
     """Refuse a text that cannot name a device; `choose_device` checks that the device exists."""
     if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", name):
-        raise InputError(f"device={name}: it must be one of auto, cpu, cuda, cuda:N (GPU number N)")
+        meant = f" (did you mean {name.replace('gpu', 'cuda')}?)" if name.startswith("gpu") else ""
+        known = "auto, cpu, cuda, cuda:N (GPU number N)"
+        raise InputError(f"device={name}: it must be one of {known}{meant}")
 
 
 def check_train(hydra: Any) -> None:
