@@ -13,7 +13,7 @@ from ccompress.commands import terminal
 from ccompress.commands.arguments import RUNS_DIR, Arguments
 from ccompress.commands.which_runs import add_filters, add_source
 from ccompress.errors import InputError, nearest
-from ccompress.experiment import filters, results
+from ccompress.experiment import filters, results, unfinished
 from ccompress.report import stored_runs
 
 Row = dict[str, Any]
@@ -63,23 +63,46 @@ def main(arguments: Sequence[str]) -> int:
     every = [row | options[row["run_id"]] for row in chosen]
     if given.sort:
         every = ordered(every, given.sort)
-    print(FORMATS[given.format](every[::-1] if given.reverse else every))
+    every = every[::-1] if given.reverse else every
+    print(FORMATS[given.format](every))
+    if given.format == "table":
+        for row in every:
+            if row["status"] != "done":
+                print(_unfinished(row, source))
     return 0
+
+
+def _unfinished(row: Row, source: Path) -> str:
+    """What became of a run that is not done, and what continues it."""
+    said = f"{row['run_id']} {row['status']}"
+    if row["status"] == unfinished.INTERRUPTED:
+        command = unfinished.command(source / str(row["run_id"]))
+        return f"{said} {row['error']}; this continues it: {command}"
+    colon = "" if row["status"] == unfinished.RUNNING else ":"
+    return f"{said}{colon} {row['error']}"
 
 
 def _read(name: str | None) -> tuple[list[Row], Path]:
     """The rows of an experiment or a folder, newest first, and the file or folder they are in."""
     if name is None:
-        return results.collect(RUNS_DIR), RUNS_DIR
+        return _in_folder(RUNS_DIR), RUNS_DIR
     try:
         source = stored_runs.locate(name)
     except InputError as error:
         verb = nearest(f"runs {name}", ("runs clean", "runs diff"))
         raise InputError(f"{error}{verb}") from error
     if source.is_file():
-        rows = results.read_runs(source)
-        return sorted(rows, key=lambda row: str(row["created"]), reverse=True), source
-    return results.collect(source), source
+        return _newest_first(results.read_runs(source)), source
+    return _in_folder(source), source
+
+
+def _in_folder(folder: Path) -> list[Row]:
+    """The runs in a folder of runs, also those that run now or were interrupted."""
+    return _newest_first([*results.collect(folder), *unfinished.collect(folder)])
+
+
+def _newest_first(rows: Sequence[Row]) -> list[Row]:
+    return sorted(rows, key=lambda row: str(row["created"]), reverse=True)
 
 
 def ordered(rows: Sequence[Row], key: str) -> list[Row]:
@@ -107,7 +130,7 @@ def _by_size(text: str) -> tuple[bool, float, str]:
 
 
 def _table(rows: Sequence[Row]) -> str:
-    """The runs with the settings in which they differ, then the common settings and failures."""
+    """The runs with the settings in which they differ, then the common settings."""
     if not rows:
         return "no runs yet"
     columns = {name: [_shown(name, row) for row in rows] for name in _settings(rows)}
@@ -133,7 +156,6 @@ def _table(rows: Sequence[Row]) -> str:
         lines.append(f"all: {' '.join(common)}")
     if dropped:
         lines.append(f"no room for {', '.join(dropped)}: --format csv shows every column")
-    lines += [f"{row['run_id']} failed: {row['error']}" for row in rows if row["error"]]
     return "\n".join(lines)
 
 

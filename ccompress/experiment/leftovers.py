@@ -60,6 +60,11 @@ def clean(folder: Path, *, delete: bool) -> Leftovers:
     return total
 
 
+def in_use(lock: Path) -> bool:
+    """Whether a process holds a lock."""
+    return lock.is_file() and not _free(lock, [])
+
+
 def _by_lock(folder: Path) -> list[tuple[Path | None, list[Path]]]:
     """Each lock of a folder with the files that it guards, including itself; None has the rest.
 

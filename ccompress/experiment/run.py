@@ -18,7 +18,7 @@ from ccompress.data.prepare import Prepared
 from ccompress.data.prepare import prepare as prepare_data
 from ccompress.deployment import model
 from ccompress.errors import DeviceLost, InputError, described
-from ccompress.experiment import log, measure, record, results
+from ccompress.experiment import log, measure, record, results, unfinished
 from ccompress.experiment.train import Voice, train
 from ccompress.methods.base import Size
 from ccompress.networks import rest
@@ -84,7 +84,7 @@ def _run(settings: Settings, overrides: str, voice: Voice) -> dict[str, Any]:
     try:
         with machine.threads(settings.threads), machine.hardware_errors(LESS_MEMORY):
             task = _checked(settings)
-            _begin(settings)
+            _begin(settings, row)
             begun = True
             log.add(
                 settings.folder, filter(None, [f"{row['created']}: {overrides}", task.data.warning])
@@ -96,16 +96,19 @@ def _run(settings: Settings, overrides: str, voice: Voice) -> dict[str, Any]:
         if not begun:
             if isinstance(error, InputError):
                 raise  # the input was refused, and there is no run
-            _begin(settings)
+            _begin(settings, row)
         # The row records any error. The command line decides what happens to the error itself.
         row["error"] = described(error)
         row["total_seconds"] = time.perf_counter() - began
         log.add(settings.folder, [f"failed: {row['error']}"])
         results.write_result(settings.folder, row)
+        unfinished.end(settings)
         raise
     row |= {"status": "done", "total_seconds": time.perf_counter() - began}
     log.add(settings.folder, [log.done(row)])
-    return results.write_result(settings.folder, row)
+    whole = results.write_result(settings.folder, row)
+    unfinished.end(settings)
+    return whole
 
 
 @contextmanager
@@ -121,13 +124,19 @@ def _alone(settings: Settings) -> Iterator[None]:
         lock.release()
 
 
-def _begin(settings: Settings) -> None:
-    """Make the run's folder, delete an old result, and write the configuration."""
+def _begin(settings: Settings, row: Mapping[str, Any]) -> None:
+    """Make the run's folder, delete an old result, and write the configuration.
+
+    Args:
+        settings: The settings of the run.
+        row: The columns of its result that are known already.
+    """
     with _writable(settings):
         settings.folder.mkdir(parents=True, exist_ok=True)
         (settings.folder / results.RESULT).unlink(missing_ok=True)
         text = OmegaConf.to_yaml(OmegaConf.create(dict(settings.resolved)))
         storage.write_text(settings.folder / "config.yaml", text)
+        unfinished.begin(settings, dict(row))
 
 
 @contextmanager

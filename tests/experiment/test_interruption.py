@@ -1,10 +1,14 @@
+import json
 import os
 import random
+import re
+import shlex
 import signal
 import subprocess
 import time
 from pathlib import Path
 
+import composing
 import pandas as pd
 import pytest
 from sweep_grid import GRID, RUNS, unmeasured
@@ -91,6 +95,40 @@ def test_a_full_disk_fails_runs_and_loses_none(ccompress, tiny, tmp_path):
         assert len(unmeasured(tmp_path)) == RUNS
     finally:
         subprocess.run(["umount", str(small)], check=True)
+
+
+def test_a_killed_run_is_listed_with_how_far_it_came_and_what_continues_it(
+    ccompress, started, tiny, tmp_path
+):
+    where = [f"runs_dir={tmp_path}/my runs", "save_model=false"]
+    process = started(*tiny, "train.epochs=9000", *where)
+    while not process.stdout.readline().startswith("epoch 3/9000"):
+        assert process.poll() is None
+
+    def listed(*arguments):
+        return ccompress("runs", f"{tmp_path}/my runs", *arguments).stdout
+
+    (run_id,) = (path.parent.name for path in tmp_path.glob("my runs/*/begun.json"))
+    assert f"{run_id} running after epoch " in listed()
+    process.kill()
+    process.wait()
+    (line,) = listed("status=interrupted").splitlines()[-1:]
+    assert re.match(rf"{run_id} interrupted after epoch \d+ of 9000; this continues it: ", line)
+    _, *words = shlex.split(line.partition("this continues it: ")[2])
+    settings = composing.settings(*words)
+    assert (settings.run_id, settings.threads) == (run_id, 1)
+    assert (settings.runs_dir, settings.save_model) == (tmp_path / "my runs", False)
+    (row,) = json.loads(listed("--format", "json"))
+    assert (row["method"], row["epochs"]) == ("in_training_svd", 9000)
+
+
+def test_a_finished_or_failed_run_is_not_unfinished(ccompress, tiny, tmp_path):
+    assert ccompress(*tiny, "method=none").returncode == 0
+    diverged = ["schedule=fixed", "schedule.upper=1e30"]
+    assert ccompress(*tiny, "method=none", *diverged).returncode == 1
+    assert list(tmp_path.glob("results/runs/*/begun.json")) == []
+    statuses = [row["status"] for row in json.loads(ccompress("runs", "--format", "json").stdout)]
+    assert sorted(statuses) == ["done", "failed"]
 
 
 @pytest.mark.slow
