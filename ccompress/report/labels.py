@@ -1,8 +1,8 @@
 """The options in which stored runs differ, and names of runs that show these options.
 
-The name of a run consists of its data set, network, method and schedule. If runs with equal names
-differ in an option, the option is added to the name of every run that has it, so that a reader sees
-both values.
+The name of a run consists of its data set, network, method and schedule. If runs of one data set
+and network differ in an option, the option is added to the name of every run that has it, so that a
+reader sees both values, and runs with equal names are equal in all settings.
 """
 
 import re
@@ -17,6 +17,8 @@ from ccompress.experiment.filters import plain
 # An option of one of these groups extends the name in that column: method.compress_at the method's.
 OWNERS = ("dataset", "network", "method", "schedule")
 DEFAULT = "default"  # shown for an option's default if no stored configuration has its value
+_DEFAULTS = {"rest": "float32"}  # defaults that are known without a configuration
+REFERENCE = "none"  # the method whose accuracy the drops are measured from
 
 # Options that have their own column, and the experiment, whose options `_BUDGET` shows.
 _NOT_OPTIONS = {"dataset", "network", "method", "schedule", "rate", "seed", "vectors"}
@@ -59,7 +61,7 @@ def natural(text: str) -> list[tuple[int, float, str]]:
 
 
 class Labels:
-    """Extends the names of runs until equal names mean equal settings.
+    """Extends the names of runs by the settings in which they differ.
 
     Attributes:
         done: The runs. The columns `data`, `network`, `method` and `schedule` are extended in
@@ -78,45 +80,57 @@ class Labels:
         self.owners: dict[str, str] = {}
         every = pd.DataFrame(list(given), index=done.index, dtype=object)
         done["data"] = done["dataset"]
-        self._extend("data", _of(every, "dataset"), within=[])
-        # One after the other, so that contents appear only if vectors with one name differ.
-        for key, values in {
-            "vectors": done["vectors"],
-            "contents": done["vectors_sha256"].str[:8],
-            "dim": done["dim"].map("{:g}".format),
-            "vocab": done["vocab_policy"],
-        }.items():
-            self._extend("data", values.rename(key).to_frame(), within=[])
-        # An option that depends on data set, network and schedule, such as a learning rate, does
-        # not distinguish runs. It extends a name only if runs with equal names differ in it.
-        self._extend("network", _of(every, "network"), within=["data"])
-        self._extend("schedule", _of(every, "schedule"), within=["data", "network"])
+        dataset, network, method, schedule = (
+            self.chosen[name] for name in ("dataset", "network", "method", "schedule")
+        )
+        # A setting is shown if runs differ in it that a reader would compare: those of one data
+        # set and network. So two runs whose vectors differ show their epochs too if these differ.
+        # An option that depends on data set and network, such as a learning rate, is not shown.
+        self._extend("data", _of(every, "dataset"), within=[dataset])
+        self._extend("data", done[["vectors"]], within=[dataset])
+        self._extend("data", done[["vocab_policy"]].set_axis(["vocab"], axis=1), within=[dataset])
+        # What follows from other settings is shown only if runs with equal names differ in it.
+        contents = done["vectors_sha256"].str[:8].rename("contents")
+        for consequence in (contents, done["dim"].map("{:g}".format)):
+            self._extend("data", consequence.to_frame(), within=[done["data"]])
+        self._extend("network", _of(every, "network"), within=[dataset, network])
+        self._extend("schedule", _of(every, "schedule"), within=[dataset, network, schedule])
         owned = [key for owner in OWNERS for key in _of(every, owner)]
-        self._extend("data", every.drop(columns=owned), within=["network", "schedule"])
+        others = every.drop(columns=owned)
+        of_schedules, of_vectors = _of(others, "train.upper"), _of(others, "vectors")
+        own_places = [*of_schedules, *of_vectors]
+        self._extend("data", others.drop(columns=own_places), within=[dataset, network])
+        self._extend("data", of_schedules, within=[dataset, network, schedule])
         budget = done[_BUDGET].astype("Int64").astype(str)
-        self._extend("data", budget, within=["network", "schedule"])
-        panel = ["data", "network", "schedule"]
-        self._extend("method", _of(every, "method"), within=panel)
+        if "train.epochs" not in self.differing:
+            self._extend("data", budget[["epochs"]], within=[dataset, network])
+        for consequence in (of_vectors, budget):
+            panel = [done["data"], done["network"], done["schedule"]]
+            self._extend("data", consequence.drop(columns=self.differing, errors="ignore"), panel)
+        self._extend("method", _of(every, "method"), within=[dataset, network, method])
 
-    def _extend(self, column: str, candidates: pd.DataFrame, within: list[str]) -> None:
-        """Append to `column` the candidates in which runs with equal names differ.
+    def _extend(self, column: str, candidates: pd.DataFrame, within: list[pd.Series]) -> None:
+        """Append to `column` the candidates in which runs differ.
 
         Args:
             column: The column of names to extend.
             candidates: Options as text: one row per run, one column per option.
-            within: Other columns that must be equal too for two runs to have equal names.
+            within: Only runs that are equal in all of these columns are compared.
         """
         differing: dict[str, set[str]] = {}
         owner = "dataset" if column == "data" else column
-        for _, group in self.done.groupby([*within, column], sort=False):
+        for _, group in self.done.groupby(within, sort=False):
             part = candidates.loc[group.index]
             for key in part.columns[part.nunique(dropna=False) > 1]:
                 differing.setdefault(key, set()).update(self.chosen.loc[group.index, owner])
         for key, choices in differing.items():
             # An option of one network does not apply to others. Without an owner it applies to all.
-            owned = key.partition(".")[0] == owner
+            owned = _owner(key) == owner
             has = self.chosen[owner].isin(choices) | (not owned)
-            self.differing[key] = candidates[key].fillna(DEFAULT).where(has, "")
+            values = candidates[key].fillna(_DEFAULTS.get(key, DEFAULT))
+            if key == "rest":  # the reference is the network with nothing rounded
+                has &= (self.chosen["method"] != REFERENCE) | (values != _DEFAULTS[key])
+            self.differing[key] = values.where(has, "")
             self.owners[key] = column
             self.done[column] += self._shown(key)
 
@@ -135,5 +149,10 @@ class Labels:
 
 
 def _of(every: pd.DataFrame, owner: str) -> pd.DataFrame:
-    """The options that belong to `owner`."""
-    return every[[key for key in every if str(key).partition(".")[0] == owner]]
+    """The options that belong to `owner`: a group, or the beginning of their keys."""
+    return every[[key for key in every if _owner(str(key)) == owner or key.startswith(f"{owner}.")]]
+
+
+def _owner(key: str) -> str:
+    """The group of an option. How all other layers are rounded is a part of the method."""
+    return "method" if key == "rest" else key.partition(".")[0]

@@ -2,8 +2,9 @@
 
 The report averages only runs that differ in nothing but the seed. Runs may differ in data set,
 network, method, schedule, vectors (name, contents, dimension), vocabulary policy and every other
-option on their command line. If runs with equal names differ in one of these, the option is added
-to their names (`ccompress.report.labels`). Runs with different protocol numbers are refused.
+option on their command line. If runs of one data set and network differ in one of these, the
+option is added to their names (`ccompress.report.labels`). Runs with different protocol numbers
+are refused.
 """
 
 from collections.abc import Sequence
@@ -16,11 +17,11 @@ from omegaconf import OmegaConf
 
 from ccompress.errors import InputError, is_refusal
 from ccompress.experiment import filters, results
+from ccompress.report.labels import REFERENCE as REFERENCE
 from ccompress.report.labels import Labels, options
 
 Row = dict[str, Any]
 
-REFERENCE = "none"
 # A panel of a figure, or a block of a table. `data` is the data set with the options of its runs.
 PANEL = ["data", "network", "schedule"]
 

@@ -60,6 +60,62 @@ def test_the_question_of_an_option_has_runs_that_differ_only_in_it(
     assert set(main.runs["network"]) == {"dan"}
 
 
+@pytest.mark.parametrize(
+    ("other", "named"),
+    [
+        ({"vectors": "random.300d"}, ["vectors"]),
+        ({"vocab_policy": "train+vectors"}, ["vocab"]),
+        ({"schedule": "clr"}, ["schedule"]),
+    ],
+)
+@pytest.mark.parametrize(
+    "too",
+    [
+        "train.epochs=40",
+        "train.batch_size=8",
+        "network.hidden=50",
+        "method.compress_at=0.2",
+        {"epochs": 40},
+    ],
+)
+def test_a_question_compares_no_runs_that_differ_in_anything_else(
+    grid: Grid, write: Write, other: Row, named: list[str], too: str | Row
+) -> None:
+    one = only(grid(seeds=[0]), "in_training_svd", 0.9)
+    alone = [row | other | {"run_id": "other"} for row in one]
+    asked = questions(stored_runs.read(write(one + alone)))
+    assert [question.option for question in asked] == named
+    both = varied(alone, too) if isinstance(too, str) else [row | too for row in alone]
+    runs = stored_runs.read(write(one + both))
+    assert questions(runs) == []
+    # All that differs is in their names.
+    names = runs.done[["data", "network", "method", "schedule"]].agg("; ".join, axis=1)
+    key = too.partition("=")[0].rpartition(".")[2] if isinstance(too, str) else "epochs"
+    assert all(f"{key}=" in name for name in names)
+
+
+def test_the_learning_rate_of_each_schedule_does_not_hide_what_schedules_change(
+    grid: Grid, write: Write
+) -> None:
+    stored = grid(methods=["quantization"], rates=[0.9], schedules=["fixed", "calr"])
+    for row in stored:
+        row["overrides"] += f" train.upper.{row['schedule']}=0.001"
+    (question,) = questions(stored_runs.read(write(stored)))
+    assert question.option == "schedule"
+
+
+def test_a_rounded_rest_belongs_to_the_method_and_has_the_reference(
+    grid: Grid, write: Write
+) -> None:
+    stored = grid(rates=[0.9])
+    rounded = varied(only(stored, "in_training_svd", 0.9), "rest=int8")
+    done = stored_runs.read(write([*stored, *rounded])).done
+    assert done["drop"].notna().all()
+    assert {"none", "in_training_svd, rest=float32", "in_training_svd, rest=int8"} < {
+        *done["method"]
+    }
+
+
 def test_variants_with_runs_at_all_rates_belong_to_the_main_question(
     grid: Grid, write: Write
 ) -> None:
