@@ -61,8 +61,14 @@ def _candidates(words: list[str], shell: str, overrides: Callable[[list[str]], i
 
 
 def _of_hydra(words: Sequence[str], shell: str, overrides: Callable[[list[str]], int]) -> list[str]:
-    """Hydra's completions of a line of overrides; empty if Hydra cannot read the line."""
-    os.environ["COMP_LINE"] = " ".join(["ccompress", *words])
+    """Hydra's completions of a line of overrides; empty if Hydra cannot read the line.
+
+    Hydra does not complete lists such as `dataset=sst2,tr`, so their last value is completed alone.
+    """
+    *before, word = words
+    key, equals, values = word.partition("=")
+    given, comma, last = values.rpartition(",")
+    os.environ["COMP_LINE"] = " ".join(["ccompress", *before, f"{key}{equals}{last}"])
     output = io.StringIO()
     with (
         contextlib.redirect_stdout(output),
@@ -70,7 +76,9 @@ def _of_hydra(words: Sequence[str], shell: str, overrides: Callable[[list[str]],
         contextlib.suppress(HydraException, InputError, SystemExit),
     ):
         overrides(["-sc", f"query={shell}"])
-    return output.getvalue().split()
+    whole = [each.removeprefix(f"{key}{equals}") for each in output.getvalue().split()]
+    others = [value for value in whole if value not in given.split(",")]
+    return [f"{key}{equals}{given}{comma}{value}" for value in others] if equals else whole
 
 
 def _files(word: str, shell: str) -> list[str]:

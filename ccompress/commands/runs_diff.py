@@ -162,5 +162,7 @@ def _conclude(runs: Sequence[_Run]) -> None:
             print(f"{run.row['run_id']}: no drop: method=none was not run with its settings")
     done = [run.row for run in runs if run.row["status"] == "done"]
     if done:
-        errors = (results.sampling_error(row["test_accuracy"], row["test_size"]) for row in done)
-        print("standard error of test accuracy: " + ", ".join(f"{e:.2f}" for e in errors))
+        errors = ", ".join(results.sampling(row["test_accuracy"], row["test_size"]) for row in done)
+        print(f"standard error of test accuracy: {errors}")
+        if "[" in errors:
+            print(results.BRACKETS)

@@ -53,6 +53,8 @@ def show(jobs: Sequence[Job], rows: Mapping[str, Row], references: Mapping[str, 
         return
     lines = [_HEADER, *(_line(name, group) for name, group in settings.items())]
     print("\n".join(_aligned(lines)))
+    if any("[" in line[_HEADER.index("sampling error")] for line in lines):
+        print(results.BRACKETS)
     lacking = sum(pair.reference is None for pair in pairs)
     if lacking and jobs[0].settings.reference != "skip":
         print(f"{lacking} runs have no reference: the sweep with method=none trains it")
@@ -91,7 +93,7 @@ def _line(name: str, group: Sequence[_Pair]) -> tuple[str, ...]:
         whole,
         f"{accuracy:.2f} %",
         *drops,
-        f"{results.sampling_error(accuracy, rows[0]['test_size']):.2f}",
+        results.sampling(accuracy, rows[0]["test_size"]),
         console.smaller(*map(fmean, sizes)),
     )
 

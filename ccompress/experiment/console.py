@@ -145,7 +145,8 @@ def _accuracy(row: Row) -> str:
 def _errors(row: Row) -> str:
     """The sampling errors of the accuracies on test and on dev."""
     test, dev = (
-        results.sampling_error(row[f"{split}_accuracy"], row[f"{split}_size"])
+        results.sampling(row[f"{split}_accuracy"], row[f"{split}_size"])
         for split in ("test", "dev")
     )
-    return f"sampling error {test:.2f} on test, {dev:.2f} on dev"
+    errors = f"sampling error {test} on test, {dev} on dev"
+    return f"{errors}; {results.BRACKETS}" if "[" in errors else errors

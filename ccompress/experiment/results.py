@@ -152,12 +152,40 @@ def size(count: float) -> str:
 def sampling_error(accuracy: Any, examples: Any) -> Any:
     """The binomial standard error, in points, of an accuracy.
 
+    It is nan at 0 and 100 %, where the formula gives 0 and says nothing: see `accuracy_interval`.
+
     Args:
         accuracy: The accuracy in percent; a number, or a column of a table.
         examples: The number of examples; a number or column likewise.
     """
-    share = accuracy / 100
-    return 100 * np.sqrt(share * (1 - share) / examples)
+    variance = accuracy / 100 * (1 - accuracy / 100)
+    return 100 * np.sqrt((variance + np.where(variance > 0, 0.0, np.nan)) / examples)
+
+
+def accuracy_interval(accuracy: float, examples: int) -> tuple[float, float]:
+    """The 95 % interval of an accuracy, in percent, from the size of the split (Wilson 1927).
+
+    Args:
+        accuracy: The accuracy in percent.
+        examples: The number of examples.
+    """
+    share, z = accuracy / 100, 1.959964
+    middle = share + z**2 / (2 * examples)
+    half = z * math.sqrt(share * (1 - share) / examples + (z / (2 * examples)) ** 2)
+    low, high = ((middle + side) / (1 + z**2 / examples) for side in (-half, half))
+    return 100 * max(low, 0.0), 100 * min(high, 1.0)
+
+
+BRACKETS = "in brackets: the 95 % interval of an accuracy of 0 or 100 %"
+
+
+def sampling(accuracy: float, examples: int, digits: int = 2) -> str:
+    """The sampling error of an accuracy, or its 95 % interval in brackets at 0 and 100 %."""
+    error = sampling_error(accuracy, examples)
+    if error > 0:
+        return f"{error:.{digits}f}"
+    low, high = accuracy_interval(accuracy, examples)
+    return f"[{low:.{digits}f}, {high:.{digits}f}]"
 
 
 def write_result(folder: Path, row: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ccompress.experiment.results import sampling_error, size
+from ccompress.experiment.results import BRACKETS, accuracy_interval, sampling, sampling_error, size
 from ccompress.report import axes
 from ccompress.report.style import REFERENCE_COLOUR, method_styles
 
@@ -28,7 +28,7 @@ COLUMNS = (
 
 def shown(models: pd.DataFrame, tested: int) -> str:
     """A table from the smallest file to the largest, as text; `tested` texts are in test."""
-    error = sampling_error(models["test_accuracy"], tested)
+    errors = [sampling(accuracy, tested, 1) for accuracy in models["test_accuracy"]]
     wide = models["model"].str.len().max()
     table = pd.DataFrame(
         {
@@ -38,18 +38,20 @@ def shown(models: pd.DataFrame, tested: int) -> str:
             "dev": models["dev_accuracy"].map("{:.1f} %".format),
             "dev drop": models["dev_drop"].map("{:+.1f}".format),
             "test": models["test_accuracy"].map("{:.1f} %".format),
-            "± error": error.map("{:.1f}".format),
+            "± error": errors,
             "test drop": models["test_drop"].map("{:+.1f}".format),
         }
     )
     text: str = table.to_string(index=False)
-    return f"{text}\n± error: the standard error of an accuracy on {tested:,} texts of test"
+    note = f"± error: the standard error of an accuracy on {tested:,} texts of test"
+    brackets = f"; {BRACKETS}" if any(error.startswith("[") for error in errors) else ""
+    return f"{text}\n{note}{brackets}"
 
 
 def figure(models: pd.DataFrame, baseline: str, reference: str, tested: int) -> Figure:
     """Test accuracy against the size of the file, a marker a method.
 
-    A band is the reference's accuracy and its standard error.
+    A band is the reference's accuracy and its standard error; at 0 and 100 %, its 95 % interval.
 
     Args:
         models: With the columns of `COLUMNS`.
@@ -60,8 +62,11 @@ def figure(models: pd.DataFrame, baseline: str, reference: str, tested: int) -> 
     drawing = Figure(figsize=(5.4, 3.6), layout="constrained")
     ax = drawing.add_subplot()
     (whole,) = models.loc[models["method"] == reference, "test_accuracy"]
-    error = sampling_error(whole, tested)
-    ax.axhspan(whole - error, whole + error, color="0.92", linewidth=0, zorder=0)
+    error, spread = sampling_error(whole, tested), "± standard error"
+    low, high = whole - error, whole + error
+    if not error > 0:
+        spread, (low, high) = "95 % interval", accuracy_interval(whole, tested)
+    ax.axhspan(low, min(high, 100), color="0.92", linewidth=0, zorder=0)
     ax.axhline(whole, color=REFERENCE_COLOUR, linewidth=0.8, zorder=1)
     linear = {"color": "0.45", "marker": "s", "linestyle": (0, (4, 1.5)), "label": baseline}
     _points(ax, models[models["method"] == baseline], linear)
@@ -71,7 +76,7 @@ def figure(models: pd.DataFrame, baseline: str, reference: str, tested: int) -> 
         look = style.points()
         _points(ax, rows[~rows["smaller"]], look | {"label": method, "markersize": 5.5})
         _points(ax, rows[rows["smaller"]], look | {"markersize": 3.5})
-    star = {"marker": "*", "markersize": 9, "label": f"{reference}, ± standard error"}
+    star = {"marker": "*", "markersize": 9, "label": f"{reference}, {spread}"}
     small = {"marker": "o", "markersize": 3.5, "label": "small: a smaller network"}
     ring = {"marker": "o", "markersize": 11, "markerfacecolor": "none", "label": "chosen on dev"}
     alone = {"linestyle": "none"}

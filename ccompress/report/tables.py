@@ -135,7 +135,9 @@ def data(done: pd.DataFrame, cells: pd.DataFrame) -> Table:
                 number(row[f"{split}_size"]) for split in ("train", "dev", "test")
             ),
             "reference accuracy": estimate(row.rename({"n": "accuracy_n"}), "accuracy"),
-            "sampling error": number(row["sampling_error"], ".2f"),
+            "sampling error": NOTHING
+            if pd.isna(row["accuracy"])
+            else results.sampling(row["accuracy"], row["test_size"]),
         }
         for _, row in numbers.iterrows()
     )
@@ -145,6 +147,8 @@ def data(done: pd.DataFrame, cells: pd.DataFrame) -> Table:
         "accuracy by its sampling error too (binomial standard error of the reference accuracy, in "
         "points)."
     )
+    if shown["sampling error"].str.startswith("[").any():
+        note += f" {results.BRACKETS[0].upper()}{results.BRACKETS[1:]} (Wilson 1927)."
     notes = " ".join([note, *provenance.notes(done)])
     return Table("data", "Data, vectors and the reference", notes, numbers, {"": shown})
 

@@ -50,6 +50,7 @@ def test_bash_completes_verbs_and_overrides_in_one_place(folder):
     assert "report" in candidates
     assert "results_dir=" in candidates
     assert in_bash(folder, "ccompress -m method=quant") == ["method=quantization"]
+    assert in_bash(folder, "ccompress -m dataset=sst2,tr") == ["dataset=sst2,trec"]
     assert in_bash(folder, "ccompress predict 3") == ["3f2a00000000"]
 
 
@@ -84,6 +85,9 @@ def completed_line(ccompress, folder, monkeypatch):
         ("ccompress export 3f2a --format o", ["onnx"]),
         ("ccompress report ", ["mine"]),
         ("ccompress report mine dataset=sn", ["dataset=snips"]),
+        ("ccompress -m dataset=sst2,tr", ["dataset=sst2,trec"]),
+        ("ccompress -m dataset=sst2,trec,s", ["dataset=sst2,trec,snips"]),
+        ("ccompress runs method=none,pre", ["method=none,pre_training_svd"]),
         ("ccompress data fe", ["fetch"]),
         ("ccompress data fetch tr", ["trec"]),
         ("ccompress data fetch pap", ["paper"]),

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from ccompress.experiment.results import sampling_error
+from ccompress.experiment.results import accuracy_interval, sampling, sampling_error
 from ccompress.report.statistics import (
     detectable_effect,
     equivalence,
@@ -82,7 +82,17 @@ def test_holm_rejects_as_the_step_down_procedure(p_values: list[float]) -> None:
 
 def test_sampling_error_closed_form() -> None:
     error = sampling_error(pd.Series([90.0, 100.0]), pd.Series([900, 500]))
-    assert error.tolist() == pytest.approx([1.0, 0.0])
+    assert error.tolist() == pytest.approx([1.0, math.nan], nan_ok=True)
+
+
+def test_an_accuracy_of_100_percent_has_an_interval() -> None:
+    """By Wilson, the lower end is n / (n + z^2)."""
+    assert accuracy_interval(100.0, 40) == pytest.approx((4000 / (40 + 1.959964**2), 100.0))
+    assert accuracy_interval(0.0, 40) == pytest.approx((0.0, 100 - 4000 / (40 + 1.959964**2)))
+    low, high = accuracy_interval(90.0, 900)
+    assert (low, high) == pytest.approx((87.87, 91.80), abs=0.01)
+    assert sampling(90.0, 900) == "1.00"
+    assert sampling(100.0, 40) == "[91.24, 100.00]"
 
 
 @given(st.lists(st.tuples(st.integers(1, 6), st.integers(1, 6)), min_size=1, max_size=15))
