@@ -76,9 +76,11 @@ def _of_hydra(words: Sequence[str], shell: str, overrides: Callable[[list[str]],
         contextlib.suppress(HydraException, InputError, SystemExit),
     ):
         overrides(["-sc", f"query={shell}"])
-    whole = [each.removeprefix(f"{key}{equals}") for each in output.getvalue().split()]
-    others = [value for value in whole if value not in given.split(",")]
-    return [f"{key}{equals}{given}{comma}{value}" for value in others] if equals else whole
+    whole = output.getvalue().split()
+    if not comma:
+        return whole
+    others = {each.removeprefix(f"{key}{equals}") for each in whole} - set(given.split(","))
+    return [f"{key}{equals}{given}{comma}{value}" for value in others]
 
 
 def _files(word: str, shell: str) -> list[str]:

@@ -175,8 +175,10 @@ def _costs(done: pd.DataFrame, cells: pd.DataFrame, within: float) -> Parts:
     if len(aggregation.rates(done)) > 1:
         points = f"one point a method and rate, mean over seeds. {_provenance(done)}"
         deployed = "the network as it is deployed (folded)"
-        if cells["folded_bytes"].notna().any():
-            caption = f"Test accuracy against the bytes of {deployed}: {points}"
+        column, _ = aggregation.shipped(cells)
+        if cells[column].notna().any():
+            what = "the model file" if column == "file_bytes" else deployed
+            caption = f"Test accuracy against the bytes of {what}: {points}"
             draw = functools.partial(figures.accuracy_against_bytes, done, cells, within)
             parts.append(Picture("accuracy_vs_bytes", caption, draw))
         caption = f"Test accuracy against the latency of {deployed}, for one sentence: {points}"

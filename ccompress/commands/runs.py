@@ -21,7 +21,13 @@ Row = dict[str, Any]
 # The settings of a run. The table shows those in which runs differ, followed by their options.
 _SETTINGS = ["dataset", "network", "method", "rate", "schedule", "seed", "vectors", "vocab_policy"]
 _LETTERS = 7
-_RESULTS = ("test_accuracy", "achieved_reduction", "folded_bytes")
+# Column -> what it means, for the results that the table shows.
+_RESULTS = {
+    "test_accuracy": "",
+    "file_bytes": "the model file, which ships",
+    "folded_bytes": "the network in it",
+    "achieved_reduction": "the share of the embedding table that is removed",
+}
 
 
 def parser() -> Arguments:
@@ -141,11 +147,13 @@ def _table(rows: Sequence[Row]) -> str:
     if any(row["status"] != "done" for row in rows):
         table["status"] = [str(row["status"]) for row in rows]
     known = [name for name in _RESULTS if any(_shown(name, row) for row in rows)]
+    if "file_bytes" in known:
+        known.remove("folded_bytes")
     table |= varied | {name: [_shown(name, row) for row in rows] for name in known}
     width = terminal.width()
     # If there is no room, the columns that distinguish the fewest runs are dropped first.
     by_value = sorted(varied, key=lambda name: -Counter(varied[name]).most_common(1)[0][1])
-    optional = ["achieved_reduction", "created", "folded_bytes", *by_value]
+    optional = ["achieved_reduction", "created", "folded_bytes", "file_bytes", *by_value]
     text, dropped = terminal.fitted(table, width, optional)
     if dropped and width:
         # Every verb accepts the first letters of an id.
@@ -154,9 +162,11 @@ def _table(rows: Sequence[Row]) -> str:
     lines = [text]
     if common := [f"{name}={value}" for name, value in same.items() if value]:
         lines.append(f"all: {' '.join(common)}")
+    meanings = {name: _RESULTS[name] for name in known if name not in dropped}
+    lines.append("; ".join(f"{name}: {said}" for name, said in meanings.items() if said))
     if dropped:
         lines.append(f"no room for {', '.join(dropped)}: --format csv shows every column")
-    return "\n".join(lines)
+    return "\n".join(filter(None, lines))
 
 
 def _settings(rows: Sequence[Row]) -> list[str]:
@@ -181,8 +191,10 @@ def _shown(name: str, row: Mapping[str, Any]) -> str:
         return f"{value:.2f}"
     if name == "achieved_reduction":
         return f"{100 * value:.1f} %"
-    if name == "folded_bytes":
-        return results.size(value)
+    if name == "file_bytes":
+        value = results.file_bytes(row)
+    if name in ("file_bytes", "folded_bytes"):
+        return "" if value is None else results.size(value)
     return terminal.cut(filters.plain(value))
 
 

@@ -30,12 +30,20 @@ _RESULTS: dict[str, Callable[[Any], str]] = {
     "dev_accuracy": "{:.2f} %".format,
     "test_accuracy": "{:.2f} %".format,
     "drop": "{:.2f}".format,
-    "achieved_reduction": lambda share: f"{100 * share:.1f} %",
-    "embedding_bytes": results.size,
-    "folded_bytes": results.size,
     "file_bytes": results.size,
+    "folded_bytes": results.size,
+    "embedding_bytes": results.size,
+    "achieved_reduction": lambda share: f"{100 * share:.1f} %",
     "latency_ms": "{:.3f}".format,
     "train_seconds": "{:.1f}".format,
+}
+
+
+_MEANINGS = {
+    "file_bytes": "file_bytes (the model file)",
+    "folded_bytes": "folded_bytes (the network in it)",
+    "embedding_bytes": "embedding_bytes (the table)",
+    "achieved_reduction": "achieved_reduction (of the table)",
 }
 
 
@@ -75,7 +83,10 @@ def main(arguments: Sequence[str]) -> int:
         run.row["drop"] = _drop(run)
     settings = [(name, first, second, "") for name, first, second in _different(a, b)]
     known = [name for name in _RESULTS if any(run.row[name] is not None for run in runs)]
-    shown = [(name, *(_result(run, name) for run in runs), _change(a, b, name)) for name in known]
+    shown = [
+        (_MEANINGS.get(name, name), *(_result(run, name) for run in runs), _change(a, b, name))
+        for name in known
+    ]
     names = [f"{letter}: {run.row['run_id']}" for letter, run in zip("AB", runs, strict=True)]
     for head, lines in (("differs", settings), ("results", shown)):
         if lines:
@@ -91,7 +102,7 @@ def _read(folder: Path) -> _Run:
     row = results.read_result(folder)
     if row is None:
         raise InputError(f"{folder} has no complete {results.RESULT}: the run is not finished")
-    return _Run(folder, row, _options(folder))
+    return _Run(folder, row | {"file_bytes": results.file_bytes(row)}, _options(folder))
 
 
 def _options(folder: Path) -> dict[str, str]:

@@ -72,7 +72,7 @@ def _setting(pair: _Pair) -> str:
     return f"{name} {swept}".rstrip()
 
 
-_HEADER = ("", "seeds", "reference", "test", "drop", "drop on dev", "sampling error", "model")
+_HEADER = ("", "seeds", "reference", "test", "drop", "drop on dev", "sampling error", "model file")
 
 
 def _line(name: str, group: Sequence[_Pair]) -> tuple[str, ...]:

@@ -89,9 +89,9 @@ def _facts(row: Row, reference: Row | None, reference_note: str) -> Iterator[tup
         yield "compressed", _accuracy(row)
         test, dev = drop(row, reference)
         yield "drop", f"{test:+.2f} points on test, {dev:+.2f} on dev ({_errors(row)})"
-    yield "embedding", smaller(row["embedding_bytes_original"], row["embedding_bytes"])
     what = "model file" if results.file_bytes(row) else "model"
     yield what, smaller(*model_sizes(row, reference))
+    yield "embedding", smaller(row["embedding_bytes_original"], row["embedding_bytes"])
 
 
 def data(row: Row) -> str:

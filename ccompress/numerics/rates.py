@@ -23,7 +23,8 @@ def kept_fraction(rate: float) -> Fraction:
     except InvalidOperation:
         raise InputError(f"rate={rate} is not a number: give 0 <= rate < 1") from None
     if not (removed.is_finite() and 0 <= removed < 1):
-        meant = f" (did you mean rate={removed / 100:g}?)" if 1 < removed < 100 else ""
+        percent = removed.is_finite() and 1 < removed < 100
+        meant = f" (did you mean rate={removed / 100:g}?)" if percent else ""
         raise InputError(f"rate={rate} is out of range{meant}: give 0 <= rate < 1")
     return 1 - Fraction(removed)
 

@@ -155,12 +155,23 @@ def incomplete(done: pd.DataFrame) -> pd.DataFrame:
     return _ordered(pd.DataFrame(lacking, columns=[*CELL, "seeds"]), done, ["rate"])
 
 
-def smallest_within(cells: pd.DataFrame, within: float) -> pd.DataFrame:
-    """For each panel, the smallest network whose mean drop is at most `within` points.
+def shipped(cells: pd.DataFrame) -> tuple[str, str]:
+    """The column with the size that a user pays, and its name: the model file, if all have one.
 
-    The sizes compared are those of the deployed (folded) network, and cells without a recorded size
-    are ignored. The reference always qualifies with a drop of zero, so it is the answer if no
+    Earlier versions recorded only the tensors of the network as it is deployed (folded).
+    """
+    if cells["file_bytes"].notna().all():
+        return "file_bytes", "model file"
+    return "folded_bytes", "whole network"
+
+
+def smallest_within(cells: pd.DataFrame, within: float) -> pd.DataFrame:
+    """For each panel, the smallest model whose mean drop is at most `within` points.
+
+    The sizes compared are those of `shipped`, and cells without a recorded size are ignored. The
+    reference always qualifies with a drop of zero, so it is the answer if no
     smaller network qualifies.
     """
-    good = cells[(cells["drop"] <= within + ROUNDING) & cells["folded_bytes"].notna()]
-    return good.sort_values(["folded_bytes", "drop"]).groupby(PANEL, sort=False).head(1)
+    size, _ = shipped(cells)
+    good = cells[(cells["drop"] <= within + ROUNDING) & cells[size].notna()]
+    return good.sort_values([size, "drop"]).groupby(PANEL, sort=False).head(1)

@@ -4,7 +4,7 @@ import re
 
 import pandas as pd
 
-from ccompress.report import comparisons, summary
+from ccompress.report import aggregation, comparisons, summary
 from ccompress.report.aggregation import CELL, estimate_columns, method_order
 from ccompress.report.labels import natural
 from ccompress.report.provenance import is_synthetic
@@ -14,6 +14,10 @@ from ccompress.report.stored_runs import REFERENCE
 from ccompress.report.tables import NOTHING, Table, estimate, named, percent, size
 
 _AVERAGED = ["folded_bytes", "embedding_bytes", "file_bytes"]
+_SIZES = {
+    "file_bytes": "The size of the model file (network, words and labels)",
+    "folded_bytes": "The network's size, as it is deployed (folded),",
+}
 
 
 def table(question: Question) -> Table:
@@ -86,8 +90,9 @@ def _upright(option: str, common: dict[str, str], cells: pd.DataFrame) -> pd.Dat
     columns["accuracy"] = [estimate(cell, "accuracy") for _, cell in cells.iterrows()]
     if _is_paired(common, cells):
         columns["drop"] = [estimate(cell, "drop") for _, cell in cells.iterrows()]
-    if cells["folded_bytes"].nunique() > 1:
-        columns["whole network"] = [size(count) for count in cells["folded_bytes"]]
+    bytes_, name = aggregation.shipped(cells)
+    if cells[bytes_].nunique() > 1:
+        columns[name] = [size(count) for count in cells[bytes_]]
     return pd.DataFrame(columns)
 
 
@@ -97,11 +102,12 @@ def _lines(
     """A table with one line per cell and one column per value of the option."""
     lines = []
     for common, cells in rows:
-        sizes = name == "accuracy" and cells["folded_bytes"].nunique() > 1
+        bytes_, _ = aggregation.shipped(cells[cells["n"].notna()])
+        sizes = name == "accuracy" and cells[bytes_].nunique() > 1
         entries = {
             value: NOTHING
             if pd.isna(cell["n"])
-            else estimate(cell, name) + (f", {size(cell['folded_bytes'])}" if sizes else "")
+            else estimate(cell, name) + (f", {size(cell[bytes_])}" if sizes else "")
             for value, cell in cells.iterrows()
         }
         lines.append({key: common[key] for key in common if key not in constant} | entries)
@@ -127,10 +133,9 @@ def _differences(runs: pd.DataFrame) -> dict[str, pd.DataFrame]:
 def _note(cells: pd.DataFrame, held: dict[str, str]) -> str:
     interval = " with its 95 % t-interval" if (cells["n"] >= MIN_SEEDS).any() else ""
     sentences = [f"Test accuracy in percent, mean over n seeds{interval}."]
-    if cells.groupby(CELL)["folded_bytes"].nunique().gt(1).any():
-        sentences.append(
-            "The network's size, as it is deployed (folded), is shown where it differs."
-        )
+    bytes_, _ = aggregation.shipped(cells)
+    if cells.groupby(CELL)[bytes_].nunique().gt(1).any():
+        sentences.append(f"{_SIZES[bytes_]} is shown where it differs.")
     if shown := [f"{name} {held[name]}" for name in held if held[name] not in ("", NOTHING)]:
         sentences.append(f"Equal in all: {', '.join(shown)}.")
     return " ".join(sentences)

@@ -73,16 +73,18 @@ def costs(cells: pd.DataFrame, measured: pd.DataFrame) -> Table:
     shown = {}
     for heading, block in blocks(numbers):
         lines = pd.DataFrame(_line(row) for _, row in block.iterrows())
+        lines = lines if block["file_bytes"].notna().any() else lines.drop(columns="file")
         shown[heading] = lines if len(devices) > 1 else lines.drop(columns="device")
     note = (
         "The whole network as it is deployed, embedding included: the second factor of a "
         "factorised one is multiplied into the layer that reads it (folded). Its sizes, FLOPs and "
         "latency are all of that network; `model_bytes` in the CSV file is its size before "
-        "folding. The file is shown where a run counted its parts: earlier versions wrote files "
-        "that were not folded. FLOPs at the mean test length, 2 a multiply-add; latency at batch "
-        "1, one thread, mean with its 95 % t-interval over seeds; training time and peak memory "
-        "are the run's own, means over the seeds of one device. Peak memory is what the process "
-        "held (resident) on a CPU, what torch allocated on a GPU. "
+        "folding. The file is the model as it ships: network, words and labels. It is shown where "
+        "a run counted its parts: earlier versions wrote files that were not folded. FLOPs at the "
+        "mean test length, 2 a multiply-add; latency at batch 1, one thread, mean with its 95 % "
+        "t-interval over seeds; training time and peak memory are the run's own, means over the "
+        "seeds of one device. Peak memory is what the process held (resident) on a CPU, what torch "
+        "allocated on a GPU. "
         f"Measured on: {', '.join(devices)}."
     )
     return Table("costs", "What it costs", note, numbers, shown)
@@ -94,10 +96,10 @@ def _line(row: pd.Series) -> dict[str, str]:
         "method": row["method"],
         "requested (of the table)": percent(row["rate"]),
         "device": row["device"],
+        "file": size(row["file_bytes"]),
         "parameters": number(row["folded_bytes"] / 4),
         "tensors": size(row["folded_bytes"]),
         "removed (of the network)": percent(row["folded_reduction"]),
-        "file": size(row["file_bytes"]),
         "FLOPs a sentence": number(row["flops_per_sentence"]),
         "latency (ms)": estimate(row, "latency", 3),
         "training (s)": number(row["train_seconds"]),

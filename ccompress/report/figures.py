@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from ccompress.report import axes
-from ccompress.report.aggregation import CELL, methods, panels
+from ccompress.report.aggregation import CELL, methods, panels, shipped
 from ccompress.report.lettering import one_line
 from ccompress.report.statistics import MIN_SEEDS, pareto_front
 from ccompress.report.stored_runs import PANEL, REFERENCE
@@ -92,9 +92,11 @@ def accuracy_against_rate(done: pd.DataFrame, cells: pd.DataFrame, within: float
 
 
 def accuracy_against_bytes(done: pd.DataFrame, cells: pd.DataFrame, within: float) -> Figure:
-    """Mean accuracy against the bytes of the deployed (folded) network, with the Pareto front."""
-    cells = cells.assign(cost=cells["folded_bytes"])
-    label = "network as deployed (log scale)"
+    """Mean accuracy against the bytes that ship (`aggregation.shipped`), with the Pareto front."""
+    column, _ = shipped(cells)
+    cells = cells.assign(cost=cells[column])
+    what = "model file" if column == "file_bytes" else "network as deployed"
+    label = f"{what} (log scale)"
     return _against_cost(done, panels(done), cells, within, label, axes.sizes)
 
 

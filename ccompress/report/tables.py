@@ -223,6 +223,12 @@ def _filled(lines: list[dict[str, str]], block: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(lines, columns=["requested", *columns]).fillna(NOTHING)
 
 
+_FEWEST = {
+    "file_bytes": "The smallest model file (network, words and labels)",
+    "folded_bytes": "The network of the fewest bytes, as it is deployed (folded),",
+}
+
+
 def smallest(cells: pd.DataFrame, within: float) -> Table:
     """The smallest model within `within` points of the reference, and the command to train it."""
     smallest = aggregation.smallest_within(cells, within)
@@ -232,6 +238,10 @@ def smallest(cells: pd.DataFrame, within: float) -> Table:
     every = cells[PANEL].drop_duplicates()
     numbers = every.merge(smallest[[*PANEL, *columns]], on=PANEL, how="left")
     numbers["drop_n"] = numbers["drop_n"].fillna(0)
+    column, name = aggregation.shipped(cells)
+    whole = "file_bytes" if column == "file_bytes" else "model_bytes_original"
+    references = cells[cells["method"] == REFERENCE].set_index(PANEL)[whole].rename("of")
+    sized = numbers.join(references, on=PANEL)
     # A run without a stored model is finished, so only `force` trains it again.
     kept = (numbers.pop("model_saved") == 1) | numbers["overrides"].isna()
     numbers["overrides"] += np.where(kept, "", " save_model=true force=true")
@@ -241,20 +251,19 @@ def smallest(cells: pd.DataFrame, within: float) -> Table:
             "method": NOTHING if pd.isna(row["method"]) else row["method"],
             "rate (of the table)": percent(row["rate"]),
             "drop": estimate(row, "drop"),
-            "whole network": size(row["folded_bytes"]),
-            "of": size(row["model_bytes_original"]),
-            "removed (of the network)": percent(row["folded_reduction"]),
+            name: size(row[column]),
+            "of": size(row["of"]),
+            f"removed (of the {name.rpartition(' ')[2]})": percent(1 - row[column] / row["of"]),
             "command": NOTHING if pd.isna(row["overrides"]) else f"`{row['overrides']}`",
         }
-        for _, row in numbers.iterrows()
+        for _, row in sized.assign(overrides=numbers["overrides"]).iterrows()
     )
     heading = f"The smallest model within {points(within)} of the reference"
     note = (
-        "The network of the fewest bytes, as it is deployed (folded), whose drop is at most "
-        f"{points(within)} in the mean of its seeds. It is picked by the same test accuracies that "
-        "are shown: a description of these runs, slightly favourable to the model picked. The "
-        "command trains it and leaves the model; on the same processor, with the `threads` of its "
-        "row in runs.csv, it repeats to the last digit."
+        f"{_FEWEST[column]} whose drop is at most {points(within)} in the mean of its seeds. It is "
+        "picked by the same test accuracies that are shown: a description of these runs, slightly "
+        "favourable to the model picked. The command trains it and leaves the model; on the same "
+        "processor, with the `threads` of its row in runs.csv, it repeats to the last digit."
     )
     if unsized := int(cells["folded_bytes"].isna().sum()):
         note += f" Left out: {unsized} of {len(cells)} cells, as {UNSIZED}."
