@@ -9,6 +9,7 @@ import pandas as pd
 
 from ccompress.commands.arguments import Arguments
 from ccompress.commands.which_runs import add_filters, add_source
+from ccompress.config import files
 from ccompress.errors import InputError
 from ccompress.experiment.results import RUNS
 from ccompress.report import (
@@ -68,7 +69,11 @@ def main(arguments: Sequence[str]) -> int:
     out = given.out or (folder if is_experiment else folder / "report")
     runs = stored_runs.read(source, given.filters)
     asked = questions(runs)
-    parts = build(runs, asked, folder / "spectra.csv", given.within)
+    ours = files.options("experiment")
+    is_published = is_experiment and any(
+        folder.name == name or folder.name.startswith(f"{name}-") for name in ours
+    )
+    parts = build(runs, asked, folder / "spectra.csv", given.within, is_published=is_published)
     heading = " ".join([f"Report: {folder.resolve().name}", *given.filters])
     tested = any(isinstance(part, Table) and part.tests for part in parts)
     intro = summary.what_was_run(runs, asked, tested)
@@ -80,18 +85,31 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def build(
-    runs: stored_runs.Runs, asked: list[Question], spectra_file: Path, within: float
+    runs: stored_runs.Runs,
+    asked: list[Question],
+    spectra_file: Path,
+    within: float,
+    *,
+    is_published: bool,
 ) -> Parts:
     """All parts of the report in the order of the page, without those that have no data.
 
     The main question (which method, at which rate) is first. Then come the other questions, and
     then the details.
+
+    Args:
+        runs: The runs.
+        asked: The questions that they answer.
+        spectra_file: The experiment's singular values.
+        within: The drop, in points, that the smallest model may have.
+        is_published: Whether this is an experiment of `conf/experiment`. The report on another one
+            has no illustrations from the source.
     """
     main = compared(runs, asked)
     parts: Parts = [] if main.runs.empty else _main_question(main, within)
     for question in asked:
         parts.append(answers.table(question))
-        if question.option == SCHEDULE:
+        if question.option == SCHEDULE and is_published:
             caption = "Learning rate against step: a cyclical schedule (CLR) and an annealed one."
             parts.append(Picture("schedules", caption, schedule_picture.figure))
     # If all runs answer other questions, the details describe those runs.
@@ -107,7 +125,7 @@ def build(
         parts.append(summary.tests(done))
     if spectra_file.is_file():
         parts += _spectra(done, cells, spectra_file)
-    return parts + _costs(done, cells, within)
+    return parts + _costs(done, cells, within, is_published=is_published)
 
 
 def _main_question(main: Comparison, within: float) -> Parts:
@@ -118,7 +136,7 @@ def _main_question(main: Comparison, within: float) -> Parts:
     if len(aggregation.rates(shown := aggregation.drawn(cells))) > 1:
         parts.append(_accuracy_picture(aggregation.drawn(done), shown, within))
     if comparisons.is_tested(done):
-        parts += [summary.headline(done, cells), summary.standings(cells)]
+        parts += [summary.headline(done, cells, within), summary.standings(cells)]
     parts.append(tables.accuracy(cells, main.held))
     referenced = aggregation.with_reference(cells)
     if several and not referenced.empty:
@@ -167,10 +185,10 @@ def _spectra(done: pd.DataFrame, cells: pd.DataFrame, spectra_file: Path) -> Par
     return parts
 
 
-def _costs(done: pd.DataFrame, cells: pd.DataFrame, within: float) -> Parts:
+def _costs(done: pd.DataFrame, cells: pd.DataFrame, within: float, *, is_published: bool) -> Parts:
     """The parts about bytes, operations, time and memory, and about accuracy against them."""
     measured = aggregation.measure(done)
-    parts: Parts = [costs.sizes(cells), costs.costs(cells, measured)]
+    parts: Parts = [costs.sizes(cells, is_published=is_published), costs.costs(cells, measured)]
     done, cells = aggregation.drawn(done), aggregation.drawn(cells)
     if len(aggregation.rates(done)) > 1:
         points = f"one point a method and rate, mean over seeds. {_provenance(done)}"

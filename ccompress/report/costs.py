@@ -27,8 +27,13 @@ def example() -> str:
     )
 
 
-def sizes(cells: pd.DataFrame) -> Table:
-    """The size of the embedding at each rate, with requested and achieved reduction."""
+def sizes(cells: pd.DataFrame, *, is_published: bool) -> Table:
+    """The size of the embedding at each rate, with requested and achieved reduction.
+
+    Args:
+        cells: The result of `aggregation.summarize` for the runs.
+        is_published: Whether to add the worked example of the source.
+    """
     # All networks have the same table, so the first one represents them all.
     numbers = cells.drop_duplicates(["data", "method", "rate"])
     columns = ["data", "method", "rate", "achieved", "rank", "bits", "vocab_size", "dim"]
@@ -52,9 +57,10 @@ def sizes(cells: pd.DataFrame) -> Table:
     note = (
         "The embedding alone, as it is trained: scales, codebooks and both factors included (B is "
         "multiplied into the next layer when the network is deployed). Parameters are float32 "
-        "numbers of 4 bytes; packed numbers count as the float32 numbers of the same bytes. "
-        f"{example()}"
+        "numbers of 4 bytes; packed numbers count as the float32 numbers of the same bytes."
     )
+    if is_published:
+        note += f" {example()}"
     return Table("sizes", "Sizes of the embedding", note, numbers, shown)
 
 

@@ -23,6 +23,8 @@ from ccompress.report.tables import points
 # The y axis ends this many points under the reference. So a method that collapses leaves the panel
 # and does not flatten everything else.
 DEEPEST = 10.0
+# No y axis shows fewer points, so that equal accuracies do not look different.
+_NARROWEST = 1.5
 
 # The share of the bytes that is removed: its column in a table of cells, and in one of runs.
 _OF_RUNS = {"achieved": "achieved_reduction", "folded_reduction": "folded_reduction"}
@@ -225,6 +227,8 @@ def _limits(shown: pd.DataFrame, within: float) -> tuple[float, float]:
         lowest = max(min(lowest, reference - 1.5 * within), reference - DEEPEST)
     inside = shown[shown["accuracy"] >= lowest]
     highest = inside[["accuracy", "accuracy_high"]].max(axis=None)
-    span = max(highest - lowest, 1.0)
+    room = max(_NARROWEST - (highest - lowest), 0.0) / 2
+    lowest, highest = lowest - room, highest + room
+    span = highest - lowest
     # There is room for the whole marker at 100 %, but for no tick above it.
     return lowest - 0.05 * span, min(highest + 0.05 * span, 100 + 0.02 * span)

@@ -103,8 +103,14 @@ def _untested(done: pd.DataFrame) -> str:
     return f"Nothing was tested: {why}. A difference may be chance."
 
 
-def sentences(done: pd.DataFrame, cells: pd.DataFrame) -> list[str]:
-    """The findings at the headline rates, one sentence each; empty if nothing is compared."""
+def sentences(done: pd.DataFrame, cells: pd.DataFrame, within: float) -> list[str]:
+    """The findings at the headline rates, one sentence each; empty if nothing is compared.
+
+    Args:
+        done: The finished runs.
+        cells: The result of `aggregation.summarize` for them.
+        within: The drop, in points, with which the intervals are compared.
+    """
     if len(methods(done)) < 2:
         return []
     tests, means = comparisons.comparisons(done), comparisons.mean_comparisons(done)
@@ -114,13 +120,15 @@ def sentences(done: pd.DataFrame, cells: pd.DataFrame) -> list[str]:
         best = best.dropna(subset=["drop", "drop_other"])
         if best.empty:
             continue
-        sentences.append(_best(done, cells, rate, best))
+        sentences.append(_best(done, cells, rate, best, within))
         sentences += _significance(tests[tests["rate"] == rate], rate)
         sentences += _means(means[means["rate"] == rate], _removed(cells, rate), rate)
     return sentences
 
 
-def _best(done: pd.DataFrame, cells: pd.DataFrame, rate: float, best: pd.DataFrame) -> str:
+def _best(
+    done: pd.DataFrame, cells: pd.DataFrame, rate: float, best: pd.DataFrame, within: float
+) -> str:
     """A sentence that compares the first method's drop with that of the best other one per cell."""
     first = methods(done)[0]
     panel = best[PANEL].itertuples(index=False, name=None)
@@ -135,9 +143,10 @@ def _best(done: pd.DataFrame, cells: pd.DataFrame, rate: float, best: pd.DataFra
         f"of each cell {interval(others)} (n = {seeds} seed{plural})"
     )
     if not pd.isna(ours.low):
-        above = int((best["drop_low"] > 1.0).sum())
+        above = int((best["drop_low"] > within).sum())
         sentence += (
-            f"; in {count(above, 'cell')} the 95 % interval of `{first}` lies wholly above 1.0"
+            f"; in {count(above, 'cell')} the 95 % interval of `{first}` lies wholly above "
+            f"{within:.1f}"
         )
     return sentence + "."
 
@@ -212,7 +221,7 @@ def _means(means: pd.DataFrame, removed: pd.DataFrame, rate: float) -> list[str]
     return sentences
 
 
-def headline(done: pd.DataFrame, cells: pd.DataFrame) -> Table:
+def headline(done: pd.DataFrame, cells: pd.DataFrame, within: float) -> Table:
     """For each cell at the headline rates: the drop of the first method and of the best other."""
     first = methods(done)[0]
     numbers = pd.concat(
@@ -236,7 +245,7 @@ def headline(done: pd.DataFrame, cells: pd.DataFrame) -> Table:
             }
             for _, row in block.iterrows()
         )
-    note = "\n".join(f"- {sentence}" for sentence in sentences(done, cells))
+    note = "\n".join(f"- {sentence}" for sentence in sentences(done, cells, within))
     note += (
         "\n\nThe best other method of a cell is the best on test, by the numbers that are shown: "
         "that favours it."

@@ -268,6 +268,14 @@ def test_few_seeds_are_points_without_intervals(done: pd.DataFrame) -> None:
     assert "its 95 % interval" not in labels
 
 
+def test_equal_accuracies_without_a_reference_lie_in_the_middle(done: pd.DataFrame) -> None:
+    equal = done[done["method"] != "none"].assign(test_accuracy=85.0)
+    drawn = figures.accuracy_against_rate(equal, summarize(equal), 1.0)
+    low, high = drawn.axes[0].get_ylim()
+    assert high - low > 1
+    assert (low + high) / 2 == pytest.approx(85.0)
+
+
 def test_nothing_reaches_above_100_percent(done: pd.DataFrame) -> None:
     near = done["network"] == "dan"
     done.loc[near, "test_accuracy"] = 99.0 + 0.5 * done["seed"]
