@@ -149,10 +149,14 @@ def _accuracy_picture(done: pd.DataFrame, cells: pd.DataFrame, within: float) ->
     caption = (
         "Test accuracy against the share of bytes that is removed, of the embedding table and of "
         "the network as it is deployed (folded): mean over seeds"
-        + (" and 95 % t-interval" if interval else "; too few seeds for intervals")
-        + ". An arrow: a line that goes on under its panel, to the accuracy that is named, more "
-        f"than {figures.DEEPEST:g} points under the reference. {_provenance(done)}"
+        + (" and 95 % t-interval. " if interval else "; too few seeds for intervals. ")
     )
+    if figures.has_arrows(cells, within):
+        caption += (
+            "An arrow: a line that goes on under its panel, to the accuracy that is named, more "
+            f"than {figures.DEEPEST:g} points under the reference. "
+        )
+    caption += _provenance(done)
     picture = functools.partial(figures.accuracy_against_rate, done, cells, within)
     return Picture("accuracy_vs_rate", caption, picture)
 

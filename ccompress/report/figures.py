@@ -31,6 +31,7 @@ _OF_RUNS = {"achieved": "achieved_reduction", "folded_reduction": "folded_reduct
 
 _REFERENCE_LABEL = f"{REFERENCE} (reference)"
 _UNDER: dict[str, Any] = {"color": REFERENCE_COLOUR, "lw": 0.9, "ls": (0, (1, 2))}
+_SEED: dict[str, Any] = {"markersize": 2.5, "alpha": 0.7}
 _STAR: dict[str, Any] = {
     "color": REFERENCE_COLOUR,
     "marker": "*",
@@ -50,8 +51,8 @@ def accuracy_against_rate(done: pd.DataFrame, cells: pd.DataFrame, within: float
     styles = method_styles(methods(done))
 
     def draw(ax: Axes, panel: pd.Series, removed: str) -> None:
-        shown, seeds = rows_of(cells, panel), rows_of(done, panel)
-        low, high = _limits(shown, within)
+        shown, seeds = rows_of(cells, panel), _alone(rows_of(done, panel))
+        low, high = _limits(shown, within, seeds["test_accuracy"])
         ax.set_ylim(low, high)
         leaving = []
         for method, style in styles.items():
@@ -59,9 +60,9 @@ def accuracy_against_rate(done: pd.DataFrame, cells: pd.DataFrame, within: float
             x, y = 100 * run[removed].to_numpy(), run["accuracy"].to_numpy()
             bars = _interval(run, low)
             ax.errorbar(x, y, bars, elinewidth=0.8, capsize=1.5, zorder=3, **style.line())
-            few = seeds[(seeds["method"] == method) & (_count(seeds) < MIN_SEEDS)]
+            few = seeds[seeds["method"] == method]
             if not few.empty:
-                marks = style.points() | {"markersize": 2.0, "alpha": 0.6}
+                marks = style.points() | _SEED
                 ax.plot(100 * few[_OF_RUNS[removed]], few["test_accuracy"], **marks)
             if (y < low).any():
                 _arrows(ax, [_crossing(x, y, low)], low, style.colour)
@@ -81,6 +82,8 @@ def accuracy_against_rate(done: pd.DataFrame, cells: pd.DataFrame, within: float
         if reference["accuracy_low"].notna().any():
             legend.append(Patch(color="0.8", lw=0, label="its 95 % interval"))
         legend.append(Line2D([], [], **_UNDER, label=f"{points(within)} under it"))
+    if not _alone(done).empty:
+        legend.append(Line2D([], [], color="0.3", marker="o", ls="none", label="one seed", **_SEED))
     compressed = cells[cells["method"] != REFERENCE]
     draws = {
         label: functools.partial(draw, removed=removed)
@@ -157,9 +160,18 @@ def _against_cost(
     return panel_grid(drawn, done, {label: draw}, "test accuracy, %", legend)
 
 
-def _count(seeds: pd.DataFrame) -> pd.Series:
-    """The number of seeds in the cell of each run of a panel."""
-    return seeds.groupby(["method", "rate"])["seed"].transform("size")
+def has_arrows(cells: pd.DataFrame, within: float) -> bool:
+    """Whether a line of `accuracy_against_rate` leaves its panel."""
+    lowest = (
+        (panel["accuracy"].min(), _limits(panel, within)[0]) for _, panel in cells.groupby(PANEL)
+    )
+    return any(accuracy < low for accuracy, low in lowest)
+
+
+def _alone(done: pd.DataFrame) -> pd.DataFrame:
+    """The compressed runs of cells with several seeds, but too few for an interval."""
+    seeds = done.groupby([*PANEL, "method", "rate"])["seed"].transform("size")
+    return done[(done["method"] != REFERENCE) & (seeds > 1) & (seeds < MIN_SEEDS)]
 
 
 def _interval(run: pd.DataFrame, lowest: float) -> np.ndarray:
@@ -219,14 +231,22 @@ def _tell_leaving(ax: Axes, leaving: list[tuple[str, str]]) -> None:
         )
 
 
-def _limits(shown: pd.DataFrame, within: float) -> tuple[float, float]:
-    """The lowest and the highest accuracy of a panel's y axis."""
-    lowest = shown[["accuracy", "accuracy_low"]].min(axis=None)
+def _limits(
+    shown: pd.DataFrame, within: float, seeds: Sequence[float] | pd.Series = ()
+) -> tuple[float, float]:
+    """The lowest and the highest accuracy of a panel's y axis.
+
+    Args:
+        shown: The cells of the panel.
+        within: The drop, in points, that the dotted line shows.
+        seeds: The accuracies of runs that are drawn as points.
+    """
+    lowest = min([shown[["accuracy", "accuracy_low"]].min(axis=None), *seeds])
     reference = shown.loc[shown["method"] == REFERENCE, "accuracy"].max()
     if not pd.isna(reference):
         lowest = max(min(lowest, reference - 1.5 * within), reference - DEEPEST)
     inside = shown[shown["accuracy"] >= lowest]
-    highest = inside[["accuracy", "accuracy_high"]].max(axis=None)
+    highest = max([inside[["accuracy", "accuracy_high"]].max(axis=None), *seeds])
     room = max(_NARROWEST - (highest - lowest), 0.0) / 2
     lowest, highest = lowest - room, highest + room
     span = highest - lowest

@@ -141,9 +141,14 @@ def data(done: pd.DataFrame, cells: pd.DataFrame) -> Table:
         }
         for _, row in numbers.iterrows()
     )
+    spread = "mean over n seeds. "
+    if reference["accuracy_low"].notna().any():
+        spread = (
+            "mean with its 95 % t-interval over n seeds: it says how far another seed may land on "
+            "the same test split. "
+        )
     note = (
-        "Accuracy in percent, mean with its 95 % t-interval over n seeds: it says how far another "
-        "seed may land on the same test split. Another test split of that size would move every "
+        f"Accuracy in percent, {spread}Another test split of that size would move every "
         "accuracy by its sampling error too (binomial standard error of the reference accuracy, in "
         "points)."
     )
@@ -204,7 +209,8 @@ def drops(cells: pd.DataFrame) -> Table:
     columns = ["achieved", "folded_reduction", "drop", "drop_low", "drop_high", "drop_n"]
     note = (
         "Accuracy of the reference minus accuracy of the method, in points, paired by seed: mean, "
-        "95 % t-interval over seeds, n. Negative: the compressed network is the better one. Beside "
+        + "95 % t-interval over seeds, " * bool(compressed["drop_low"].notna().any())
+        + "n. Negative: the compressed network is the better one. Beside "
         "it stand the shares of the bytes that the method removes of the table, which is what is "
         "requested, and of the network as it is deployed (folded)."
     )

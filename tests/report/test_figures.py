@@ -262,9 +262,11 @@ def test_few_seeds_are_points_without_intervals(done: pd.DataFrame) -> None:
     )
     values = few[(few["data"] == "sst2") & (few["network"] == "dan")]
     values = values[values["method"] == "quantization"]["test_accuracy"]
-    drawn_points = [line.get_ydata() for line in ax.lines if line.get_markersize() == 2.0]
+    drawn_points = [line.get_ydata() for line in ax.lines if line.get_markersize() == 2.5]
     assert any(sorted(points) == sorted(values) for points in drawn_points)
+    assert max(map(max, drawn_points)) < ax.get_ylim()[1]
     labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert "one seed" in labels
     assert "its 95 % interval" not in labels
 
 
