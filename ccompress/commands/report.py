@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from ccompress.commands import terminal
 from ccompress.commands.arguments import Arguments
 from ccompress.commands.which_runs import add_filters, add_source
 from ccompress.config import files
@@ -216,6 +217,8 @@ def _print(parts: Parts, intro: list[str]) -> None:
         if isinstance(part, Table) and part.printed:
             paragraphs.append(part.title)
             for heading, block in part.shown.items():
-                paragraphs.append(f"{heading}\n" * bool(heading) + block.to_string(index=False))
+                columns = {str(name): list(block[name]) for name in block}
+                table, _ = terminal.fitted(columns, None, ())
+                paragraphs.append(f"{heading}\n" * bool(heading) + table)
     paragraphs += [p.note for p in parts if isinstance(p, Table) and p.name == "summary"]
     print("\n\n".join(paragraphs).replace("`", ""), end="\n\n")

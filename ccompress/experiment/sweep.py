@@ -285,10 +285,15 @@ def _conclude(outcome: Outcome) -> None:
     comparison.show(jobs, rows, references)
     if not failed and not lost:
         return
-    print(f"{len(failed) + len(lost)} failed; the same command runs only these:", file=sys.stderr)
+    refused = not lost and all(is_refusal(row["error"]) for row in failed)
+    again = "their input was refused" if refused else "the same command runs only these"
+    print(f"{len(failed) + len(lost)} failed; {again}:", file=sys.stderr)
+    told: set[str] = set()
     for row in failed:
-        run_id = row["run_id"]
-        print(f"  {run_id}  {describe(row, swept[run_id])}", file=sys.stderr)
+        run_id, error = row["run_id"], row["error"]
+        shown = row | {"error": "for the same reason"} if error in told else row
+        told.add(error)
+        print(f"  {run_id}  {describe(shown, swept[run_id])}", file=sys.stderr)
     for job in lost:
         run_id = job.settings.run_id
         reason = reasons.get(run_id, "no result")

@@ -114,7 +114,8 @@ def labelled(stored: list[Row], given: dict[str, dict[str, str]], source: Path) 
     others = rows[rows["status"] != "done"].rename(columns={"dataset": "data"})
     refused = others["error"].map(is_refusal).astype(bool)
     if done.empty:
-        raise InputError(f"{source} holds no finished run ({len(rows)} failed)")
+        counts = f"{len(rows) - refused.sum()} failed, {refused.sum()} refused as input"
+        raise InputError(f"{source} holds no finished run ({counts}): {rows['error'].iloc[0]}")
     _check(done, source)
     labels = Labels(done, [given[run_id] for run_id in done["run_id"]])
     _refuse_twins(done, source)

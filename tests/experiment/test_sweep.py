@@ -208,3 +208,15 @@ def test_finished_runs_need_no_data(tmp_path, monkeypatch, capsys):
     assert "12 runs: 12 finished before, 0 to do" in capsys.readouterr().out
     assert command([*phrases, "seed=0,9"]) == 2
     assert "run: ccompress data fetch sst2" in capsys.readouterr().err
+
+
+def test_input_that_is_refused_for_one_reason_is_explained_once(ccompress, tiny, tmp_path):
+    done = ccompress(*tiny, "-m", "rate=0.99", "seed=0,1", "experiment_name=mine")
+    assert done.returncode == 1
+    said = done.stderr.splitlines()
+    assert said[0] == "2 failed; their input was refused:"
+    assert "the largest rate that works is" in said[1]
+    assert said[2].endswith("seed=1: failed: for the same reason")
+    report = ccompress("report", "mine")
+    assert report.returncode == 2
+    assert "0 failed, 2 refused as input): InputError: rate=0.99" in report.stderr
