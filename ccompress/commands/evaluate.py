@@ -15,7 +15,7 @@ from ccompress.data import table_file
 from ccompress.data.base import Columns
 from ccompress.data.datasets.custom import Labelled, gaps, labelled, refuse_gaps
 from ccompress.errors import InputError
-from ccompress.experiment.results import sampling_error
+from ccompress.experiment.results import sampling
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -194,8 +194,8 @@ def _show(matrix: Matrix, classes: pd.DataFrame, known: int) -> None:
     """
     texts = int(matrix.sum())
     accuracy = 100 * matrix.trace() / texts
-    error = sampling_error(accuracy, texts)
-    print(f"accuracy  {accuracy:.2f} %  of {texts} texts (sampling error {error:.2f})")
+    error = sampling(accuracy, texts)
+    print(f"accuracy  {accuracy:.2f} %  of {texts} texts (sampling error {error})")
     print(f"mean F1   {100 * classes['f1'][:known].mean():.2f} %  over classes")
     given = np.flatnonzero(matrix.sum(0))
     if len(given) == 1 and np.count_nonzero(matrix.sum(1)) > 1:
