@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pandas as pd
 
-from ccompress.commands import terminal
 from ccompress.commands.arguments import Arguments
 from ccompress.commands.which_runs import add_filters, add_source
 from ccompress.config import files
@@ -217,8 +216,16 @@ def _print(parts: Parts, intro: list[str]) -> None:
         if isinstance(part, Table) and part.printed:
             paragraphs.append(part.title)
             for heading, block in part.shown.items():
-                columns = {str(name): list(block[name]) for name in block}
-                table, _ = terminal.fitted(columns, None, ())
-                paragraphs.append(f"{heading}\n" * bool(heading) + table)
+                paragraphs.append(f"{heading}\n" * bool(heading) + _printed(block))
     paragraphs += [p.note for p in parts if isinstance(p, Table) and p.name == "summary"]
     print("\n\n".join(paragraphs).replace("`", ""), end="\n\n")
+
+
+def _printed(block: pd.DataFrame) -> str:
+    """A table as text. Commands are long, so their column begins where its name does."""
+    if "command" in block:
+        wide = block["command"].str.len().max()
+        commands = {"command".ljust(wide): block["command"].str.ljust(wide)}
+        block = block.drop(columns="command").assign(**commands)
+    text: str = block.to_string(index=False)
+    return text

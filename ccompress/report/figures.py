@@ -247,6 +247,8 @@ def _limits(
         lowest = max(min(lowest, reference - 1.5 * within), reference - DEEPEST)
     inside = shown[shown["accuracy"] >= lowest]
     highest = max([inside[["accuracy", "accuracy_high"]].max(axis=None), *seeds])
+    if shown["accuracy"].nunique() == 1:
+        highest += shown["accuracy"].iloc[0] - lowest  # equal accuracies lie in the middle
     room = max(_NARROWEST - (highest - lowest), 0.0) / 2
     lowest, highest = lowest - room, highest + room
     span = highest - lowest

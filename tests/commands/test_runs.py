@@ -68,6 +68,26 @@ def test_the_table_has_columns_for_differing_values_and_shows_equal_ones_once(cc
     assert "44aa00000000 failed: Diverged: step 7" in output
 
 
+def test_the_size_that_is_shown_is_that_of_the_file_that_ships(ccompress, folder):
+    said = lines(ccompress, "method=none,quantization")
+    assert "folded_" in said[0]
+    assert (
+        "folded_bytes: the network in it; achieved_reduction: the share of the embedding"
+        in (said[-1])
+    )
+    for run_id, size in (("00aa00000000", 9000), ("22aa00000000", 3000)):
+        path = folder / "results" / "runs" / run_id
+        row = results.read_result(path) | {"file_bytes": size, "file_table_bytes": 1}
+        results.write_result(path, row)
+    said = lines(ccompress, "method=none,quantization")
+    assert "folded_" not in "".join(said)
+    assert "3 kB" in said[2].split("  ")[-2]
+    assert "file_bytes: the model file, which ships; achieved_reduction: " in said[-1]
+    results_of_both = ccompress("runs", "diff", "00", "22").stdout
+    assert re.search(r"(?m)^file_bytes \(the model file\) +9 kB +3 kB$", results_of_both)
+    assert re.search(r"(?m)^embedding_bytes \(the table\) ", results_of_both)
+
+
 def test_filters_choose_runs_as_in_a_report(ccompress, folder):
     assert ids(lines(ccompress, "method=in_training_svd", "status=done")) == ["33", "11"]
     assert ids(lines(ccompress, "network.hidden=50")) == ["33"]

@@ -270,8 +270,9 @@ def test_few_seeds_are_points_without_intervals(done: pd.DataFrame) -> None:
     assert "its 95 % interval" not in labels
 
 
-def test_equal_accuracies_without_a_reference_lie_in_the_middle(done: pd.DataFrame) -> None:
-    equal = done[done["method"] != "none"].assign(test_accuracy=85.0)
+@pytest.mark.parametrize("without", ["", "none"])
+def test_equal_accuracies_lie_in_the_middle(done: pd.DataFrame, without: str) -> None:
+    equal = done[done["method"] != without].assign(test_accuracy=85.0)
     drawn = figures.accuracy_against_rate(equal, summarize(equal), 1.0)
     low, high = drawn.axes[0].get_ylim()
     assert high - low > 1
