@@ -239,7 +239,7 @@ def _show_weakest(matrix: Matrix, classes: pd.DataFrame, labels: Sequence[str]) 
     print(f"weakest   {shown}; --classes prints all {len(classes)}")
     mistakes = confusions(matrix, labels)
     shown = ", ".join(
-        f"{true!r} for {given!r} ({count})"
+        f"{true!r} taken for {given!r} ({count})"
         for given, true, count in mistakes.head(_SHOWN)[["taken for", "class", "texts"]].to_numpy()
     )
     if shown:

@@ -53,7 +53,7 @@ def main(arguments: Sequence[str]) -> int:
         raise InputError(f"--out {given.out}: give a file whose name ends in {suffix}")
     path, small = open_run(given, "cpu")
     if not isinstance(small, Model):
-        raise InputError(f"{path} is a {small.kind}: only networks are exported")
+        raise InputError(f"{path} holds {small.kind}: only networks are exported")
     if in_folder and given.out is None and not tokenizer_json.can_hold(small.tokenizer):
         print(f"no folder: tokenizer.json cannot hold {small.tokenizer}, a function of your own")
         in_folder = False

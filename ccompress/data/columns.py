@@ -70,9 +70,10 @@ def _label(values: dict[str, list[str]], text: str, path: Path) -> str:
 
 def _unlike_labels(column: list[str]) -> str:
     """Why a column cannot hold labels; empty if it can."""
-    distinct = len(set(column))
+    filled = [value for value in column if value.strip()]
+    distinct = len(set(filled))
     if distinct < 2:
-        return f"one value only ({column[0]!r})"
-    if distinct > len(column) / 2:
-        return f"{distinct:,} different values in {len(column):,} rows"
+        return f"one value only ({filled[0]!r})" if filled else "no values"
+    if distinct > len(filled) / 2:
+        return f"{distinct:,} different values in {len(filled):,} rows"
     return ""

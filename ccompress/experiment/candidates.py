@@ -94,7 +94,8 @@ def progress(
             bar.update(done - bar.n)
             bar.set_postfix_str(outcome)
             if not (terminal or quiet):
-                print(f"[{runs}/{len(epochs)}] {outcome}; {left(done)} left", flush=True)
+                time_left = f"; {left(done)} left" if trained >= _EPOCHS_TO_ESTIMATE else ""
+                print(f"[{runs}/{len(epochs)}] {outcome}{time_left}", flush=True)
 
         yield on_epoch, on_run
 

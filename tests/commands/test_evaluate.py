@@ -239,7 +239,7 @@ def test_of_many_classes_the_figures_of_each_are_printed_on_request(tmp_path, ca
     short = capsys.readouterr().out
     assert "precision" not in short
     assert "--classes prints all 3" in short
-    assert f"mistakes  {labels[0]!r} for {guesses[0]!r} (1)" in short.splitlines()[3]
+    assert f"mistakes  {labels[0]!r} taken for {guesses[0]!r} (1)" in short.splitlines()[3]
     assert cli.command([*arguments, "--classes"]) == 0
     whole = capsys.readouterr().out
     assert whole.splitlines()[:2] == short.splitlines()[:2]

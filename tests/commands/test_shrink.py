@@ -17,7 +17,7 @@ from ccompress.commands import shrink as command
 from ccompress.data import columns
 from ccompress.data.base import Examples
 from ccompress.errors import Diverged
-from ccompress.experiment import results, shrink
+from ccompress.experiment import candidates, results, shrink
 from ccompress.methods.quantization import Quantization
 
 
@@ -280,3 +280,13 @@ def test_one_class_for_every_text_is_said(folder, capsys):
     assert cli.command([*run, *blind, "method=none"]) == 0
     said = capsys.readouterr().out
     assert re.search("^  warning +it predicts '.*' for every text of test$", said, re.M)
+
+
+def test_no_time_is_estimated_before_something_has_trained(capsys):
+    with candidates.progress([0, 9], quiet=False) as (on_epoch, on_run):
+        on_run("none: dev 90.0 %")
+        assert capsys.readouterr().out == "[1/2] none: dev 90.0 %\n"
+        for _ in range(9):
+            on_epoch(None)
+        on_run("quantization: dev 89.0 %")
+    assert "[2/2] quantization: dev 89.0 %; about 0 s left" in capsys.readouterr().out
