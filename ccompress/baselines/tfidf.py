@@ -83,15 +83,15 @@ def train(
     """
     labels = sorted(set(splits.train.labels))
     make = functools.partial(LinearModel, labels=labels, tokenizer=tokenizer, columns=columns)
-    candidates = []
-    for model, classifier, levels in _candidates(splits, labels, make):
+    tried = []
+    for model, classifier, levels in candidates(splits, labels, make):
         path = folder / _file(len(model.ngrams), levels)
         size = model.save(path)
         score = accuracy(LinearModel.load(path), splits.dev)
-        candidates.append((size, -score, path, classifier, levels))
+        tried.append((size, -score, path, classifier, levels))
     line: list[Point] = []
     best = -1.0
-    for size, loss, path, classifier, levels in sorted(candidates):
+    for size, loss, path, classifier, levels in sorted(tried):
         if -loss <= best:
             path.unlink()
             continue
@@ -146,7 +146,7 @@ _ANALYSIS: dict[str, Any] = {
 }
 
 
-def _candidates(
+def candidates(
     splits: Splits, labels: Sequence[str], make: Callable[..., LinearModel]
 ) -> Iterator[tuple[LinearModel, str, int]]:
     """Models of all sizes, each with the name of its classifier and its number of levels.

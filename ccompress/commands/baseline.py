@@ -3,6 +3,7 @@
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -11,8 +12,10 @@ from ccompress.baselines import tfidf
 from ccompress.commands.arguments import Arguments
 from ccompress.config.composition import settings_from
 from ccompress.config.settings import Settings
+from ccompress.data.base import Splits
 from ccompress.errors import InputError
 from ccompress.experiment.results import size
+from ccompress.report import linear_baseline
 
 
 def parser() -> Arguments:
@@ -20,7 +23,8 @@ def parser() -> Arguments:
     parser = Arguments(
         "baseline",
         "Trains TF-IDF of words and word pairs with a linear classifier, chosen on dev, in sizes "
-        "from a few kB up. It shows whether word embeddings are worthwhile on your data.",
+        "from a few kB up. It shows whether word embeddings are worthwhile on your data. Reports "
+        "of runs on the same data show it too.",
     )
     parser.add_overrides(
         "options",
@@ -40,20 +44,25 @@ def main(arguments: Sequence[str]) -> int:
     given = parser().read(arguments)
     # The baseline reads no vectors, so none need to exist.
     settings = settings_from([*given.options, "vectors=random", "method=none"])
-    out = given.out or settings.results_dir / "baseline" / settings.names["dataset"]
+    name = settings.names["dataset"]
+    out = given.out or settings.results_dir / linear_baseline.FOLDER / name
+    splits = settings.dataset.load(settings.root)
     try:
-        points = tfidf.train(
-            settings.dataset.load(settings.root),
-            out,
-            settings.dataset.tokenizer,
-            settings.dataset.columns,
-        )
+        points = tfidf.train(splits, out, settings.dataset.tokenizer, settings.dataset.columns)
     except OSError as error:
         raise InputError(f"cannot write {out}: {error.strerror}; give --out FOLDER") from error
-    table = pd.DataFrame({**vars(point), "file_name": point.file} for point in points)
-    storage.write_text(out / "baseline.csv", table.to_csv(index=False))
+    texts = _texts(name, splits)
+    table = pd.DataFrame({**texts, **vars(point), "file_name": point.file} for point in points)
+    storage.write_text(out / linear_baseline.FILE, table.to_csv(index=False, lineterminator="\n"))
     _show(settings, table, out)
     return 0
+
+
+def _texts(name: str, splits: Splits) -> dict[str, Any]:
+    """What a report recognises the texts by: see `linear_baseline.IDENTITY`."""
+    sizes = {"train_size": splits.train, "dev_size": splits.dev, "test_size": splits.test}
+    classes = len(set(splits.train.labels))
+    return {"dataset": name, "classes": classes, **{key: len(of) for key, of in sizes.items()}}
 
 
 def _show(settings: Settings, table: pd.DataFrame, out: Path) -> None:

@@ -19,6 +19,7 @@ from ccompress.report import (
     costs,
     document,
     figures,
+    linear_baseline,
     provenance,
     schedule_picture,
     spectra,
@@ -73,7 +74,10 @@ def main(arguments: Sequence[str]) -> int:
     is_published = is_experiment and any(
         folder.name == name or folder.name.startswith(f"{name}-") for name in ours
     )
-    parts = build(runs, asked, folder / "spectra.csv", given.within, is_published=is_published)
+    baselines = linear_baseline.read(folder.resolve().parent, runs.done)
+    parts = build(
+        runs, asked, folder / "spectra.csv", given.within, baselines, is_published=is_published
+    )
     heading = " ".join([f"Report: {folder.resolve().name}", *given.filters])
     tested = any(isinstance(part, Table) and part.tests for part in parts)
     intro = summary.what_was_run(runs, asked, tested)
@@ -89,6 +93,7 @@ def build(
     asked: list[Question],
     spectra_file: Path,
     within: float,
+    baselines: pd.DataFrame,
     *,
     is_published: bool,
 ) -> Parts:
@@ -115,6 +120,8 @@ def build(
     # If all runs answer other questions, the details describe those runs.
     done = runs.done if main.runs.empty else main.runs
     cells = aggregation.summarize(done)
+    if not baselines.empty:
+        parts.append(linear_baseline.table(baselines, cells, within))
     parts += [tables.data(done, cells), *tables.gaps(runs, done)]
     referenced = aggregation.with_reference(cells)
     if aggregation.rates(referenced):
@@ -125,7 +132,7 @@ def build(
         parts.append(summary.tests(done))
     if spectra_file.is_file():
         parts += _spectra(done, cells, spectra_file)
-    return parts + _costs(done, cells, within, is_published=is_published)
+    return parts + _costs(done, cells, within, baselines, is_published=is_published)
 
 
 def _main_question(main: Comparison, within: float) -> Parts:
@@ -189,7 +196,14 @@ def _spectra(done: pd.DataFrame, cells: pd.DataFrame, spectra_file: Path) -> Par
     return parts
 
 
-def _costs(done: pd.DataFrame, cells: pd.DataFrame, within: float, *, is_published: bool) -> Parts:
+def _costs(
+    done: pd.DataFrame,
+    cells: pd.DataFrame,
+    within: float,
+    baselines: pd.DataFrame,
+    *,
+    is_published: bool,
+) -> Parts:
     """The parts about bytes, operations, time and memory, and about accuracy against them."""
     measured = aggregation.measure(done)
     parts: Parts = [costs.sizes(cells, is_published=is_published), costs.costs(cells, measured)]
@@ -201,7 +215,9 @@ def _costs(done: pd.DataFrame, cells: pd.DataFrame, within: float, *, is_publish
         if cells[column].notna().any():
             what = "the model file" if column == "file_bytes" else deployed
             caption = f"Test accuracy against the bytes of {what}: {points}"
-            draw = functools.partial(figures.accuracy_against_bytes, done, cells, within)
+            if not baselines.empty:
+                caption += f" {linear_baseline.LABEL}: chosen on dev, one for each size."
+            draw = functools.partial(figures.accuracy_against_bytes, done, cells, within, baselines)
             parts.append(Picture("accuracy_vs_bytes", caption, draw))
         caption = f"Test accuracy against the latency of {deployed}, for one sentence: {points}"
         draw = functools.partial(figures.accuracy_against_latency, done, cells, measured, within)

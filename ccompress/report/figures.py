@@ -12,12 +12,12 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from ccompress.report import axes
+from ccompress.report import axes, linear_baseline
 from ccompress.report.aggregation import CELL, methods, panels, shipped
 from ccompress.report.lettering import one_line
 from ccompress.report.statistics import MIN_SEEDS, pareto_front
 from ccompress.report.stored_runs import PANEL, REFERENCE
-from ccompress.report.style import REFERENCE_COLOUR, method_styles, panel_grid, rows_of
+from ccompress.report.style import LINEAR, REFERENCE_COLOUR, method_styles, panel_grid, rows_of
 from ccompress.report.tables import points
 
 # The y axis ends this many points under the reference. So a method that collapses leaves the panel
@@ -96,13 +96,24 @@ def accuracy_against_rate(done: pd.DataFrame, cells: pd.DataFrame, within: float
     return panel_grid(panels(done), done, draws, "test accuracy, %", legend)
 
 
-def accuracy_against_bytes(done: pd.DataFrame, cells: pd.DataFrame, within: float) -> Figure:
-    """Mean accuracy against the bytes that ship (`aggregation.shipped`), with the Pareto front."""
+def accuracy_against_bytes(
+    done: pd.DataFrame,
+    cells: pd.DataFrame,
+    within: float,
+    baselines: pd.DataFrame | None = None,
+) -> Figure:
+    """Mean accuracy against the bytes that ship (`aggregation.shipped`), with the Pareto front.
+
+    The baselines of a panel's data set (`linear_baseline.read`) are a line at the bytes of their
+    whole files.
+    """
     column, _ = shipped(cells)
     cells = cells.assign(cost=cells[column])
     what = "model file" if column == "file_bytes" else "network as deployed"
     label = f"{what} (log scale)"
-    return _against_cost(done, panels(done), cells, within, label, axes.sizes)
+    if baselines is not None:
+        baselines = baselines.assign(cost=baselines["file_bytes"])
+    return _against_cost(done, panels(done), cells, within, label, axes.sizes, baselines)
 
 
 def accuracy_against_latency(
@@ -125,8 +136,12 @@ def _against_cost(
     within: float,
     label: str,
     scale: Callable[[Axes], None],
+    baselines: pd.DataFrame | None = None,
 ) -> Figure:
-    """Mean accuracy against the column `cost` of `cells`, with one panel per row of `drawn`."""
+    """Mean accuracy against the column `cost` of `cells`, with one panel per row of `drawn`.
+
+    `baselines`, if given, have that column too, and are a line in each panel of their data set.
+    """
     styles = method_styles(methods(done))
     cells = cells[cells["cost"].notna()]
 
@@ -146,6 +161,11 @@ def _against_cost(
         reference = shown[shown["method"] == REFERENCE]
         bars = _interval(reference, low)
         ax.errorbar(reference["cost"], reference["accuracy"], bars, **_STAR, zorder=4)
+        if baselines is not None:
+            line = baselines[baselines["data"] == panel["data"]]
+            line = line[line["test_accuracy"] >= low]
+            if not line.empty:
+                ax.plot(line["cost"], line["test_accuracy"], **LINEAR)
         scale(ax)
 
     legend = [Line2D([], [], label=one_line(name), **s.points()) for name, s in styles.items()]
@@ -153,6 +173,8 @@ def _against_cost(
         Line2D([], [], label=_REFERENCE_LABEL, **_STAR),
         Line2D([], [], label="Pareto front", color="0.45", lw=0.9),
     ]
+    if baselines is not None and not baselines.empty:
+        legend.append(Line2D([], [], label=linear_baseline.LABEL, **LINEAR))
     of_panels = [rows_of(cells, panel) for _, panel in drawn.iterrows()]
     if any(shown["accuracy"].min() < _limits(shown, within)[0] for shown in of_panels):
         arrow: dict[str, Any] = {"color": "0.45", "marker": 7, "linestyle": "none"}

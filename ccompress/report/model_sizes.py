@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from ccompress.experiment.results import BRACKETS, accuracy_interval, sampling, sampling_error, size
 from ccompress.report import axes
-from ccompress.report.style import REFERENCE_COLOUR, method_styles
+from ccompress.report.style import LINEAR, REFERENCE_COLOUR, method_styles
 
 # Columns of a table of models: `method` is that of a run, or the baseline's name; a drop is in
 # points under the reference; `smaller` marks a network that is smaller than the reference's, and
@@ -68,8 +68,7 @@ def figure(models: pd.DataFrame, baseline: str, reference: str, tested: int) -> 
         spread, (low, high) = "95 % interval", accuracy_interval(whole, tested)
     ax.axhspan(low, min(high, 100), color="0.92", linewidth=0, zorder=0)
     ax.axhline(whole, color=REFERENCE_COLOUR, linewidth=0.8, zorder=1)
-    linear = {"color": "0.45", "marker": "s", "linestyle": (0, (4, 1.5)), "label": baseline}
-    _points(ax, models[models["method"] == baseline], linear)
+    _points(ax, models[models["method"] == baseline], LINEAR | {"label": baseline})
     methods = [m for m in dict.fromkeys(models["method"]) if m not in (reference, baseline)]
     for method, style in method_styles(methods).items():
         rows = models[models["method"] == method]

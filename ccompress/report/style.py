@@ -24,6 +24,13 @@ COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8
 _MARKERS = ["o", "s", "^", "D", "v", "P", "X", "<", ">", "*", "p"]
 _DASHES: list[Any] = ["-", (0, (5, 1.5)), (0, (5, 1.5, 1, 1.5)), (0, (1, 1.2)), (0, (8, 2))]
 REFERENCE_COLOUR = "#000000"
+# The line of the baseline without embeddings.
+LINEAR: dict[str, Any] = {
+    "color": "0.45",
+    "marker": "s",
+    "markersize": 3.0,
+    "linestyle": (0, (4, 1.5)),
+}
 
 _PRINT: Any = {
     "font.size": 8.0,

@@ -5,6 +5,7 @@ import dataclasses
 import functools
 
 import numpy as np
+import pandas as pd
 import pytest
 import tiny_data
 import torch
@@ -13,6 +14,7 @@ import ccompress
 from ccompress import cli, storage
 from ccompress.data.base import Columns, Examples, Splits
 from ccompress.errors import InputError
+from ccompress.report import linear_baseline
 
 pytest.importorskip("sklearn", reason="needs the extra [baseline]")
 
@@ -157,12 +159,17 @@ def test_other_files_are_refused(tmp_path):
 def test_the_command_prints_and_stores_all_sizes(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     overrides = [o for o in tiny_data.write(tmp_path / "data") if o.startswith("dataset")]
-    assert cli.command(["baseline", *overrides, "--out", "baseline"]) == 0
+    assert cli.command(["baseline", *overrides]) == 0
     shown = capsys.readouterr().out
-    with (tmp_path / "baseline" / "baseline.csv").open() as file:
+    with (tmp_path / "results" / "baseline" / "custom" / "baseline.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert rows
     for row in rows:
         assert f"{float(row['test_accuracy']):.2f} %" in shown
+    # A report of runs on these texts finds it.
+    run = {key: [float(rows[0][key])] for key in linear_baseline.IDENTITY if key != "dataset"}
+    run |= {"dataset": ["custom"], "data": ["custom, mine"]}
+    found = linear_baseline.read(tmp_path / "results", pd.DataFrame(run))
+    assert found["data"].tolist() == ["custom, mine"] * len(rows)
     assert cli.command(["baseline", "dataset=nowhere"]) == 2
     assert "dataset=nowhere is not known" in capsys.readouterr().err
