@@ -107,6 +107,7 @@ def build(
         asked: The questions that they answer.
         spectra_file: The experiment's singular values.
         within: The drop, in points, that the smallest model may have.
+        baselines: The baselines of their data sets (`linear_baseline.read`).
         is_published: Whether this is an experiment of `conf/experiment`. The report on another one
             has no illustrations from the source.
     """
