@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import peers_page
 import torch
@@ -150,9 +151,10 @@ def _written(value: Any) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
-def correct(predict: Predict, examples: Examples) -> np.ndarray:
+def correct(predict: Predict, examples: Examples) -> npt.NDArray[np.bool_]:
     """Whether the label of each example was predicted (examples,)."""
-    return np.array(predict(examples.tokens)) == np.array(examples.labels)
+    predicted = zip(predict(examples.tokens), examples.labels, strict=True)
+    return np.array([label == true for label, true in predicted])
 
 
 def per_second(predict: Predict, texts: Sequence[list[str]], batch: int) -> float:

@@ -4,6 +4,7 @@ import functools
 import math
 from collections.abc import Collection, Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -13,7 +14,7 @@ from ccompress.experiment import results
 from ccompress.report import axes, items
 from ccompress.report.document import Picture, markdown, write_figure
 from ccompress.report.provenance import shown_name
-from ccompress.report.statistics import Estimate, t_interval
+from ccompress.report.statistics import Estimate, Floats, t_interval
 from ccompress.report.style import COLOURS
 from ccompress.report.tables import interval
 
@@ -169,7 +170,7 @@ def at_choices(rows: pd.DataFrame) -> pd.DataFrame:
     return chosen.sort_values([*_KEY, "seed"], ignore_index=True)
 
 
-def compared(taken: pd.DataFrame, right: dict[str, items.Floats]) -> pd.DataFrame:
+def compared(taken: pd.DataFrame, right: dict[str, Floats]) -> pd.DataFrame:
     """A line a data set and size: ccompress minus the best other tool, with its interval.
 
     The best other tool is the best on test. Where ccompress or all others have no file so small,
@@ -317,7 +318,12 @@ def figure(taken: pd.DataFrame, data: str) -> Figure:
         ends = [*sizes, BUDGETS[-1]]
         ax.step(ends, [*means, means[-1]], where="post", color=colour, linewidth=0.8)
         reach = [cells["accuracy"] - cells["low"], cells["high"] - cells["accuracy"]]
-        look = {"color": colour, "marker": _MARKERS[tool], "linestyle": "none", "elinewidth": 0.8}
+        look: dict[str, Any] = {
+            "color": colour,
+            "marker": _MARKERS[tool],
+            "linestyle": "none",
+            "elinewidth": 0.8,
+        }
         ax.errorbar(sizes, means, reach, label=tool, **look)
     ax.set_xlim(min(_SMALLEST, 0.8 * taken["file_bytes"].min()), BUDGETS[-1])
     axes.sizes(ax)
