@@ -144,17 +144,17 @@ def _by_torch(network: Network, bits: int) -> Network:
     from torch.ao import quantization
     from torch.ao.nn import quantized
 
-    table = network.embedding
     configuration = {
         8: quantization.float_qparams_weight_only_qconfig,
         4: quantization.float_qparams_weight_only_qconfig_4bit,
     }
-    plain = nn.Embedding.from_pretrained(_weight(table))
+    plain = _plain(network.embedding)
     plain.qconfig = configuration[bits]  # type: ignore[assignment]
-    small = quantized.Embedding.from_float(plain)
+    small = quantized.Embedding.from_float(plain)  # type: ignore[no-untyped-call]
     if bits == 4:  # from_float forgets the type, and the table would be read as bytes
         small.dtype = small._packed_params.dtype = torch.quint4x2
-    whole = quantization.quantize_dynamic(network.over(nn.Identity()), {nn.Linear})
+    dense = network.over(nn.Identity())
+    whole = quantization.quantize_dynamic(dense, {nn.Linear})  # type: ignore[no-untyped-call]
     return whole.over(small)  # type: ignore[no-any-return]
 
 
@@ -168,10 +168,10 @@ def _by_torchao(network: Network, bits: int) -> Network:
     def is_dense(module: nn.Module, _: str) -> bool:
         return isinstance(module, nn.Linear)
 
-    table = nn.Embedding.from_pretrained(_weight(network.embedding))
-    small = copy.deepcopy(network).over(table)
+    small = copy.deepcopy(network).over(_plain(network.embedding))
+    numbers_of = {8: torch.int8, 4: torch.int4}  # type: ignore[attr-defined]
     for chosen, width in ((is_table, bits), (is_dense, 8)):
-        numbers = {8: torch.int8, 4: torch.int4}[width]
+        numbers = numbers_of[width]
         configuration = IntxWeightOnlyConfig(weight_dtype=numbers, granularity=PerAxis(0))
         quantize_(small, configuration, filter_fn=chosen)
     return small
@@ -183,11 +183,11 @@ QUANTIZE: dict[str, Callable[[Network, int], Network]] = {
 }
 
 
-def _weight(table: nn.Module) -> Tensor:
-    """All vectors of an uncompressed table (rows, d)."""
+def _plain(table: nn.Module) -> nn.Embedding:
+    """An uncompressed table as torch's own class, which its quantization asks for."""
     (weight,) = table.state_dict().values()
-    assert isinstance(weight, Tensor)
-    return weight
+    rows, dim = weight.shape
+    return nn.Embedding(rows, dim, _weight=weight)
 
 
 class _FastText(NamedTuple):
