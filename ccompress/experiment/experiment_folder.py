@@ -82,7 +82,9 @@ def _keep_runs(path: Path, jobs: Sequence[Job], rows: Rows, before: Rows, refere
             new.append({**kept_row, "overrides": row["overrides"]})
     used = {job.settings.run_id: references.get(job.settings.run_id) for job in jobs}
     others = {row["run_id"]: dict(row) for row in used.values() if row}
-    new += [row for run_id, row in others.items() if run_id not in {*rows, *stored}]
+    for run_id, row in others.items():
+        if run_id not in rows and not results.is_done(stored.get(run_id)):
+            new.append(row)
     same = {row[key] for row in new for key in ("run_id", "overrides")}
     kept = [row for row in old if not {row["run_id"], row["overrides"]} & same]
     results.write_runs(path, kept + new)
