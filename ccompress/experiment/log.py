@@ -3,9 +3,10 @@
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ccompress.training.trainer import EpochRow
+if TYPE_CHECKING:  # the import of torch takes seconds, and `ccompress runs` reads logs without it
+    from ccompress.training.trainer import EpochRow
 
 FILE = "log"
 
@@ -39,7 +40,7 @@ def done(row: Mapping[str, Any]) -> str:
     return f"done: test {test:.2f} %, dev {dev:.2f} %, {row['total_seconds']:.1f} s"
 
 
-def epoch(row: EpochRow, total: int) -> str:
+def epoch(row: "EpochRow", total: int) -> str:
     """An epoch in one line."""
     return (
         f"epoch {row.epoch}/{total} {row.stage}: loss {row.train_loss:.4f}, "
