@@ -42,6 +42,7 @@ DATASETS = ("sst2", "trec", "snips", "clinc150")
 BATCH = 64
 _TRAIN = 2000  # texts that train a logistic regression
 _PAIRS = 20_000  # random pairs of held-out texts
+_INTEGERS = ("rank", "bits", "bytes_before", "bytes_after")  # empty for the uncompressed encoder
 
 
 class Case(NamedTuple):
@@ -187,7 +188,7 @@ class Experiment:
             return
         begun = time.monotonic()
         model = copy.deepcopy(self.teacher.model)
-        sizes: dict[str, Any] = {}
+        sizes: dict[str, Any] = dict.fromkeys((*_INTEGERS, "relative_error"))
         if case is not None:
             sizes = self._compressed(model, case)
             if key["recovered"]:
@@ -199,7 +200,8 @@ class Experiment:
         row["device"] = machine.device_name(model.device)
         row["versions"] = machine.versions(model.device)
         self.rows = pd.concat([self.rows, pd.DataFrame([row])], ignore_index=True)
-        text = self.rows.to_csv(index=False, float_format="%.6g", lineterminator="\n")
+        whole = self.rows.astype(dict.fromkeys(_INTEGERS, "Int64"))
+        text = whole.to_csv(index=False, float_format="%.6g", lineterminator="\n")
         storage.write_text(self.path, text)
         print(", ".join(f"{name} {value}" for name, value in row.items() if name != "versions"))
 
