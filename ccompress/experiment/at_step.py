@@ -2,7 +2,8 @@
 
 What a method leaves of a table is settled when it compresses the table. Training changes the
 numbers afterwards, not how many there are. So the size at any rate is known once the epochs before
-that are trained, and these do not depend on the rate.
+that are trained, and these do not depend on the rate. Only the Huffman code of the other layers
+changes its size: the most that it can take is counted.
 """
 
 from collections.abc import Callable
@@ -17,7 +18,9 @@ from ccompress.deployment import model
 from ccompress.experiment import record
 from ccompress.experiment.run import LESS_MEMORY, prepare
 from ccompress.experiment.train import Voice, train_until_step
+from ccompress.networks import rest
 from ccompress.networks.base import Network
+from ccompress.networks.folding import fold
 from ccompress.training.trainer import EpochRow
 
 
@@ -64,11 +67,15 @@ class AtStep:
             return cls(settings, data, trainer.network)
 
     def file_bytes(self, rate: float) -> int:
-        """The size of the model file of a run at this rate."""
+        """The size of the model file of a run at this rate, or a little more.
+
+        The layers other than the table count with the most that they can take.
+        """
         settings, data = self.settings, self.data
         with machine.threads(settings.threads), machine.hardware_errors(LESS_MEMORY):
-            small = record.model_of(settings, data, self._compressed(rate))
-            return sum(model.contents(small).file_bytes())
+            network = self._compressed(rate)
+            parts = model.contents(record.model_of(settings, data, network)).file_bytes()
+            return sum(parts) - parts.rest + rest.most_bytes(fold(network), settings.rest)
 
     def _compressed(self, rate: float) -> Network:
         method = self.settings.method

@@ -67,6 +67,19 @@ def stored_bytes(network: Network, precision: str) -> int:
     return sum(tensor.nbytes for tensor in packed(network, precision).values())
 
 
+def most_bytes(network: Network, precision: str) -> int:
+    """The most bytes that the rest takes as it is stored, whatever its weights become.
+
+    Rounded weights are stored in a Huffman code, so training changes their bytes.
+    """
+    sizes = {name: tensor.nbytes for name, tensor in packed(network, precision).items()}
+    if precision != FLOAT32:
+        for name, tensor in _floats(network):
+            if tensor.dim() > 1:
+                sizes[name] = rounding.most_bytes(tensor.numel(), BITS[precision])
+    return sum(sizes.values())
+
+
 def unpacked(network: Network, tensors: Mapping[str, Tensor], precision: str) -> dict[str, Tensor]:
     """The inverse of `packed`, for a network of the same shapes; other tensors stay as they are.
 

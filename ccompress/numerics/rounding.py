@@ -58,6 +58,15 @@ def packed(rows: Rows) -> tuple[Tensor, Tensor]:
     return torch.frombuffer(bytearray(stream), dtype=torch.uint8), halves(rows.steps)
 
 
+def most_bytes(numbers: int, bits: int) -> int:
+    """A bound of the bytes of the stream of `packed`.
+
+    The Huffman code of a block, of at least 2^14 numbers but for the last, takes at most as many
+    bits as a code of equal lengths, and less than 80 bytes for its table.
+    """
+    return -(-numbers * bits // 8) + 80 * (1 + numbers // 2**14)
+
+
 def unpacked(stream: Tensor, steps: Tensor, shape: torch.Size) -> Tensor:
     """The weights that `packed` stored, in the given shape.
 
