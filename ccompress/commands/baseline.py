@@ -8,7 +8,6 @@ from typing import Any
 import pandas as pd
 
 from ccompress import storage
-from ccompress.baselines import tfidf
 from ccompress.commands.arguments import Arguments
 from ccompress.config.composition import settings_from
 from ccompress.config.settings import Settings
@@ -41,6 +40,8 @@ def parser() -> Arguments:
 
 def main(arguments: Sequence[str]) -> int:
     """Train the baseline in all sizes, print the accuracy of each, and keep the files."""
+    from ccompress.baselines import tfidf  # imported here, because --help needs no torch
+
     given = parser().read(arguments)
     # The baseline reads no vectors, so none need to exist.
     settings = settings_from([*given.options, "vectors=random", "method=none"])
