@@ -18,6 +18,11 @@ class DAN(Network):
     In training each token is dropped with probability `word_dropout` (section 3.1 there), and the
     mean is taken over the remaining ones.
 
+    Pairs of words (`ngrams=2`) were tried on dev with 50 units in one layer, a minimum count of 2
+    and `in_training_svd_mixed`, the other layers in 8 bits. They gained 1.7 points on trec (98 %,
+    three seeds), 2.0 on clinc150, 0.3 on snips and -0.4 on sst2 (99 %, two seeds), in files 3.1 to
+    4.5 times as large. Rarer pairs in 4,096 hashed rows, which started at zeros, lost 3.8 on trec.
+
     Args:
         hidden: Units of each ReLU layer.
         layers: Number of ReLU layers.
