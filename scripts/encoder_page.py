@@ -26,7 +26,7 @@ without their labels. `scripts/encoder` computes the rows, and writes this page 
 
 Numbers after recovery are means with 95 % t-intervals over seeds, which change the order of the
 texts. The texts that train the recovery, and whose words `in_training_svd_mixed` counts, are of the
-same data sets as the test texts; on text of another kind both keep less.
+same data sets as the test texts. Text of another kind was not tried.
 
 {summary}
 

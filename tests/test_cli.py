@@ -145,7 +145,7 @@ BAD = [
     (["optimizer.lr=0.1"], "(the learning rate is schedule.upper)"),
     (["optimizer=sdg"], "it must be one of adam, sgd, rmsprop, adagrad (did you mean sgd?)"),
     (["momentum=0.9"], "of its options only the learning rate can be chosen, schedule.upper"),
-    (["train.weight_decay=0.1"], "only the learning rate is to be chosen, schedule.upper)"),
+    (["train.weight_decay=0.1"], "only the learning rate can be chosen, schedule.upper)"),
     (["network.hidden=-3"], "at least 1"),
     (["network.dropout=2"], "below 1"),
     (["reprot"], "did you mean report?"),

@@ -40,9 +40,9 @@ def parser() -> Arguments:
 
 def main(arguments: Sequence[str]) -> int:
     """Train the baseline in all sizes, print the accuracy of each, and keep the files."""
+    given = parser().read(arguments)
     from ccompress.baselines import tfidf  # imported here, because --help needs no torch
 
-    given = parser().read(arguments)
     # The baseline reads no vectors, so none need to exist.
     settings = settings_from([*given.options, "vectors=random", "method=none"])
     name = settings.names["dataset"]

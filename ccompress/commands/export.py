@@ -40,11 +40,11 @@ def parser() -> Arguments:
 
 def main(arguments: Sequence[str]) -> int:
     """Write the exported model and what belongs to it, and say where."""
+    given = parser().read(arguments)
     # torch takes seconds to import, which --help does without
     from ccompress.deployment import tokenizer_json
     from ccompress.deployment.model import Model
 
-    given = parser().read(arguments)
     suffix = SUFFIXES[given.format]
     in_folder = given.format == "onnx" and (given.out is None or given.out.suffix != suffix)
     if in_folder and given.out and given.out.is_file():

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from ccompress import installation, storage
-from ccompress.baselines import tfidf
 from ccompress.commands.arguments import Arguments
 from ccompress.data import columns, oddities
 from ccompress.data.base import Dataset, Splits
@@ -20,6 +19,7 @@ from ccompress.errors import InputError
 from ccompress.experiment import results
 
 if TYPE_CHECKING:
+    from ccompress.baselines import tfidf
     from ccompress.experiment.candidates import Candidate
 
 BASELINE = "TF-IDF, linear"
@@ -137,19 +137,21 @@ def _print_splits(splits: Splits, test: Path | None) -> None:
         print(f"note: {oddity}")
 
 
-def _baseline(splits: Splits, folder: Path, dataset: Dataset) -> list[tfidf.Point]:
+def _baseline(splits: Splits, folder: Path, dataset: Dataset) -> "list[tfidf.Point]":
     """The linear baseline in all sizes; none, without scikit-learn."""
     if not find_spec("sklearn"):
         install = installation.command("baseline")
         print(f"no linear baseline: it needs scikit-learn ({install})")
         return []
+    from ccompress.baselines import tfidf  # imported here, because --help needs no torch
+
     return tfidf.train(splits, folder, dataset.tokenizer, dataset.columns)
 
 
 def _models(
     candidates: Sequence["Candidate"],
     rows: Sequence[Mapping[str, Any]],
-    points: Sequence[tfidf.Point],
+    points: "Sequence[tfidf.Point]",
     baselines: Path,
 ) -> pd.DataFrame:
     """All models, from the smallest file to the largest; see `model_sizes.COLUMNS`.

@@ -240,5 +240,6 @@ def _plain_network(case: Case, rank: int | None) -> nn.Module:
         second = nn.Linear(rank, dim, bias=False)
         second.weight = nn.Parameter(B.T.contiguous())
         embedding = nn.Sequential(nn.Embedding(rows, rank, PAD, _weight=A), second)
-    network: nn.Module = NETWORKS[case.network](embedding, dim, case.classes, **case.options)
+    options = {name: value for name, value in case.options.items() if name != "ngrams"}
+    network: nn.Module = NETWORKS[case.network](embedding, dim, case.classes, **options)
     return network

@@ -107,7 +107,7 @@ def test_pairs_of_words_are_read_and_larger_files_are_better_on_dev(splits, tmp_
 
 
 def test_calibration_fits_the_probabilities_to_dev_and_keeps_the_labels(splits):
-    made, _, _ = next(iter(tfidf._candidates(splits, LABELS, make)))
+    made, _, _ = next(iter(tfidf.candidates(splits, LABELS, make)))
     wild = dataclasses.replace(made, scale=made.scale * 9, bias=made.bias * 9)
     texts, labels = splits.dev.tokens, list(splits.dev.labels)
     labels[::8] = ["fair"] * len(labels[::8])  # so that some predictions are wrong
@@ -129,7 +129,7 @@ def test_calibration_fits_the_probabilities_to_dev_and_keeps_the_labels(splits):
 
 def test_predict_and_evaluate_accept_a_linear_model_and_export_refuses_it(splits, tmp_path, capsys):
     path = tmp_path / "m.safetensors"
-    made, _, _ = next(iter(tfidf._candidates(splits, LABELS, make)))
+    made, _, _ = next(iter(tfidf.candidates(splits, LABELS, make)))
     made.save(path)
     texts = [" ".join(tokens) for tokens in splits.test.tokens]
     table = tmp_path / "test.csv"

@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 
 from ccompress import cli
+from ccompress.baselines import tfidf
 from ccompress.commands import shrink as command
 from ccompress.data import columns
 from ccompress.data.base import Examples
@@ -39,7 +40,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     smaller = {"rest": "int8", "network.layers": 1, "network.hidden": 4, "vocab.max_size": 20}
     monkeypatch.setattr(shrink, "SMALLER", (smaller,))
     monkeypatch.setattr(shrink, "SWEEP_OF_SMALLER", {"in_training_svd_int8": ("0.9",)})
-    monkeypatch.setattr(command.tfidf, "FEATURES", (20,))
+    monkeypatch.setattr(tfidf, "FEATURES", (20,))
     return tmp_path
 
 
@@ -251,7 +252,7 @@ def test_the_linear_model_is_the_one_where_it_is_better(
     folder, capsys, monkeypatch, linear, bar, chosen
 ):
     pytest.importorskip("onnxscript", reason="needs the extra [export]")
-    monkeypatch.setattr(command.tfidf, "accuracy", lambda *_: linear)
+    monkeypatch.setattr(tfidf, "accuracy", lambda *_: linear)
     (folder / "a.csv").write_text("\n".join(["satz,klasse", *map(",".join, rows())]), "utf-8")
     assert cli.command(["shrink", "a.csv", *SHORT, "train.epochs=2"]) == 0
     said = capsys.readouterr().out
