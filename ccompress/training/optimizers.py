@@ -9,10 +9,10 @@ matters for gradients near eps. RMSprop is applied lazily too; SGD and Adagrad w
 rows anyway.
 """
 
-from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
-from typing import Any, ClassVar, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +25,26 @@ from torch.optim.rmsprop import rmsprop
 # once: each turn costs a dozen launches, which take longer than the arithmetic.
 _ROWS = 1024
 
+# Moves rows of a table and their moments in place. Takes the rows (n, width) followed by their
+# moments of the same shape, the rows' gradients (n, width), the number of steps before this one,
+# and the learning rate. All other values are those that torch sets.
+Move = Callable[[Sequence[Tensor], Tensor, Tensor, float], None]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """An optimizer, for dense gradients and for the rows that sparse gradients name.
+
+    Attributes:
+        dense: Makes the optimizer of torch.
+        moments: What torch calls the moments, each as large as the table.
+        move: Moves some rows as torch moves a whole parameter.
+    """
+
+    dense: Callable[[Sequence[Tensor]], torch.optim.Optimizer]
+    moments: tuple[str, ...]
+    move: Move
+
 
 class Rowwise(torch.optim.Optimizer):
     """Moves the rows that a sparse gradient names. A row named at each step moves as in torch.
@@ -33,48 +53,23 @@ class Rowwise(torch.optim.Optimizer):
     only distinct rows are read. The moments are read and written at those rows only.
 
     Args:
+        rule: How rows move.
         params: Tensors (V, width), their gradients sparse with one sparse dimension.
         rows: Gradients name only rows before this one, and only those have moments. None: any row.
         lr: Learning rate.
-        options: The other options of the optimizer in torch.
-
-    Attributes:
-        moments: What torch calls the moments, each as large as the table.
     """
 
-    moments: ClassVar[tuple[str, ...]] = ()
-
     def __init__(
-        self,
-        params: Iterable[Tensor],
-        rows: int | None = None,
-        lr: float = 1e-3,
-        **options: Any,
+        self, rule: Rule, params: Iterable[Tensor], rows: int | None = None, lr: float = 1e-3
     ) -> None:
-        super().__init__(params, {"rows": rows, "lr": lr, **options})
-
-    @abstractmethod
-    def _move(
-        self,
-        tensors: Sequence[Tensor],
-        gradients: Tensor,
-        step: Tensor,
-        options: Mapping[str, Any],
-    ) -> None:
-        """Move rows of the table and their moments in place.
-
-        Args:
-            tensors: The rows (n, width), then their moments of the same shape.
-            gradients: Those of the rows, (n, width).
-            step: The number of steps before this one.
-            options: The learning rate `lr`, and the other options.
-        """
+        self._rule = rule
+        super().__init__(params, {"rows": rows, "lr": lr})
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
         """Move the rows that the gradients name. `closure` is not supported."""
         if closure is not None:
-            raise TypeError(f"{type(self).__name__}.step takes no closure")
+            raise TypeError("Rowwise.step takes no closure")
         for group in self.param_groups:
             for parameter in group["params"]:
                 if parameter.grad is not None:
@@ -84,163 +79,89 @@ class Rowwise(torch.optim.Optimizer):
         state = self.state[parameter]
         if not state:
             state["step"] = torch.zeros((), device=parameter.device)
-            for name in self.moments:
+            for name in self._rule.moments:
                 state[name] = torch.zeros_like(parameter[: group["rows"]])
         gradient = parameter.grad
         assert gradient is not None
-        whole = (parameter, *(state[name] for name in self.moments))
+        whole = (parameter, *(state[name] for name in self._rule.moments))
         named, moving = gradient._indices()[0], gradient._values()
         at_once = len(named) if parameter.is_cuda else _ROWS
         parts = (torch.split(named, at_once), torch.split(moving, at_once))
         for rows, gradients in zip(*parts, strict=True):
             read = [tensor.index_select(0, rows) for tensor in whole]
-            self._move(read, gradients, state["step"], group)
+            self._rule.move(read, gradients, state["step"], group["lr"])
             for tensor, part in zip(whole, read, strict=True):
                 tensor.index_copy_(0, rows, part)
         state["step"] += 1
 
 
-class RowwiseAdam(Rowwise):
+def _adam(tensors: Sequence[Tensor], gradients: Tensor, step: Tensor, lr: float) -> None:
     """Adam (Kingma and Ba 2015)."""
-
-    moments = ("exp_avg", "exp_avg_sq")
-
-    def __init__(
-        self,
-        params: Iterable[Tensor],
-        rows: int | None = None,
-        lr: float = 1e-3,
-        betas: tuple[float, float] = (0.9, 0.999),
-        eps: float = 1e-8,
-    ) -> None:
-        super().__init__(params, rows, lr, betas=betas, eps=eps)
-
-    def _move(
-        self,
-        tensors: Sequence[Tensor],
-        gradients: Tensor,
-        step: Tensor,
-        options: Mapping[str, Any],
-    ) -> None:
-        values, first, second = tensors
-        adam(
-            [values],
-            [gradients],
-            [first],
-            [second],
-            [],
-            [step.clone()],  # adam counts it up
-            fused=True,
-            amsgrad=False,
-            beta1=options["betas"][0],
-            beta2=options["betas"][1],
-            lr=options["lr"],
-            weight_decay=0.0,
-            eps=options["eps"],
-            maximize=False,
-        )
+    values, first, second = tensors
+    adam(
+        [values],
+        [gradients],
+        [first],
+        [second],
+        [],
+        [step.clone()],  # adam counts it up
+        fused=True,
+        amsgrad=False,
+        beta1=0.9,
+        beta2=0.999,
+        lr=lr,
+        weight_decay=0.0,
+        eps=1e-8,
+        maximize=False,
+    )
 
 
-class RowwiseSGD(Rowwise):
+def _sgd(tensors: Sequence[Tensor], gradients: Tensor, step: Tensor, lr: float) -> None:
     """Stochastic gradient descent without momentum."""
-
-    def _move(
-        self,
-        tensors: Sequence[Tensor],
-        gradients: Tensor,
-        step: Tensor,
-        options: Mapping[str, Any],
-    ) -> None:
-        tensors[0].add_(gradients, alpha=-options["lr"])
+    tensors[0].add_(gradients, alpha=-lr)
 
 
-class RowwiseRMSprop(Rowwise):
+def _rmsprop(tensors: Sequence[Tensor], gradients: Tensor, step: Tensor, lr: float) -> None:
     """RMSprop (Hinton, lecture 6e of "Neural Networks for Machine Learning", 2012)."""
-
-    moments = ("square_avg",)
-
-    def __init__(
-        self,
-        params: Iterable[Tensor],
-        rows: int | None = None,
-        lr: float = 1e-3,
-        alpha: float = 0.99,
-        eps: float = 1e-8,
-    ) -> None:
-        super().__init__(params, rows, lr, alpha=alpha, eps=eps)
-
-    def _move(
-        self,
-        tensors: Sequence[Tensor],
-        gradients: Tensor,
-        step: Tensor,
-        options: Mapping[str, Any],
-    ) -> None:
-        values, squares = tensors
-        rmsprop(
-            [values],
-            [gradients],
-            [squares],
-            [],
-            [],
-            [torch.zeros(())],  # counted up, and never read
-            lr=options["lr"],
-            alpha=options["alpha"],
-            eps=options["eps"],
-            weight_decay=0.0,
-            momentum=0.0,
-            centered=False,
-        )
+    values, squares = tensors
+    rmsprop(
+        [values],
+        [gradients],
+        [squares],
+        [],
+        [],
+        [torch.zeros(())],  # counted up, and never read
+        lr=lr,
+        alpha=0.99,
+        eps=1e-8,
+        weight_decay=0.0,
+        momentum=0.0,
+        centered=False,
+    )
 
 
-class RowwiseAdagrad(Rowwise):
+def _adagrad(tensors: Sequence[Tensor], gradients: Tensor, step: Tensor, lr: float) -> None:
     """Adagrad (Duchi, Hazan and Singer 2011)."""
-
-    moments = ("sum",)
-
-    def __init__(
-        self,
-        params: Iterable[Tensor],
-        rows: int | None = None,
-        lr: float = 1e-3,
-        eps: float = 1e-10,
-    ) -> None:
-        super().__init__(params, rows, lr, eps=eps)
-
-    def _move(
-        self,
-        tensors: Sequence[Tensor],
-        gradients: Tensor,
-        step: Tensor,
-        options: Mapping[str, Any],
-    ) -> None:
-        values, squares = tensors
-        adagrad(
-            [values],
-            [gradients],
-            [squares],
-            [torch.zeros(())],  # counted up, and read only where the learning rate decays by it
-            lr=options["lr"],
-            weight_decay=0.0,
-            lr_decay=0.0,
-            eps=options["eps"],
-            maximize=False,
-        )
-
-
-class _Pair(NamedTuple):
-    """One optimizer for dense gradients and for the rows that sparse ones name."""
-
-    dense: Callable[[Sequence[Tensor]], torch.optim.Optimizer]
-    rowwise: type[Rowwise]
+    values, squares = tensors
+    adagrad(
+        [values],
+        [gradients],
+        [squares],
+        [torch.zeros(())],  # counted up, and read only where the learning rate decays by it
+        lr=lr,
+        weight_decay=0.0,
+        lr_decay=0.0,
+        eps=1e-10,
+        maximize=False,
+    )
 
 
 # `optimizer=NAME`: each as torch sets it, apart from the learning rate.
-OPTIMIZERS: Mapping[str, _Pair] = {
-    "adam": _Pair(partial(torch.optim.Adam, fused=True), RowwiseAdam),
-    "sgd": _Pair(partial(torch.optim.SGD, fused=True), RowwiseSGD),
-    "rmsprop": _Pair(torch.optim.RMSprop, RowwiseRMSprop),
-    "adagrad": _Pair(torch.optim.Adagrad, RowwiseAdagrad),
+OPTIMIZERS: Mapping[str, Rule] = {
+    "adam": Rule(partial(torch.optim.Adam, fused=True), ("exp_avg", "exp_avg_sq"), _adam),
+    "sgd": Rule(partial(torch.optim.SGD, fused=True), (), _sgd),
+    "rmsprop": Rule(torch.optim.RMSprop, ("square_avg",), _rmsprop),
+    "adagrad": Rule(torch.optim.Adagrad, ("sum",), _adagrad),
 }
 
 
@@ -269,11 +190,11 @@ class Optimizers:
         self.tables = {key for key, parameter in self._named.items() if parameter in sparse}
         others = (p for key, p in self._named.items() if key not in self.tables)
         dense = [parameter for parameter in others if parameter.requires_grad]
-        optimizer = OPTIMIZERS[name]
-        self._optimizers = [optimizer.dense(dense)]
+        rule = OPTIMIZERS[name]
+        self._optimizers = [rule.dense(dense)]
         if self.tables:
             ordered = [self._named[key] for key in sorted(self.tables)]
-            self._optimizers.append(optimizer.rowwise(ordered, rows=train_rows))
+            self._optimizers.append(Rowwise(rule, ordered, rows=train_rows))
 
     def step(self, rate: float) -> None:
         """Move every parameter by its gradient, at this learning rate."""

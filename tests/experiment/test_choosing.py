@@ -5,7 +5,6 @@ import base64
 import numpy as np
 import pandas as pd
 import pytest
-import tiny_data
 from command_line import run_in_process
 
 from ccompress.experiment import halving, results
@@ -22,11 +21,6 @@ CHOOSING = [
     "train.epochs=2",
 ]
 RUNS = 2 * (4 + 2 * 2)
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory):
-    return tiny_data.write(tmp_path_factory.mktemp("data"))
 
 
 @pytest.fixture(scope="module")

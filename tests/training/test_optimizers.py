@@ -3,7 +3,7 @@ import torch
 import torch.nn.functional as F
 
 from ccompress.config import settings
-from ccompress.training.optimizers import OPTIMIZERS, RowwiseAdam
+from ccompress.training.optimizers import OPTIMIZERS, Rowwise
 
 
 def steps(optimizer, table, batches):
@@ -24,7 +24,7 @@ def test_rowwise_adam_agrees_with_sparse_adam(device):
     start = random(20, 4, device, torch.float64)
     batches = [[1, 4, 7], [4, 9], [0, 1, 2, 3], [19], [4]] * 5
     ours, theirs = (start.clone().requires_grad_() for _ in range(2))
-    steps(RowwiseAdam([ours], lr=0.05), ours, batches)
+    steps(Rowwise(OPTIMIZERS["adam"], [ours], lr=0.05), ours, batches)
     steps(torch.optim.SparseAdam([theirs], lr=0.05), theirs, batches)
     # SparseAdam adds eps before the bias correction, and Adam after it.
     assert torch.allclose(ours, theirs, rtol=1e-6, atol=1e-6)
@@ -34,7 +34,7 @@ def test_rowwise_adam_agrees_with_sparse_adam(device):
 def test_rowwise_optimizers_agree_with_torch_if_every_step_has_every_row(name, device):
     start = torch.ones(4, 3, dtype=torch.float64, device=device)
     ours, theirs = (start.clone().requires_grad_() for _ in range(2))
-    steps(OPTIMIZERS[name].rowwise([ours], lr=0.05), ours, [[0, 1, 2, 3]] * 9)
+    steps(Rowwise(OPTIMIZERS[name], [ours], lr=0.05), ours, [[0, 1, 2, 3]] * 9)
     optimizer = OPTIMIZERS[name].dense([theirs])
     optimizer.param_groups[0]["lr"] = 0.05
     for _ in range(9):
@@ -49,7 +49,7 @@ def test_sgd_and_adagrad_agree_with_torch_on_dense_gradients(name, device):
     start = random(10, 3, device, torch.float64)
     batches = [[1, 4, 7], [4, 9], [0, 1, 2, 3], [4]] * 5
     ours, theirs = (start.clone().requires_grad_() for _ in range(2))
-    steps(OPTIMIZERS[name].rowwise([ours], lr=0.05), ours, batches)
+    steps(Rowwise(OPTIMIZERS[name], [ours], lr=0.05), ours, batches)
     optimizer = OPTIMIZERS[name].dense([theirs])
     optimizer.param_groups[0]["lr"] = 0.05
     for rows in batches:
@@ -64,7 +64,7 @@ def test_sgd_and_adagrad_agree_with_torch_on_dense_gradients(name, device):
 def test_rows_without_a_gradient_do_not_change(name, device):
     table = random(10, 3, device).requires_grad_()
     before = table.detach().clone()
-    steps(OPTIMIZERS[name].rowwise([table], lr=0.1), table, [[2, 5], [5]])
+    steps(Rowwise(OPTIMIZERS[name], [table], lr=0.1), table, [[2, 5], [5]])
     changed = (table.detach() != before).any(1).nonzero().flatten().tolist()
     assert changed == [2, 5]
 
@@ -79,7 +79,11 @@ def test_the_numbers_do_not_depend_on_how_many_rows_move_at_a_time(monkeypatch, 
     for rows in (1, 3, 1024):
         monkeypatch.setattr("ccompress.training.optimizers._ROWS", rows)
         table = start.clone().requires_grad_()
-        steps(RowwiseAdam([table], lr=0.1), table, [[1, 4, 7, 9, 30], [4, 9], [0, 7]] * 3)
+        steps(
+            Rowwise(OPTIMIZERS["adam"], [table], lr=0.1),
+            table,
+            [[1, 4, 7, 9, 30], [4, 9], [0, 7]] * 3,
+        )
         tables.append(table.detach())
     assert torch.equal(tables[0], tables[2])
     assert torch.equal(tables[1], tables[2])
@@ -89,8 +93,8 @@ def test_only_rows_below_the_limit_have_moments(device):
     batches = [[1, 4, 7], [4, 0], [7]] * 3
     start = random(100, 4, device)
     all_rows, some_rows = (start.clone().requires_grad_() for _ in range(2))
-    steps(RowwiseAdam([all_rows], lr=0.1), all_rows, batches)
-    optimizer = RowwiseAdam([some_rows], rows=8, lr=0.1)
+    steps(Rowwise(OPTIMIZERS["adam"], [all_rows], lr=0.1), all_rows, batches)
+    optimizer = Rowwise(OPTIMIZERS["adam"], [some_rows], rows=8, lr=0.1)
     steps(optimizer, some_rows, batches)
     assert torch.equal(all_rows, some_rows)
     assert optimizer.state[some_rows]["exp_avg"].shape == (8, 4)
@@ -105,10 +109,10 @@ def test_a_gpu_moves_all_rows_at_once(monkeypatch, device):
         "ccompress.training.optimizers.adam", lambda values, *_, **__: turns.append(len(values[0]))
     )
     table = random(2000, 2, device).requires_grad_()
-    steps(RowwiseAdam([table]), table, [list(range(1500))])
+    steps(Rowwise(OPTIMIZERS["adam"], [table]), table, [list(range(1500))])
     assert turns == ([1024, 476] if device.type == "cpu" else [1500])
 
 
 def test_a_closure_is_refused():
     with pytest.raises(TypeError, match="closure"):
-        RowwiseAdam([torch.zeros(2, 2, requires_grad=True)]).step(lambda: 0.0)
+        Rowwise(OPTIMIZERS["adam"], [torch.zeros(2, 2, requires_grad=True)]).step(lambda: 0.0)
