@@ -84,6 +84,11 @@ class Schema:
     experiment_name: str | None
 
 
+def key_of(override: str) -> str:
+    """The key that an override of the command line sets, adds (`+`) or deletes (`~`)."""
+    return override.lstrip("+~").partition("=")[0]
+
+
 def keys() -> list[str]:
     """All keys except those that depend on the chosen options."""
     root = [field.name for field in dataclasses.fields(Schema)]

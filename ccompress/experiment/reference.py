@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ccompress.config.schema import key_of
 from ccompress.config.settings import Settings
 from ccompress.experiment import results
 from ccompress.experiment.jobs import Job
@@ -34,12 +35,8 @@ def settings_of(settings: Settings) -> Settings:
 
 def overrides_of(overrides: Iterable[str]) -> list[str]:
     """The overrides of the reference, made from those of the run."""
-    others = [word for word in overrides if _group(word) not in _COMPRESSION]
+    others = [word for word in overrides if key_of(word).partition(".")[0] not in _COMPRESSION]
     return [*others, f"method={NAME}"]
-
-
-def _group(override: str) -> str:
-    return override.lstrip("+~").partition("=")[0].partition(".")[0]
 
 
 def stored(settings: Settings) -> dict[str, Any] | None:

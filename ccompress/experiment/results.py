@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from ccompress import storage
+from ccompress.config.schema import key_of
 from ccompress.errors import InputError
 
 RESULT = "result.json"
@@ -133,7 +134,7 @@ def command_line(overrides: Iterable[str], sources: Iterable[Any], uses_rate: bo
     elsewhere = _ELSEWHERE if uses_rate else (*_ELSEWHERE, "rate")
     folders = [source.path for source in sources if source.provider == "command-line"]
     words = [word for folder in folders for word in ("--config-dir", str(folder))]
-    words += [word for word in overrides if word.lstrip("+~").split("=")[0] not in elsewhere]
+    words += [word for word in overrides if key_of(word) not in elsewhere]
     return shlex.join(["ccompress", *words])
 
 

@@ -11,6 +11,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from ccompress.config.composition import settings_from, written
+from ccompress.config.schema import key_of
 from ccompress.config.settings import Settings, digest
 from ccompress.data.base import Splits, vectors_cache
 from ccompress.data.columns import Columns
@@ -73,7 +74,7 @@ class Task:
             InputError: A file cannot be read or fails the checks of `Splits`, or an option is
                 wrong.
         """
-        options = [option for option in self.options if _key(option).split(".")[0] != "vectors"]
+        options = [option for option in self.options if key_of(option).split(".")[0] != "vectors"]
         settings = settings_from([*self._data(), *options, "vectors=random", "method=none"])
         return settings.dataset.load(settings.root)
 
@@ -191,7 +192,7 @@ class Task:
 
     @property
     def _chosen(self) -> set[str]:
-        return {_key(option) for option in self.options}
+        return {key_of(option) for option in self.options}
 
 
 def _trained(candidate: Candidate) -> tuple[float, bool]:
@@ -222,10 +223,6 @@ def _refuse_failure(reference: Candidate, row: Mapping[str, Any]) -> None:
         raise InputError(
             f"{reference.name}, which the others are compared with, failed: {row['error']}"
         )
-
-
-def _key(override: str) -> str:
-    return override.lstrip("+~").partition("=")[0]
 
 
 def words_with_vector(settings: Settings, splits: Splits) -> set[str]:

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 from filelock import FileLock
 
 from ccompress.config.composition import settings_within
+from ccompress.config.schema import key_of
 from ccompress.config.settings import Settings, digest
 from ccompress.errors import Diverged, InputError
 from ccompress.experiment import halving, results
@@ -62,23 +63,19 @@ def search(overrides: Sequence[str], target: int, sources: Iterable[Any]) -> Fou
             the last case the message names the smallest size.
         Diverged: No candidate could be trained.
     """
-    chosen = {_key(override) for override in overrides}
+    chosen = {key_of(override) for override in overrides}
     if "rate" in chosen:
         raise InputError(f"target_bytes={target} chooses the rate: leave out rate=…")
     if not isinstance(target, int) or target < 1:
         raise InputError(f"target_bytes={target}: give a number of bytes, such as 100000")
-    kept = [word for word in overrides if _key(word) not in ("target_bytes", "seed")]
+    kept = [word for word in overrides if key_of(word) not in ("target_bytes", "seed")]
     kept += [f"method={METHOD}"] * ("method" not in chosen)
     kept += [f"rest={REST}"] * ("rest" not in chosen)
-    seed = [word for word in overrides if _key(word) == "seed"]
+    seed = [word for word in overrides if key_of(word) == "seed"]
     first = settings_within([*kept, *seed])
     _refuse_unsized(first)
     tried = list(_combinations(first, chosen))
     return _Search(kept, target, list(sources), first).run(tried)
-
-
-def _key(override: str) -> str:
-    return override.lstrip("+~").partition("=")[0]
 
 
 def _refuse_unsized(settings: Settings) -> None:
